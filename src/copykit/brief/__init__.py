@@ -1,0 +1,1 @@
+"""From a request to everything that is known about it: catalogue, brief, prompt. Pure."""

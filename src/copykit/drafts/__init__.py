@@ -1,0 +1,1 @@
+"""From a completion to accepted copy: parse, measure, check, repair, score. Pure."""

@@ -1,0 +1,184 @@
+"""What can go wrong, as one tree.
+
+::
+
+    CopykitError                              code, retryable, request_id
+    ├── InvalidRequest (also ValueError)      field, value, reason, nearest
+    ├── ConfigurationError                    problems
+    │   └── MissingExtra (also ImportError)   capability, package, extra
+    ├── ProviderError                         target, status, attempts
+    │   ├── ProviderTimeout                   after_s
+    │   ├── ProviderUnavailable
+    │   └── MalformedCompletion               excerpt
+    ├── DeadlineExceeded                      after_s
+    ├── NoProviderSucceeded                   attempts
+    └── OutputRejected (strict only)          violations, best
+
+Classes for rate limits, quotas, budgets and breakers arrive with the providers that raise them.
+Every error pickles and never carries a key or a token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+__all__ = [
+    "ConfigurationError",
+    "CopykitError",
+    "DeadlineExceeded",
+    "InvalidRequest",
+    "MalformedCompletion",
+    "MissingExtra",
+    "NoProviderSucceeded",
+    "OutputRejected",
+    "ProviderError",
+    "ProviderTimeout",
+    "ProviderUnavailable",
+]
+
+
+class CopykitError(Exception):
+    """Root of everything that copykit raises on purpose."""
+
+    code: ClassVar[str] = "copykit_error"
+    """Stable machine-readable name, the ``code`` of a problem+json body."""
+
+    retryable: ClassVar[bool] = False
+    """Whether the same call may succeed later without a change."""
+
+    def __init__(self, message: str, *, request_id: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.request_id = request_id
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild, (type(self), self.message, dict(self.__dict__)))
+
+
+def _rebuild(kind: type[CopykitError], message: str, state: dict[str, Any]) -> CopykitError:
+    error = kind.__new__(kind)
+    Exception.__init__(error, message)
+    error.__dict__.update(state)
+    return error
+
+
+class InvalidRequest(CopykitError, ValueError):
+    """The caller's input breaks a rule; the message names field, value, rule and the nearest valid choice."""
+
+    code = "invalid_request"
+
+    def __init__(
+        self,
+        field: str,
+        value: object,
+        reason: str,
+        *,
+        nearest: Sequence[str] = (),
+        request_id: str | None = None,
+    ) -> None:
+        self.field = field
+        self.value = excerpt(value)
+        self.reason = reason
+        self.nearest = tuple(nearest)
+        hint = f"; nearest: {', '.join(self.nearest)}" if self.nearest else ""
+        super().__init__(f"{field}={self.value}: {reason}{hint}", request_id=request_id)
+
+
+class ConfigurationError(CopykitError):
+    """Settings that cannot work; lists every mistake at once."""
+
+    code = "configuration_error"
+
+    def __init__(self, problems: Sequence[str] | str) -> None:
+        self.problems = (problems,) if isinstance(problems, str) else tuple(problems)
+        super().__init__("; ".join(self.problems))
+
+
+class MissingExtra(ConfigurationError, ImportError):
+    """An optional package is needed and absent; the message holds the exact pip line."""
+
+    code = "missing_extra"
+
+    def __init__(self, capability: str, package: str, extra: str) -> None:
+        self.capability, self.package, self.extra = capability, package, extra
+        super().__init__(f'{capability} needs {package}: pip install "copykit[{extra}]"')
+
+
+class ProviderError(CopykitError):
+    """A provider did not give a usable answer."""
+
+    code = "provider_failed"
+    retryable = True
+
+    def __init__(
+        self, message: str, *, target: str = "", status: int | None = None, request_id: str | None = None
+    ) -> None:
+        self.target, self.status = target, status
+        super().__init__(message, request_id=request_id)
+
+
+class ProviderTimeout(ProviderError):
+    """A provider answered too late."""
+
+    code = "provider_timeout"
+
+    def __init__(self, message: str, *, target: str = "", after_s: float | None = None) -> None:
+        self.after_s = after_s
+        super().__init__(message, target=target)
+
+
+class ProviderUnavailable(ProviderError):
+    """A provider could not be reached or reported a failure of its own."""
+
+    code = "provider_unavailable"
+
+
+class MalformedCompletion(ProviderError):
+    """A provider answered with text that holds no copy; *excerpt* is at most 500 characters of it."""
+
+    code = "output_invalid"
+
+    def __init__(self, message: str, *, target: str = "", excerpt: str = "") -> None:
+        self.excerpt = excerpt[:500]
+        super().__init__(message, target=target)
+
+
+class DeadlineExceeded(CopykitError):
+    """The request's own deadline passed before an answer was ready."""
+
+    code = "deadline_exceeded"
+    retryable = True
+
+    def __init__(self, after_s: float) -> None:
+        self.after_s = after_s
+        super().__init__(f"no answer within the deadline of {after_s:g} s")
+
+
+class NoProviderSucceeded(CopykitError):
+    """Every target was tried and failed; *attempts* are the receipts' attempts, in order."""
+
+    code = "provider_failed"
+    retryable = True
+
+    def __init__(self, attempts: Sequence[Any]) -> None:
+        self.attempts = tuple(attempts)
+        tried = ", ".join(f"{a.target}: {a.reason or a.outcome}" for a in self.attempts) or "none configured"
+        super().__init__(f"no provider succeeded ({tried})")
+
+
+class OutputRejected(CopykitError):
+    """Strict mode: no variant passed the checks; *best* is the best rejected one."""
+
+    code = "output_rejected"
+
+    def __init__(self, violations: Sequence[Any], best: Any = None) -> None:
+        self.violations, self.best = tuple(violations), best
+        rules = ", ".join(sorted({v.rule for v in self.violations})) or "no variant"
+        super().__init__(f"no variant passed the checks ({rules})")
+
+
+def excerpt(value: object, limit: int = 60) -> str:
+    """Give *value* for a message: quoted, control characters escaped, at most *limit* characters."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -1,0 +1,146 @@
+"""What happens inside, as small frozen values, and who listens.
+
+A hook is any callable that takes one `Event`. Hooks run inline and must return quickly; a hook
+that raises is dropped from the process-wide list with a log record, so that watching never breaks work.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+__all__ = [
+    "AttemptFinished",
+    "BatchItemFinished",
+    "CacheFailed",
+    "CacheLooked",
+    "CapabilitySelected",
+    "Event",
+    "FieldRepaired",
+    "GenerationFailed",
+    "GenerationFinished",
+    "GenerationStarted",
+    "Hook",
+    "emit",
+    "subscribe",
+    "unsubscribe",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Base of all events."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationStarted(Event):
+    """A request was accepted by an engine."""
+
+    request_id: str
+    """Unique in this process."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheLooked(Event):
+    """The cache was asked for a key."""
+
+    key: str
+    hit: bool
+    layer: str | None
+    """The layer that answered, e.g. ``memory``; None for a miss."""
+
+
+@dataclass(frozen=True, slots=True)
+class CacheFailed(Event):
+    """A cache raised; the request goes on as if it had missed."""
+
+    layer: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFinished(Event):
+    """One provider call ended, well or not."""
+
+    target: str
+    outcome: str
+    latency_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class FieldRepaired(Event):
+    """A field was mended locally, without asking a model again."""
+
+    field: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationFinished(Event):
+    """A result is ready."""
+
+    request_id: str
+    placement: str
+    language: str
+    status: str
+    """Status of the best variant: ``ok``, ``repaired`` or ``rejected``."""
+    cached: bool
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationFailed(Event):
+    """A request ended with an error."""
+
+    request_id: str
+    code: str
+    reason: str
+    duration_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class BatchItemFinished(Event):
+    """One line of a batch is done."""
+
+    row: int
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class CapabilitySelected(Event):
+    """A capability of this machine was used for the first time, through the candidate named."""
+
+    capability: str
+    candidate: str
+    reason: str
+    """Why this one: ``preferred``, ``forced by COPYKIT_JSON`` or what was wrong with those before it."""
+
+
+Hook = Callable[[Event], None]
+"""Takes one event, returns nothing, must not block."""
+
+_process_hooks: tuple[Hook, ...] = ()
+_log = logging.getLogger("copykit.events")
+
+
+def subscribe(hook: Hook) -> None:
+    """Send every event of every engine in this process to *hook* until `unsubscribe`."""
+    global _process_hooks
+    _process_hooks = (*_process_hooks, hook)
+
+
+def unsubscribe(hook: Hook) -> None:
+    """Stop sending events to *hook*; unknown hooks are ignored."""
+    global _process_hooks
+    _process_hooks = tuple(h for h in _process_hooks if h is not hook)
+
+
+def emit(event: Event, hooks: Iterable[Hook] = ()) -> None:
+    """Give *event* to *hooks* and to the process-wide ones."""
+    for hook in (*hooks, *_process_hooks) if hooks else _process_hooks:
+        try:
+            hook(event)
+        except Exception:  # a watcher's mistake must not fail the work it watches
+            _log.exception("event hook %r failed on %r and was removed", hook, event)
+            unsubscribe(hook)

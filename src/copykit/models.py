@@ -1,0 +1,272 @@
+"""The request, the result and their parts, as other programs see them.
+
+Field names and JSON shapes are fixed: `model_dump(mode="json")` is what every ``--json`` prints.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from copykit.errors import InvalidRequest
+
+__all__ = [
+    "Attempt",
+    "Brand",
+    "BatchLine",
+    "CopyVariant",
+    "CopywritingInput",
+    "CopywritingOutput",
+    "FieldOverride",
+    "Part",
+    "Receipt",
+    "Repair",
+    "RestrictionReport",
+    "Score",
+    "Usage",
+    "Violation",
+]
+
+Severity = Literal["error", "warning", "info"]
+Status = Literal["ok", "repaired", "rejected"]
+CacheMode = Literal["on", "off", "read", "write", "refresh"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Brand(_Model):
+    """What must hold for one brand's copy, whatever the brief."""
+
+    name: str = ""
+    """Brand name, kept exactly as written here."""
+    terms: list[str] = Field(default_factory=list)
+    """Terms with one correct spelling, e.g. ``iPhone``; other spellings are an error (rule C-07)."""
+    banned_terms: list[str] = Field(default_factory=list)
+    """Terms that must not appear in any spelling (rule C-02)."""
+    competitors: list[str] = Field(default_factory=list)
+    """Names of others that must not appear (rule C-09)."""
+
+
+class FieldOverride(_Model):
+    """What the caller wants differently for one field of the placement."""
+
+    text: str | None = None
+    """Use exactly this text; it is checked like any other."""
+    count: int | None = Field(default=None, ge=0, le=50)
+    """Number of items of a list field; the platform's own maximum still holds."""
+    limit: int | None = Field(default=None, ge=1)
+    """A stricter length limit in the field's own unit."""
+
+
+class CopywritingInput(_Model):
+    """A brief: what is sold, to whom, where, and in which voice and language.
+
+    Raises:
+        InvalidRequest: an unknown field, a wrong type or a value outside its range, with the nearest valid name.
+    """
+
+    product_description: str
+    """What is sold, 1 to 20,000 characters of plain text or simple HTML."""
+    target_platform: str
+    """A platform (``Instagram``) or a placement id (``google_ads.rsa``), any case."""
+    product_name: str | None = None
+    """Product or brand name; never inflected, never translated."""
+    tone: str = "professional"
+    language: str = "en"
+    """BCP-47 tag; bare languages resolve by likely subtags (``pt`` is ``pt-BR``)."""
+    use_case: str | None = None
+    """None takes the placement's own."""
+    target_audience: str | None = None
+    key_points: list[str] = Field(default_factory=list)
+    restrictions: list[str] = Field(default_factory=list)
+    """Plain words in any catalogue language, e.g. ``no mencionar precio``; see `CopywritingOutput.restrictions`."""
+    instructions: str | None = None
+    """Guidance for a model's prompt; the embedded phrase bank cannot follow it and says so."""
+    call_to_action: str | None = None
+    url: str | None = None
+    facts: dict[str, str | int | float] = Field(default_factory=dict)
+    """Facts that may be stated, e.g. ``{"price": "49.90 EUR", "material": "oak"}``."""
+    keywords: list[str] = Field(default_factory=list)
+    brand: Brand | None = None
+    creativity_level: float = Field(default=0.7, ge=0.0, le=1.0)
+    """0..1: sampling temperature of a model, width of the frame pool of the phrase bank."""
+    variants: int = Field(default=1, ge=1, le=20)
+    fields: dict[str, FieldOverride] = Field(default_factory=dict)
+    personalization: dict[str, str] = Field(default_factory=dict)
+    """Merge tokens that copy may carry, mapped to their longest value: ``{"first_name": "Maximilian"}``."""
+    seed: int = 0
+    cache: CacheMode = "on"
+    deadline_s: float | None = Field(default=None, gt=0)
+    """Seconds this request may take; None means 120."""
+    provider: str | None = None
+    """``name`` or ``name:model``; None means the configured order."""
+    model: str | None = None
+
+    def __init__(self, **data: Any) -> None:
+        try:
+            super().__init__(**data)
+        except ValidationError as error:
+            raise _invalid_request(error, data, type(self)) from None
+
+    @field_validator("key_points", "restrictions", "keywords", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+
+def _invalid_request(error: ValidationError, data: dict[str, Any], model: type[BaseModel]) -> InvalidRequest:
+    from difflib import get_close_matches  # only on the failing path
+
+    first = error.errors(include_url=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+        near = get_close_matches(where, model.model_fields, n=3, cutoff=0.5)
+        return InvalidRequest(where, first["input"], "unknown field", nearest=near)
+    if first["type"] == "missing":
+        return InvalidRequest(where, None, "required field is missing")
+    return InvalidRequest(where, first.get("input"), first["msg"])
+
+
+class Violation(_Model):
+    """One broken rule, or one remark."""
+
+    rule: str
+    """Rule id as in the docs, e.g. ``M-01``."""
+    field: str
+    """Field of the placement, with its index for a list: ``headlines[3]``; empty for the whole variant."""
+    severity: Severity
+    message: str
+    measured: float | int | str | None = None
+    limit: float | int | str | None = None
+    unit: str | None = None
+    span: tuple[int, int] | None = None
+    """Code-point offsets ``[start, end)`` in the field's text."""
+    source: str | None = None
+    """Where the rule comes from: an id of ``data/SOURCES.md`` or ``brief``."""
+
+
+class Score(_Model):
+    """One aspect of a variant, 0..1, with what it was made of."""
+
+    value: float
+    reasons: list[str] = Field(default_factory=list)
+
+
+class Part(_Model):
+    """A stretch of copy and the structure step it carries."""
+
+    step: str
+    field: str
+    text: str
+
+
+class CopyVariant(_Model):
+    """One complete set of fields."""
+
+    fields: dict[str, str | list[str]]
+    text: str
+    """The fields joined in reading order, ready to paste."""
+    status: Status
+    field_status: dict[str, Status]
+    violations: list[Violation] = Field(default_factory=list)
+    scores: dict[str, Score] = Field(default_factory=dict)
+    structure: str | None = None
+    """Id of the copy structure used, e.g. ``AIDA``."""
+    parts: list[Part] = Field(default_factory=list)
+    """The structure's steps in order, each with the text that carries it."""
+
+
+class Usage(_Model):
+    """Tokens and money over all attempts; None where unknown."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cost_usd: float | None = None
+
+
+class Attempt(_Model):
+    """One call of one target."""
+
+    target: str
+    model: str | None = None
+    outcome: str
+    latency_s: float = 0.0
+    waited_s: float = 0.0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cost_usd: float | None = None
+    reason: str | None = None
+
+
+class Repair(_Model):
+    """One field that was changed after it was written."""
+
+    variant: int
+    field: str
+    rule: str
+    how: str
+
+
+class Receipt(_Model):
+    """Who answered, what was tried, what it cost, what was changed."""
+
+    served_by: str
+    """``provider:model``."""
+    cache: Literal["memory", "compressed", "redis", "sqlite"] | None = None
+    saved_usd: float | None = None
+    attempts: list[Attempt] = Field(default_factory=list)
+    repairs: list[Repair] = Field(default_factory=list)
+    versions: dict[str, str] = Field(default_factory=dict)
+    """Revisions of ``prompt``, ``platforms`` and ``brand`` that shaped the copy."""
+    key: str = ""
+
+
+class RestrictionReport(_Model):
+    """What became of one restriction of the brief."""
+
+    text: str
+    kind: str
+    """What it forbids or asks, e.g. ``price``, ``term``, ``punctuation``; ``unknown`` if not understood."""
+    enforced: Literal["check", "guidance"]
+    """``check``: verified in every variant by code. ``guidance``: passed to the model, not verified."""
+    values: list[str] = Field(default_factory=list)
+    """The terms or marks concerned, e.g. ``["cheap"]``."""
+
+
+class CopywritingOutput(_Model):
+    """The answer to one brief."""
+
+    id: str
+    variants: list[CopyVariant]
+    text: str
+    """The best variant's text."""
+    placement: str
+    language: str
+    tone: str
+    use_case: str
+    usage: Usage
+    receipt: Receipt
+    cached: bool = False
+    created_at: datetime
+    restrictions: list[RestrictionReport] = Field(default_factory=list)
+    info: list[str] = Field(default_factory=list)
+    """What a reader should know and no rule covers, e.g. that a language's phrases are unreviewed."""
+
+
+class BatchLine(_Model):
+    """One line of a batch result file."""
+
+    row: int
+    """1-based number of the input record."""
+    id: str
+    placement: str
+    language: str
+    status: Literal["ok", "repaired", "rejected", "failed"]
+    error: dict[str, Any] | None = None
+    output: CopywritingOutput | None = None
