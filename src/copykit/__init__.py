@@ -1,0 +1,1 @@
+"""copykit: briefs in, publishable marketing copy out."""

@@ -1,0 +1,1 @@
+"""What this machine offers: capabilities with a standard-library fallback each."""

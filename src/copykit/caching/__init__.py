@@ -1,0 +1,1 @@
+"""Finished and half-finished results, kept for reuse."""

@@ -1,0 +1,1 @@
+"""Catalogue files in, result and upload files out."""

@@ -1,0 +1,1 @@
+"""Who writes: the embedded phrase bank now, models behind the same port later."""
