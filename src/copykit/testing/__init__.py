@@ -1,0 +1,1 @@
+"""What tests need, for users' tests too: fakes, contract classes and the phrase-bank lint."""
