@@ -1,1 +1,1 @@
-"""Catalogue files in, result and upload files out."""
+"""Catalogues in, upload files out: readers, the mapping of columns to a brief, writers."""

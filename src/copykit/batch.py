@@ -1,0 +1,309 @@
+"""Many briefs through one engine: bounded, in order, and never stopped by one that fails."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from copykit.errors import CopykitError, InvalidRequest
+from copykit.events import BatchItemFinished, emit
+from copykit.feeds.mapping import ColumnMap, brief_of
+from copykit.feeds.rows import BadRow, Row
+from copykit.models import BatchLine, CopywritingInput, CopywritingOutput
+
+__all__ = ["BadRecord", "BatchStats", "Generates", "Job", "gather", "plan", "run_batch"]
+
+ITEM_DEADLINE_S = 300.0
+"""Seconds one item may take; longer than an interactive request's 120, since nobody waits for the first line."""
+
+UNKNOWN_LANGUAGE = "und"
+"""Language of a line whose row names none."""
+
+
+class Generates(Protocol):
+    """What a batch needs of an engine."""
+
+    async def generate(self, request: CopywritingInput, *, row: int | None = None) -> CopywritingOutput:
+        """Answer one request; *row* makes the answer's id its own."""
+        ...
+
+
+class BadRecord(CopykitError):
+    """An input record that could not be read, or holds nothing to write from."""
+
+    code = "bad_record"
+
+    def __init__(self, line: int, reason: str) -> None:
+        self.line, self.reason = line, reason
+        super().__init__(f"line {line}: {reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One line of the result: a row, a placement, a language."""
+
+    row: int
+    """1-based number of the input record."""
+    id: str
+    placement: str
+    language: str
+    request: CopywritingInput | None
+    """None if the row cannot be asked for."""
+    error: CopykitError | None = None
+    """Why there is no request."""
+
+
+@dataclass(slots=True)
+class BatchStats:
+    """Counts of a run, kept while its lines pass by."""
+
+    rows: int = 0
+    """Distinct input records seen."""
+    lines: int = 0
+    status: Counter[str] = field(default_factory=Counter)
+    """Lines per status: ok, repaired, rejected, failed."""
+    placements: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Why lines were rejected or failed, without the values that differ from row to row."""
+    started_s: float = field(default_factory=time.monotonic)
+    _last_row: int = 0
+
+    def add(self, line: BatchLine) -> None:
+        """Count one line; lines come in order of their rows."""
+        self.lines += 1
+        self.status[line.status] += 1
+        self.placements[line.placement] += 1
+        if line.row != self._last_row:
+            self.rows, self._last_row = self.rows + 1, line.row
+        if line.status in ("rejected", "failed"):
+            for reason in reasons(line):
+                # a file full of different mistakes must not fill the memory
+                known = reason in self.reasons or len(self.reasons) < 500
+                self.reasons[reason if known else "other"] += 1
+
+    def rate(self, now_s: float | None = None) -> float:
+        """Give lines per second since the start."""
+        return self.lines / max(1e-9, (time.monotonic() if now_s is None else now_s) - self.started_s)
+
+
+def plan(
+    rows: Iterable[Row | BadRow],
+    mapping: ColumnMap,
+    *,
+    placements: Sequence[str],
+    languages: Sequence[str],
+    common: Mapping[str, Any] | None = None,
+    skip: int = 0,
+) -> Iterator[Job]:
+    """Give the jobs of *rows*: rows in order, then *placements*, then *languages* as given.
+
+    Args:
+        rows: As a reader gives them; a `BadRow` becomes jobs that carry its reason.
+        mapping: Which column holds what.
+        placements: Placement ids, already resolved.
+        languages: Tags, already resolved; ``own`` stands for each row's language column.
+        common: Arguments of `CopywritingInput` that are the same for all (tone, variants, seed ...).
+        skip: Jobs at the start that are already done; they are counted, not built.
+    """
+    shared = {"deadline_s": ITEM_DEADLINE_S, **(common or {})}
+    per_row = len(placements) * len(languages)
+    for row in rows:
+        if skip >= per_row:
+            skip -= per_row
+            continue
+        jobs = _jobs_of(row, mapping, placements, languages, shared)
+        yield from jobs[skip:] if skip else jobs
+        skip = 0
+
+
+def _jobs_of(
+    row: Row | BadRow,
+    mapping: ColumnMap,
+    placements: Sequence[str],
+    languages: Sequence[str],
+    shared: Mapping[str, Any],
+) -> list[Job]:
+    brief: dict[str, Any] | None = None
+    error: CopykitError | None = None
+    identity, own = row.id or str(row.number), ""
+    if isinstance(row, BadRow):
+        error = BadRecord(row.line, row.reason)
+    else:
+        identity, own = _identity(row, mapping), _own_language(row, mapping)
+        try:
+            brief = brief_of(row, mapping)
+        except InvalidRequest as mistake:
+            error = mistake
+    jobs = []
+    for placement in placements:
+        for tag in languages:
+            language = own if tag == "own" else tag
+            request, problem = None, error
+            if not language and problem is None:
+                problem = InvalidRequest("language", "", "the row names no language")
+            if brief is not None and problem is None:
+                try:
+                    request = CopywritingInput(
+                        **{**brief, **shared, "target_platform": placement, "language": language}
+                    )
+                except InvalidRequest as mistake:
+                    problem = mistake
+            jobs.append(Job(row.number, identity, placement, language or UNKNOWN_LANGUAGE, request, problem))
+    return jobs
+
+
+def _identity(row: Row, mapping: ColumnMap) -> str:
+    use = mapping.use("id")
+    value = row.fields.get(use.column) if use else None
+    return str(value).strip() if isinstance(value, str | int) and str(value).strip() else row.id
+
+
+def _own_language(row: Row, mapping: ColumnMap) -> str:
+    use = mapping.use("language")
+    if use is None:
+        return ""
+    value = use.column[1:] if use.column.startswith("=") else row.fields.get(use.column)
+    return str(value or "").strip().replace("_", "-")
+
+
+async def run_batch(
+    engine: Generates, jobs: Iterable[Job], *, concurrency: int = 8
+) -> AsyncIterator[BatchLine]:
+    """Give one line per job, in the order of *jobs*, whatever order the answers come in.
+
+    At most *concurrency* requests are with the engine, and at most four times as many answers wait for a slower one
+    before them, so memory does not grow with the number of jobs. A job that fails gives a line that says why.
+    Closing the iterator early cancels what is in flight.
+    """
+    if concurrency < 1:
+        raise InvalidRequest("concurrency", concurrency, "at least 1")
+    source = enumerate(jobs)
+    done: dict[int, BatchLine] = {}
+    window = asyncio.Semaphore(concurrency * 4)
+    ready = asyncio.Event()
+    broken: list[BaseException] = []
+
+    async def work() -> None:
+        # A worker asks for its next job when it is free, so an engine that answers without waiting costs no task
+        # switch per job: only the window makes it pause.
+        try:
+            while True:
+                await window.acquire()
+                place, job = next(source, (-1, None))
+                if job is None:
+                    return
+                done[place] = await _answer(engine, job)
+                ready.set()
+        except BaseException as error:
+            broken.append(error)
+            raise
+        finally:
+            ready.set()
+
+    workers = [asyncio.create_task(work()) for _ in range(concurrency)]
+    place = 0
+    try:
+        while True:
+            while place in done:
+                line = done.pop(place)
+                place += 1
+                window.release()
+                emit(BatchItemFinished(line.row, line.status))
+                yield line
+            if broken:
+                raise broken[0]
+            if all(worker.done() for worker in workers):
+                if place not in done:
+                    return
+                continue
+            ready.clear()
+            if place not in done and not all(worker.done() for worker in workers):
+                await ready.wait()
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+
+
+async def gather(
+    engine: Generates, requests: Sequence[CopywritingInput], *, concurrency: int = 8
+) -> list[CopywritingOutput | CopykitError]:
+    """Answer *requests*, at most *concurrency* at a time; give outputs and errors in their order.
+
+    No error is raised: each stands where its output would be.
+    """
+    results: list[CopywritingOutput | CopykitError] = [_UNANSWERED] * len(requests)
+    source = iter(enumerate(requests))
+
+    async def work() -> None:
+        for place, request in source:
+            results[place] = await _attempt(engine, request, place + 1)
+
+    workers = [asyncio.create_task(work()) for _ in range(max(1, min(concurrency, len(requests))))]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+    return results
+
+
+_UNANSWERED = CopykitError("not answered")
+
+
+async def _attempt(engine: Generates, request: CopywritingInput, row: int) -> CopywritingOutput | CopykitError:
+    try:
+        return await engine.generate(request, row=row)
+    except CopykitError as error:
+        return error
+    except Exception as error:  # the batch item is an edge: a defect in one must not lose the others
+        wrapped = CopykitError(f"{type(error).__name__}: {error}")
+        wrapped.__cause__ = error
+        return wrapped
+
+
+async def _answer(engine: Generates, job: Job) -> BatchLine:
+    if job.request is None:
+        return _failed(job, job.error or CopykitError("no request"))
+    answer = await _attempt(engine, job.request, job.row)
+    if isinstance(answer, CopykitError):
+        return _failed(job, answer)
+    best = answer.variants[0].status if answer.variants else "rejected"
+    return BatchLine.model_construct(
+        row=job.row, id=job.id, placement=job.placement, language=answer.language, status=best, error=None, output=answer
+    )
+
+
+def _failed(job: Job, error: CopykitError) -> BatchLine:
+    return BatchLine(
+        row=job.row, id=job.id, placement=job.placement, language=job.language, status="failed", error=describe(error)
+    )
+
+
+def describe(error: CopykitError) -> dict[str, Any]:
+    """Give *error* as the ``error`` object of a line: code, message and what the class adds."""
+    shown: dict[str, Any] = {
+        "code": "internal_error" if error.__cause__ is not None and type(error) is CopykitError else error.code,
+        "message": error.message,
+        "retryable": error.retryable,
+    }
+    if isinstance(error, InvalidRequest):
+        shown |= {"field": error.field, "reason": error.reason, "nearest": list(error.nearest)}
+    elif isinstance(error, BadRecord):
+        shown |= {"line": error.line, "reason": error.reason}
+    return shown
+
+
+def reasons(line: BatchLine) -> list[str]:
+    """Say why *line* is not usable, in words that are the same for all rows with that problem."""
+    if line.error is not None:
+        parts = [str(line.error.get(name, "")) for name in ("code", "field", "reason")]
+        text = ": ".join(part for part in parts if part)
+        return [text if line.error.get("reason") else f"{text}: {line.error.get('message', '')}"]
+    if line.output is None or not line.output.variants:
+        return ["no variant"]
+    return sorted({f"{v.rule} in {v.field.partition('[')[0] or 'the whole'}" for v in line.output.variants[0].violations if v.severity == "error"}) or ["rejected"]  # fmt: skip

@@ -1,0 +1,205 @@
+"""The result file while it is being written: one JSON object a line, resumable after any kind of death.
+
+Lines are written in the order of the jobs, so what a killed run left is a prefix of the whole. Resuming checks that the
+run is the same one (same input, same parameters), cuts off a line that was half written, and goes on after the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from copykit.errors import InvalidRequest
+from copykit.models import BatchLine
+
+__all__ = ["Journal", "differences", "read_lines", "replace_file"]
+
+
+class Journal:
+    """An append-only file of `BatchLine` and the sidecar that says which run it belongs to."""
+
+    def __init__(self, path: Path, parameters: Mapping[str, Any]) -> None:
+        self.path = path
+        self.sidecar = path.with_name(path.name + ".run.json")
+        self.done = 0
+        """Lines in the file."""
+        self._parameters = json.loads(json.dumps(parameters))
+        self._stream: Any = None
+
+    def start(self, *, overwrite: bool = False) -> None:
+        """Begin a new file.
+
+        Raises:
+            InvalidRequest: an unfinished run lies there and *overwrite* is false.
+        """
+        if not overwrite and self.path.exists() and not self._finished():
+            hint = "--resume goes on with it, --overwrite starts anew"
+            raise InvalidRequest("out", str(self.path), f"holds an unfinished or unknown run; {hint}")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        # the old lines go before the new sidecar comes: dying in between leaves nothing that looks resumable
+        self.path.write_bytes(b"")
+        self._note(finished=False)
+        self._open()
+
+    def resume(self) -> bool:
+        """Go on with the file; starts a new one where there is none. Says whether the run was already finished.
+
+        Raises:
+            InvalidRequest: the run that left it had another input or other parameters (all are named), or the file
+                was changed by others.
+        """
+        if not self.path.exists() and not self.sidecar.exists():
+            self.start()
+            return False
+        note = self._read_note()
+        if different := differences(note.get("parameters", {}), self._parameters):
+            raise InvalidRequest("resume", str(self.path), "not the same run: " + "; ".join(different))
+        finished = bool(note.get("finished"))
+        if not self.path.exists():
+            raise InvalidRequest("resume", str(self.path), "its run is noted, but the file is gone; --overwrite starts anew")
+        keep = 0
+        with self.path.open("rb") as stream:
+            for raw in stream:
+                if not raw.endswith(b"\n"):
+                    break
+                self.done += 1
+                keep += len(raw)
+        if keep < self.path.stat().st_size:
+            os.truncate(self.path, keep)
+            finished = False
+        self._open()
+        return finished
+
+    def last(self) -> BatchLine | None:
+        """Give the last whole line, None in an empty file."""
+        size = self.path.stat().st_size
+        if not size:
+            return None
+        with self.path.open("rb") as stream:
+            step = 1 << 16
+            while True:
+                stream.seek(max(0, size - step))
+                tail = stream.read().rstrip(b"\n")
+                if b"\n" in tail or step >= size:
+                    break
+                step *= 4
+        return _parse(tail.rpartition(b"\n")[2], self.done)
+
+    def write(self, line: BatchLine) -> None:
+        """Append *line*; once this returns, killing the process does not lose it."""
+        self._stream.write(line.model_dump_json().encode() + b"\n")
+        self.done += 1
+
+    def finish(self) -> None:
+        """Bring everything to the disk and note that the run is complete."""
+        os.fsync(self._stream.fileno())
+        self._note(finished=True)
+
+    def close(self) -> None:
+        """Close the file; what was written stays."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _open(self) -> None:
+        # unbuffered: one write per line, so a kill can tear only the last one
+        self._stream = self.path.open("ab", buffering=0)
+
+    def _read_note(self) -> dict[str, Any]:
+        try:
+            note = json.loads(self.sidecar.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            reason = f"{self.sidecar.name} is missing, so it cannot be told which run left it; --overwrite starts anew"
+            raise InvalidRequest("resume", str(self.path), reason) from None
+        except ValueError as error:
+            raise InvalidRequest("resume", str(self.sidecar), f"is damaged: {error}") from None
+        return note if isinstance(note, dict) else {}
+
+    def _finished(self) -> bool:
+        try:
+            return bool(self._read_note().get("finished"))
+        except InvalidRequest:
+            # a file that no run of ours left, unless it is empty
+            return self.path.stat().st_size == 0
+
+    def _note(self, *, finished: bool) -> None:
+        text = json.dumps({"finished": finished, "parameters": self._parameters}, ensure_ascii=False, indent=1)
+        with replace_file(self.sidecar) as stream:
+            stream.write(text.encode() + b"\n")
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Name what differs between two runs' parameters, with both values."""
+    return [
+        f"{name} was {json.dumps(before.get(name), ensure_ascii=False)}, now {json.dumps(now.get(name), ensure_ascii=False)}"
+        for name in sorted({*before, *now})
+        if before.get(name) != now.get(name)
+    ]
+
+
+def read_lines(path: Path) -> Iterator[BatchLine]:
+    """Give the lines of a result file in order.
+
+    Raises:
+        InvalidRequest: a line is not a `BatchLine`.
+    """
+    with path.open("rb") as stream:
+        for number, raw in enumerate(stream, 1):
+            yield _parse(raw, number)
+
+
+def _parse(raw: bytes, number: int) -> BatchLine:
+    try:
+        return BatchLine.model_validate_json(raw)
+    except ValueError as error:
+        raise InvalidRequest("out", raw[:60].decode(errors="replace"), f"line {number} is not a result line") from error
+
+
+class replace_file:  # noqa: N801 - reads as a function
+    """Write a file so that its name never shows half of it: ``with replace_file(path) as stream``.
+
+    The bytes go to a neighbour of *path* and take its name at the end; on an error the neighbour goes.
+    A name that ends in ``.gz`` is packed, without a time stamp, so equal content gives equal files.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._part = path.with_name(path.name + ".part")
+        self._streams: list[Any] = []
+
+    def __enter__(self) -> Any:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        raw = self._part.open("wb")
+        self._streams = [raw]
+        if self._path.suffix == ".gz":
+            import gzip
+
+            self._streams.append(gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0))
+        return self._streams[-1]
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        raw = self._streams[0]
+        for stream in reversed(self._streams[1:]):
+            stream.close()
+        if kind is None:
+            raw.flush()
+            os.fsync(raw.fileno())
+        raw.close()
+        if kind is None:
+            self._part.replace(self._path)
+        else:
+            self._part.unlink(missing_ok=True)
