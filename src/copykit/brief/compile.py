@@ -1,0 +1,200 @@
+"""Resolve a request against the catalogue: request in, complete `Brief` out, or InvalidRequest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from copykit.brief import catalog
+from copykit.brief.brief import Brief, Fact
+from copykit.brief.catalog import FieldSpec, Language, Limit, Placement
+from copykit.brief.clean import plain_text, refuse_controls
+from copykit.brief.extract import extract
+from copykit.brief.ledger import Ledger
+from copykit.brief.restrictions import compile_restrictions, contradictions
+from copykit.errors import InvalidRequest
+from copykit.models import Brand, CopywritingInput, FieldOverride
+
+__all__ = ["MAX_DESCRIPTION", "compile_brief"]
+
+MAX_DESCRIPTION = 20_000
+"""Code points of a description (DESIGN 13.23)."""
+
+_MAX_SHORT = 500
+_MAX_ITEMS = 50
+_NO_BRAND = Brand()
+
+
+def compile_brief(request: CopywritingInput) -> Brief:
+    """Resolve names, clean the caller's words, take the description apart and compile the restrictions.
+
+    Pure and deterministic. The language need not be one the phrase bank speaks.
+
+    Raises:
+        InvalidRequest: an unknown platform, tone, language, use case or field (with the nearest valid
+            name), an empty or oversized text, control characters, or restrictions that contradict the brief.
+    """
+    placement = catalog.placement(request.target_platform)
+    language = catalog.language(request.language)
+    tone = catalog.tone(request.tone)
+    use_case = catalog.use_case(request.use_case or placement.use_case)
+    description = _required("product_description", request.product_description)
+    name = _short("product_name", request.product_name)
+    points = _many("key_points", request.key_points)
+    facts = _facts(request.facts)
+    brand = request.brand or _NO_BRAND
+    audience = _short("target_audience", request.target_audience)
+    cta = _short("call_to_action", request.call_to_action)
+    url = _url(request.url)
+    keywords = _many("keywords", request.keywords)
+    if request.instructions:
+        refuse_controls("instructions", request.instructions)
+    base = language.tag.partition("-")[0]
+    found = extract(description, name or brand.name, base)
+    source = [description, name, brand.name, *points, *(f.value for f in facts), audience, cta, url, *keywords]
+    source += [*request.personalization.values(), *(f.text for f in request.fields.values() if f.text)]
+    texts = tuple(text for text in source if text)
+    restrictions = compile_restrictions(
+        _many("restrictions", request.restrictions), language=language, brand=brand
+    )
+    contradictions(restrictions, key_points=points, name=found.name, call_to_action=cta)
+    return Brief(
+        request=request,
+        placement=placement,
+        fields=_fields(placement, request.fields, language),
+        language=language,
+        tone=tone,
+        use_case=use_case,
+        structure=catalog.structure(use_case.structures[0]),
+        name=found.name,
+        item=found.item or _category(facts, found.name),
+        attributes=found.attributes,
+        points=points,
+        sentences=found.sentences,
+        facts=facts,
+        audience=audience,
+        cta=cta,
+        url=url,
+        keywords=keywords,
+        brand=brand,
+        restrictions=restrictions,
+        ledger=Ledger.build(texts, language),
+        source_text="\n".join(texts),
+    )
+
+
+def _required(field: str, text: str) -> str:
+    if len(text) > MAX_DESCRIPTION:
+        raise InvalidRequest(
+            field, text[:40], f"{len(text):,} characters, at most {MAX_DESCRIPTION:,} are read"
+        )
+    refuse_controls(field, text)
+    clean = plain_text(text)
+    if not any(c.isalnum() for c in clean):
+        raise InvalidRequest(field, text, "must say what is sold; it holds no letter or digit")
+    return clean
+
+
+def _short(field: str, text: str | None) -> str:
+    if not text:
+        return ""
+    if len(text) > _MAX_SHORT:
+        raise InvalidRequest(field, text[:40], f"{len(text):,} characters, at most {_MAX_SHORT}")
+    refuse_controls(field, text)
+    return " ".join(plain_text(text).split())
+
+
+def _many(field: str, texts: Iterable[str]) -> tuple[str, ...]:
+    result = tuple(dict.fromkeys(filter(None, (_short(field, text) for text in texts))))
+    if len(result) > _MAX_ITEMS:
+        raise InvalidRequest(field, f"{len(result)} entries", f"at most {_MAX_ITEMS}")
+    return result
+
+
+def _facts(facts: dict[str, str | int | float]) -> tuple[Fact, ...]:
+    if len(facts) > _MAX_ITEMS:
+        raise InvalidRequest("facts", f"{len(facts)} entries", f"at most {_MAX_ITEMS}")
+    result = []
+    for key, value in facts.items():
+        if len(str(value)) > MAX_DESCRIPTION:
+            raise InvalidRequest(f"facts.{key}", str(value)[:40], f"at most {MAX_DESCRIPTION:,} characters")
+        refuse_controls(f"facts.{key}", str(value))
+        text = " ".join(plain_text(str(value)).split())
+        if text:
+            result.append(Fact(key.strip(), text))
+    return tuple(result)
+
+
+def _url(url: str | None) -> str:
+    text = _short("url", url)
+    if text and (not text.startswith(("https://", "http://")) or " " in text):
+        raise InvalidRequest("url", text, "must be one http(s) address without spaces")
+    return text
+
+
+def _category(facts: tuple[Fact, ...], name: str) -> str:
+    """Take the catalogue's category for the item when the description names none."""
+    found = next((f.value for f in facts if f.key == "category"), "")
+    return found if len(found.split()) <= 6 and found.casefold() != name.casefold() else ""
+
+
+def _fields(
+    placement: Placement, overrides: dict[str, FieldOverride], language: Language
+) -> tuple[FieldSpec, ...]:
+    for name in overrides:
+        if all(spec.name != name for spec in placement.fields):
+            raise InvalidRequest(
+                f"fields.{name}",
+                name,
+                f"{placement.id} has no such field",
+                nearest=[spec.name for spec in placement.fields],
+            )
+    region = catalog.region_of(language.tag)
+    return tuple(_field(spec, overrides.get(spec.name), region) for spec in placement.fields)
+
+
+def _field(spec: FieldSpec, override: FieldOverride | None, region: str | None) -> FieldSpec:
+    limits = tuple(limit for limit in spec.limits if _holds_in(limit, region))
+    if override is None:
+        return spec if len(limits) == len(spec.limits) else replace(spec, limits=limits)
+    if override.limit is not None:
+        limits = tuple(_tighter(limit, override.limit) for limit in limits) or (_callers(override.limit),)
+    if override.count is None:
+        return replace(spec, limits=limits)
+    if not spec.min_count <= override.count <= spec.max_count:
+        raise InvalidRequest(
+            f"fields.{spec.name}.count",
+            override.count,
+            f"the platform takes {spec.min_count} to {spec.max_count}",
+        )
+    return replace(spec, limits=limits, default_count=override.count)
+
+
+def _holds_in(limit: Limit, region: str | None) -> bool:
+    if limit.regions:
+        return region in limit.regions
+    return region is None or region not in limit.exempt_regions
+
+
+def _tighter(limit: Limit, bound: int) -> Limit:
+    hard = bound if limit.hard is None else min(limit.hard, bound)
+    best = None if limit.rec_max is None else min(limit.rec_max, hard)
+    low = None if limit.rec_min is None or limit.rec_min > hard else limit.rec_min
+    return replace(limit, hard=hard, rec_max=best, rec_min=low, confidence="A", source="brief")
+
+
+def _callers(bound: int) -> Limit:
+    return Limit(
+        unit="cp",
+        hard=bound,
+        rec_min=None,
+        rec_max=None,
+        confidence="A",
+        source="brief",
+        source_date="",
+        on_exceed="reject",
+        valid_from=None,
+        regions=(),
+        exempt_regions=(),
+        note="",
+    )

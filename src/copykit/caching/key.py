@@ -1,0 +1,47 @@
+"""What makes two requests the same: one fixed algorithm, one canonical form, on every machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import BaseModel
+
+from copykit.models import CopywritingInput
+
+__all__ = ["output_id", "request_key"]
+
+_NOT_SHAPING = ("cache", "deadline_s")
+"""Fields that change how an answer is fetched, never what it is."""
+
+
+def request_key(request: CopywritingInput, *, target: str, versions: dict[str, str], tenant: str = "") -> str:
+    """Digest everything that shapes the answer: all fields, the target that writes, revisions, tenant.
+
+    SHA-256 over sorted compact JSON, both from the standard library, so that machines with different
+    accelerators share entries.
+    """
+    fields = dict(request.__dict__)
+    for name in _NOT_SHAPING:
+        del fields[name]
+    form = json.dumps(
+        [fields, target, versions, tenant],
+        ensure_ascii=False,
+        sort_keys=True,
+        separators=(",", ":"),
+        default=_plain,
+    )
+    return hashlib.sha256(form.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def output_id(key: str, row: int | None) -> str:
+    """Name a result after its key and, in a batch, its row: repeated runs give equal ids."""
+    seed = key if row is None else f"{key}:{row}"
+    return "ck_" + hashlib.sha256(seed.encode()).hexdigest()[:24]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.__dict__
+    raise TypeError(f"{type(value).__name__} has no canonical form")

@@ -1,0 +1,160 @@
+"""The engine: one way from a request to checked copy, whoever writes it."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from copykit import events
+from copykit.brief.brief import Brief
+from copykit.brief.catalog import platforms_version
+from copykit.brief.compile import compile_brief
+from copykit.brief.prompt import REVISION
+from copykit.caching.base import Cache
+from copykit.caching.key import output_id, request_key
+from copykit.caching.registry import cache_from
+from copykit.caching.results import Results
+from copykit.drafts.accept import judge
+from copykit.errors import CopykitError, DeadlineExceeded
+from copykit.flight import Flight
+from copykit.models import CopywritingInput, CopywritingOutput, Receipt, Repair, RestrictionReport
+from copykit.routing.router import Answer, Router
+from copykit.settings import Settings
+
+__all__ = ["Engine"]
+
+_READS, _WRITES = ("on", "read"), ("on", "write", "refresh")
+
+
+class Engine:
+    """Look up, share, brief, ask, judge, store: the steps of one generation.
+
+    Args:
+        settings: targets, cache and deadline.
+        cache: used instead of the one the settings name.
+        clock: monotonic seconds, for latencies.
+    """
+
+    def __init__(
+        self, settings: Settings, *, cache: Cache | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.settings = settings
+        self.results = Results(
+            cache if cache is not None else cache_from(settings.cache), settings.cache.ttl_s, self._emit
+        )
+        self._router = Router(self._emit, clock)
+        self._flight: Flight[CopywritingOutput] = Flight()
+        self._hooks: tuple[events.Hook, ...] = ()
+        self._numbers = itertools.count(1)
+        self._clock = clock
+
+    async def generate(self, request: CopywritingInput, *, row: int | None = None) -> CopywritingOutput:
+        """Give checked copy for *request*; *row* enters only the result's id, so that rows of a batch differ.
+
+        Raises:
+            InvalidRequest: the request cannot be served, with field and nearest valid value.
+            NoProviderSucceeded: every target failed.
+            DeadlineExceeded: no answer in time.
+        """
+        started, number = self._clock(), f"r{next(self._numbers)}"
+        self._emit(events.GenerationStarted(number))
+        try:
+            output = await self._answer(request)
+        except CopykitError as error:
+            error.request_id = number
+            self._emit(events.GenerationFailed(number, error.code, error.message, self._clock() - started))
+            raise
+        output.id = output_id(output.receipt.key, row)
+        self._emit(
+            events.GenerationFinished(
+                request_id=number,
+                placement=output.placement,
+                language=output.language,
+                status=output.variants[0].status,
+                cached=output.cached,
+                duration_s=self._clock() - started,
+            )
+        )
+        return output
+
+    async def _answer(self, request: CopywritingInput) -> CopywritingOutput:
+        targets = self._targets(request)
+        versions = {"prompt": REVISION, "platforms": platforms_version()}
+        key = request_key(request, target=targets[0], versions=versions)
+        if request.cache in _READS and (found := await self.results.look_up(key)) is not None:
+            return found
+        deadline_s = request.deadline_s or self.settings.routing.deadline_s
+        try:
+            async with asyncio.timeout(deadline_s):
+                output, leads = await self._flight.run(
+                    f"{request.cache}:{key}", lambda: self._write(request, targets, versions, key)
+                )
+        except TimeoutError:
+            raise DeadlineExceeded(deadline_s) from None
+        return output if leads else output.model_copy(deep=True)
+
+    async def _write(
+        self, request: CopywritingInput, targets: tuple[str, ...], versions: dict[str, str], key: str
+    ) -> CopywritingOutput:
+        brief = compile_brief(request)
+        answer = await self._router.ask(brief, targets)
+        variants, repairs = judge(answer.drafts, brief)
+        for repair in repairs:
+            self._emit(events.FieldRepaired(repair.field, repair.rule))
+        output = CopywritingOutput.model_construct(
+            id=output_id(key, None),
+            variants=variants,
+            text=variants[0].text,
+            placement=brief.placement.id,
+            language=brief.language.tag,
+            tone=brief.tone.id,
+            use_case=brief.use_case.id,
+            usage=answer.usage,
+            receipt=_receipt(answer, repairs, versions, key),
+            created_at=datetime.now(UTC),
+            restrictions=_reports(brief),
+            info=[*brief.info, *answer.info, *self.settings.ignored],
+        )
+        accepted = variants[0].status != "rejected"
+        if accepted and request.cache in _WRITES and answer.target == targets[0]:
+            await self.results.store(key, output)
+        return output
+
+    def _targets(self, request: CopywritingInput) -> tuple[str, ...]:
+        named = request.provider
+        if named and request.model and ":" not in named:
+            named = f"{named}:{request.model}"
+        return (named,) if named else self.settings.routing.providers
+
+    def add_hook(self, hook: events.Hook) -> None:
+        """Send this engine's events to *hook*."""
+        self._hooks = (*self._hooks, hook)
+
+    def remove_hook(self, hook: events.Hook) -> None:
+        """Stop sending events to *hook*."""
+        self._hooks = tuple(h for h in self._hooks if h is not hook)
+
+    def _emit(self, event: events.Event) -> None:
+        events.emit(event, self._hooks)
+
+
+def _receipt(answer: Answer, repairs: list[Repair], versions: dict[str, str], key: str) -> Receipt:
+    return Receipt.model_construct(
+        served_by=answer.served_by,
+        cache=None,
+        saved_usd=None,
+        attempts=list(answer.attempts),
+        repairs=repairs,
+        versions=versions,
+        key=key,
+    )
+
+
+def _reports(brief: Brief) -> list[RestrictionReport]:
+    return [
+        RestrictionReport(text=r.text, kind=r.kind, enforced=r.enforced, values=list(r.values))
+        for r in brief.restrictions
+    ]

@@ -1,0 +1,171 @@
+"""Short texts: headlines, descriptions, subjects, bullets. Each says something else about the thing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from copykit.brief.catalog import FieldSpec
+from copykit.drafts.check import Checker
+from copykit.providers.phrasebank.choose import Chooser
+from copykit.providers.phrasebank.dice import Dice
+from copykit.providers.phrasebank.material import Material
+from copykit.providers.phrasebank.room import Room
+
+__all__ = ["Asset", "Assets"]
+
+_LABELLED = frozenset({"name", "item", "label"})
+_POINTED = frozenset({"point", "points"})
+_FULL_STOPS = ".。।"
+_TRIES = 14
+_ALIKE = 0.8
+"""Token overlap from which two assets say the same (rule M-12)."""
+_SPOKEN = ("attention", "solution", "interest", "desire", "action", "offer", "problem")
+_CLOSED = frozenset({"headline", "subject", "overlay", "label", "title"})
+"""Roles whose texts carry no full stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One short text and what it does."""
+
+    text: str
+    function: str
+
+
+class Assets:
+    """Writes the short fields of one variant; keeps them different from each other."""
+
+    def __init__(self, material: Material, chooser: Chooser, checker: Checker, dice: Dice) -> None:
+        self._material = material
+        self._chooser = chooser
+        self._checker = checker
+        self._dice = dice
+        self._said: list[frozenset[str]] = []
+
+    def write(self, spec: FieldSpec, count: int, functions: Sequence[str]) -> list[Asset]:
+        """Write up to *count* texts for *spec*, those of *functions* first and in that order.
+
+        Fewer come back when the brief has fewer things to say; never two that say the same.
+        """
+        room = Room.of(spec, self._material.brief.language.tag)
+        assets: list[Asset] = []
+        said_before = len(self._said)
+        generic = max(1, count // 5)
+        for function, point in self._angles(functions, count):
+            if len(assets) >= count:
+                break
+            asset, has_slot = self._one(spec, room, function, point, allow_bare=generic > 0)
+            if asset is not None:
+                assets.append(asset)
+                generic -= 0 if has_slot else 1
+        if not spec.is_list:
+            del self._said[said_before:]
+        return assets
+
+    def _angles(self, functions: Sequence[str], count: int) -> Iterator[tuple[str, str]]:
+        """Give (function, point) in turn: each function of the structure, each thing the brief says, the rest."""
+        points = self._dice.fork(len(self._said) + 1).shuffled(self._things())
+        first = [f for f in functions if f != "proof"]
+        if "proof" in functions and points:
+            at = functions.index("proof")
+            first.insert(min(at, len(first)), "proof")
+        rest = self._dice.fork(7).shuffled([f for f in _SPOKEN if f not in first])
+        for function in first:
+            yield function, points.pop() if function == "proof" and points else ""
+        for turn in range(max(len(points), len(rest))):
+            if turn < len(points):
+                yield "proof", points[turn]
+            if turn < len(rest):
+                yield rest[turn], ""
+        for _ in range(2 if count > 5 else 1):
+            for function in self._dice.fork(11).shuffled(_SPOKEN):
+                yield function, ""
+
+    def _things(self) -> list[str]:
+        material = self._material
+        facts = [
+            f"{material.lowered(label)}{'' if material.join == '' else ' '}{value}"
+            for label, value in (*material.details, *material.terms)
+        ]
+        return [*material.points, *facts]
+
+    def _one(
+        self, spec: FieldSpec, room: Room, function: str, point: str, *, allow_bare: bool
+    ) -> tuple[Asset | None, bool]:
+        if room.is_tight or spec.role in _CLOSED:
+            return self._short(spec, room, function, point, allow_bare=allow_bare)
+        asset, has_slot = self._long(spec, room, function, point)
+        if asset is None:
+            return self._short(spec, room, function, point, allow_bare=allow_bare)
+        return asset, has_slot
+
+    def _short(
+        self, spec: FieldSpec, room: Room, function: str, point: str, *, allow_bare: bool
+    ) -> tuple[Asset | None, bool]:
+        slots = frozenset({"point"}) if point else None if allow_bare else _LABELLED
+        spare: Asset | None = None
+        for tries, frame in enumerate(self._chooser.offers(function, short=True, slots=slots)):
+            if tries >= _TRIES:
+                break
+            if not point and frame.slots & _POINTED:
+                continue
+            text = self._close(spec, self._chooser.fill(frame, point=point))
+            if not room.fits(text) or not self._is_new(text) or not self._checker.allows(spec, text):
+                continue
+            if self._chooser.is_fresh(frame):
+                self._chooser.take(frame)
+                return self._say(text, function), bool(frame.slots)
+            spare = spare or Asset(text, function)
+        if spare is not None:
+            return self._say(spare.text, function), True
+        if point and room.fits(point) and self._is_new(point) and self._checker.allows(spec, point):
+            return self._say(point[:1].upper() + point[1:], function), True
+        return None, False
+
+    def _long(self, spec: FieldSpec, room: Room, function: str, point: str) -> tuple[Asset | None, bool]:
+        best: tuple[float, str, str] | None = None
+        for tries, frame in enumerate(self._chooser.offers(function, short=False)):
+            if tries >= _TRIES // 2:
+                break
+            if "point" in frame.slots and not point:
+                continue
+            for points in self._point_lists(frame.slots, point):
+                text = self._close(spec, self._chooser.fill(frame, point=point, points=points))
+                if room.comfortable(text) and self._is_new(text) and self._checker.allows(spec, text):
+                    size = room.size(text) + (0 if self._chooser.is_fresh(frame) else -1000)
+                    if best is None or size > best[0]:
+                        best = (size, text, frame.id)
+                        chosen, slots = frame, frame.slots
+                    break
+        if best is None:
+            return None, False
+        self._chooser.take(chosen)
+        return self._say(best[1], function), bool(slots)
+
+    def _point_lists(self, slots: frozenset[str], point: str) -> Iterator[str]:
+        if "points" not in slots:
+            yield ""
+            return
+        points = [point, *(p for p in self._material.points if p != point)] if point else [*self._material.points]
+        for count in range(min(3, len(points)), 0, -1):
+            yield self._material.list(points[:count])
+
+    def _close(self, spec: FieldSpec, text: str) -> str:
+        text = text[:1].upper() + text[1:]
+        return text.rstrip(_FULL_STOPS) if spec.role in _CLOSED else text
+
+    def _is_new(self, text: str) -> bool:
+        tokens = _tokens(text)
+        return all(
+            len(tokens & other) / len(tokens | other) <= _ALIKE for other in self._said if tokens or other
+        )
+
+    def _say(self, text: str, function: str) -> Asset:
+        self._said.append(_tokens(text))
+        return Asset(text, function)
+
+
+def _tokens(text: str) -> frozenset[str]:
+    words = text.casefold().split()
+    return frozenset(words) if len(words) > 1 else frozenset(text.casefold())

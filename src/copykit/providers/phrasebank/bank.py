@@ -1,0 +1,106 @@
+"""A language's authored phrases, read once and indexed by function and family."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from copykit.brief.catalog import Language
+from copykit.data import load_json, names
+from copykit.drafts.repair import apply_marks
+
+__all__ = ["Bank", "Frame", "bank_for", "spoken"]
+
+_SLOT = re.compile(r"\{(\w+)\}")
+_NEIGHBOUR = "plain"
+"""Its frames are impersonal, so they may stand beside any form of address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One authored phrase."""
+
+    id: str
+    function: str
+    text: str
+    """With ``{slot}`` marks; spacing and marks of the language applied."""
+    slots: frozenset[str]
+    short: bool
+    words: int
+    """Words of its longest sentence, slots counted as two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bank:
+    """Everything authored for one language."""
+
+    language: str
+    reviewed: bool
+    cells: dict[tuple[str, str], tuple[Frame, ...]]
+    cta: dict[str, dict[str, list[str]]]
+    labels: dict[str, str]
+    audience: tuple[str, ...]
+    greeting: dict[str, str]
+    list_intro: dict[str, list[str]]
+    faq: tuple[dict[str, str], ...]
+    opt_out: dict[str, str]
+
+    def frames(self, function: str, family: str, *, wide: bool) -> tuple[Frame, ...]:
+        """Give the frames of a cell; *wide* adds the impersonal family's."""
+        own = self.cells[function, family]
+        return own if not wide or family == _NEIGHBOUR else own + self.cells[function, _NEIGHBOUR]
+
+
+@cache
+def spoken() -> tuple[str, ...]:
+    """List the base tags that have a bank, sorted."""
+    return tuple(names("phrases", ".json"))
+
+
+def bank_for(language: Language) -> Bank | None:
+    """Give the bank that serves *language*, or None: ``es-MX`` is served by ``es``, ``pt-PT`` by none."""
+    tags = spoken()
+    tag = language.tag
+    base = tag.partition("-")[0]
+    if tag in tags:
+        return _load(tag, tag)
+    return _load(base, tag) if base in tags else None
+
+
+@cache
+def _load(file: str, tag: str) -> Bank:
+    from copykit.brief.catalog import language as find
+
+    data: dict[str, Any] = load_json(f"phrases/{file}.json")
+    language = find(tag)
+    cells = {
+        (function, family): tuple(
+            _frame(f"{function}.{family}.{size}{number}", function, size == "s", text, language)
+            for size, texts in classes.items()
+            for number, text in enumerate(texts)
+        )
+        for function, families in data["frames"].items()
+        for family, classes in families.items()
+    }
+    return Bank(
+        language=file,
+        reviewed=bool(data.get("reviewed")),
+        cells=cells,
+        cta=data["cta"],
+        labels=data["labels"],
+        audience=tuple(data["audience"]),
+        greeting=data["greeting"],
+        list_intro=data["list_intro"],
+        faq=tuple(data["faq"]),
+        opt_out=data["opt_out"],
+    )
+
+
+def _frame(identity: str, function: str, short: bool, text: str, language: Language) -> Frame:
+    slots = frozenset(_SLOT.findall(text))
+    marked = apply_marks(text, language)
+    counted = _SLOT.sub("x x", text)
+    words = max((len(part.split()) for part in re.split(r"[.?!…。？؟।]", counted)), default=0)
+    return Frame(identity, function, marked, slots, short, words)

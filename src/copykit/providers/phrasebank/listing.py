@@ -1,0 +1,144 @@
+"""Fields made of the brief's words alone: titles, names, bullets, keywords, hashtags, paths."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from copykit.brief.catalog import FieldSpec
+from copykit.drafts.check import Checker
+from copykit.providers.phrasebank.material import Material
+from copykit.providers.phrasebank.room import Room
+
+__all__ = ["Listing"]
+
+_WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
+_FULL_STOPS = ".。।"
+
+
+class Listing:
+    """Arranges the brief's own words into the fields that take no phrases."""
+
+    def __init__(self, material: Material, checker: Checker) -> None:
+        self._material = material
+        self._checker = checker
+        self._language = material.brief.language.tag
+
+    def title(self, spec: FieldSpec) -> str:
+        """Name, item and attributes, as many as the advised length takes."""
+        brief, room = self._material.brief, self._room(spec)
+        head = self._first_fitting(spec, self._heads(brief.name, brief.item))
+        title = head
+        for piece in self._material.points:
+            longer = f"{title}{self._material.comma}{piece}" if title else piece
+            if piece.casefold() not in title.casefold() and self._is_good(spec, room, longer):
+                title = longer
+        return title
+
+    def name(self, spec: FieldSpec) -> str:
+        """The brand's or the product's name; empty if none is known or none fits."""
+        brief = self._material.brief
+        return self._first_fitting(spec, (brief.brand.name, brief.name))
+
+    def bullets(self, spec: FieldSpec) -> list[str]:
+        """One line a point, a fact, a sentence: what the brief says, in its order."""
+        return self._many(spec, self._lines(), spec.max_count)
+
+    def keywords(self, spec: FieldSpec, count: int) -> list[str]:
+        """Search words: the caller's own, then item, points and single words of them."""
+        return self._many(spec, self._terms(), count)
+
+    def joined_keywords(self, spec: FieldSpec) -> str:
+        """The same as one text, joined the way the field is read: commas where its rules say so."""
+        comma = any("comma" in rule for rule in spec.rules) or "comma" in spec.note
+        joiner, room, text = "," if comma else " ", self._room(spec), ""
+        taken: set[str] = set()
+        for term in (word.casefold() for text_ in self._terms() for word in _WORD.findall(text_)):
+            longer = f"{text}{joiner}{term}" if text else term
+            if term not in taken and room.fits(longer) and self._checker.allows(spec, longer):
+                text = longer
+                taken.add(term)
+        return text
+
+    def hashtags(self, spec: FieldSpec | None, count: int) -> list[str]:
+        """Tags of the caller's keywords, points and item: letters and digits, words joined by capitals."""
+        tags: list[str] = []
+        for term in self._terms():
+            tag = _hashtag(term)
+            if tag and tag.casefold() not in {t.casefold() for t in tags}:
+                if spec is None or self._is_good(spec, self._room(spec), tag):
+                    tags.append(tag)
+            if len(tags) >= count:
+                break
+        return tags
+
+    def path(self, spec: FieldSpec, number: int) -> str:
+        """A word or two for the display path: the item first, then the category, lower case with hyphens."""
+        brief, room = self._material.brief, self._room(spec)
+        category = next((f.value for f in brief.facts if f.key == "category"), "")
+        sources = [t for t in (brief.item, category, brief.name) if t]
+        options = [slug for text in sources for slug in self._slugs(text)]
+        fitting = [s for s in dict.fromkeys(options) if room.fits(s) and self._checker.allows(spec, s)]
+        return fitting[number] if number < len(fitting) else ""
+
+    def identifier(self) -> str:
+        """A template name of a-z, 0-9 and underscores."""
+        words = re.findall(r"[a-z0-9]+", f"{self._material.label} {self._material.brief.use_case.id}".casefold())
+        return "_".join(words)[:60] or "copy"
+
+    def _heads(self, name: str, item: str) -> Iterator[str]:
+        if name and item and item.casefold() not in name.casefold():
+            space = " " if self._material.join else ""
+            yield f"{name}{space}{item[:1].upper()}{item[1:]}"
+        yield from (text for text in (name, item) if text)
+
+    def _lines(self) -> Iterator[str]:
+        material = self._material
+        yield from (point.rstrip(_FULL_STOPS) for point in material.points)
+        yield from (f"{label}{material.colon}{value}" for label, value in material.details)
+        yield from (sentence.rstrip(_FULL_STOPS) for sentence in material.sentences)
+
+    def _terms(self) -> Iterator[str]:
+        brief = self._material.brief
+        phrases = [*brief.keywords, brief.item, *(p for p in self._material.points if len(p.split()) <= 3)]
+        category = [f.value for f in brief.facts if f.key in ("category", "material", "color", "brand")]
+        for phrase in (*phrases, *category, brief.name):
+            if phrase and self._material.may_say(phrase):
+                yield phrase
+        yield from (word for word in _WORD.findall(brief.item) if len(word) > 3)
+
+    def _many(self, spec: FieldSpec, lines: Iterable[str], count: int) -> list[str]:
+        room, result, seen = self._room(spec), [], set()
+        for line in lines:
+            key = line.casefold()
+            if key not in seen and self._is_good(spec, room, line):
+                seen.add(key)
+                result.append(line[:1].upper() + line[1:] if spec.role in ("bullets", "highlights") else line)
+            if len(result) >= count:
+                break
+        return result
+
+    def _slugs(self, text: str) -> Iterator[str]:
+        words = _WORD.findall(text.casefold())
+        for size in (len(words), 2, 1):
+            if 0 < size <= len(words):
+                yield "-".join(words[:size])
+                yield "-".join(words[-size:])
+
+    def _first_fitting(self, spec: FieldSpec, options: Iterable[str]) -> str:
+        room = self._room(spec)
+        return next((t for t in options if t and room.fits(t) and self._checker.allows(spec, t)), "")
+
+    def _is_good(self, spec: FieldSpec, room: Room, text: str) -> bool:
+        return room.comfortable(text) and self._checker.allows(spec, text)
+
+    def _room(self, spec: FieldSpec) -> Room:
+        return Room.of(spec, self._language)
+
+
+def _hashtag(term: str) -> str:
+    words = _WORD.findall(term.replace("-", " ").replace("’", "").replace("'", ""))
+    if not 1 <= len(words) <= 3:
+        return ""
+    body = "".join(word[:1].upper() + word[1:] for word in words)
+    return f"#{body}" if len(body) <= 30 and not body.isdigit() else ""

@@ -1,0 +1,138 @@
+"""What a brief gives a writer to say, in the language's forms, before any frame is chosen."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from copykit.brief.brief import Brief, Fact
+from copykit.providers.phrasebank.bank import Bank
+
+__all__ = ["Material", "finish"]
+
+_FINAL = ".!?…。！？।؟:："
+_DECIMAL = re.compile(r"(?<![\d.,])(\d+)\.(\d{1,2})(?![\d.,])")
+_COLON = {"Hans": "：", "Hant": "：", "Jpan": "："}
+_COMMA = {"Hans": "、", "Hant": "、", "Jpan": "、", "Arab": "، "}
+_STOP = {"Hans": "。", "Hant": "。", "Jpan": "。", "Deva": "।", "Beng": "।"}
+_JOIN = {"Hans": "", "Hant": "", "Jpan": ""}
+_TERMS = frozenset({"price", "old_price", "discount", "date", "deadline", "time", "place", "availability", "code"})
+_SILENT = frozenset({"category", "website", "postal_address", "sender", "unsubscribe", "id", "currency"})
+"""Facts that identify or file the product and are no argument in copy."""
+_LONG_FACT = 60
+
+
+@dataclass(frozen=True)
+class Material:
+    """The brief's words, sorted by what they can carry, with the language's joiners."""
+
+    brief: Brief
+    bank: Bank
+    colon: str
+    comma: str
+    stop: str
+    join: str
+    """Between sentences: a space, or nothing in scripts without spaces."""
+
+    @classmethod
+    def of(cls, brief: Brief, bank: Bank) -> Material:
+        """Prepare *brief* for a writer."""
+        script = brief.language.script
+        colon = _COLON.get(script, "\u00a0: " if brief.language.tag.startswith("fr") else ": ")
+        return cls(brief, bank, colon, _COMMA.get(script, ", "), _STOP.get(script, "."), _JOIN.get(script, " "))
+
+    @cached_property
+    def label(self) -> str:
+        """The name, or the item where there is none."""
+        return self.brief.name or self.brief.item
+
+    @cached_property
+    def points(self) -> tuple[str, ...]:
+        """Key points first, then attributes; what the restrictions forbid left out."""
+        pieces = dict.fromkeys((*self.brief.points, *self.brief.attributes))
+        return tuple(piece.rstrip(" .。।") for piece in pieces if self.may_say(piece))
+
+    @cached_property
+    def details(self) -> tuple[tuple[str, str], ...]:
+        """Facts that describe, as (label, value)."""
+        return self._labelled(lambda fact: fact.key not in _TERMS)
+
+    @cached_property
+    def terms(self) -> tuple[tuple[str, str], ...]:
+        """Facts of the offer (price, date, place ...), as (label, value)."""
+        return self._labelled(lambda fact: fact.key in _TERMS)
+
+    @cached_property
+    def sentences(self) -> tuple[str, ...]:
+        """Sentences of the description that may be quoted."""
+        return tuple(s for s in self.brief.sentences if self.may_say(s))
+
+    @cached_property
+    def audience(self) -> str:
+        """The audience line of the language, or empty."""
+        audience = self.brief.audience
+        if not audience or not self.may_say(audience):
+            return ""
+        if self.bank.audience:
+            return self.bank.audience[0].replace("{audience}", self.lowered(audience))
+        return f"{self.bank.labels['audience']}{self.colon}{audience}{self.stop}"
+
+    @cached_property
+    def calls(self) -> tuple[str, ...]:
+        """Calls to action for the use case, in the tone's form of address; the caller's own comes alone."""
+        if self.brief.cta:
+            return (self.brief.cta.rstrip(".。।"),)
+        intents = [i for i in self.brief.use_case.cta_intents if i != "none"] or ["learn"]
+        level = self.brief.tone.address
+        return tuple(call for intent in intents for call in self.bank.cta[intent][level])
+
+    @cached_property
+    def link(self) -> str:
+        """The address, where the placement lets text carry one and has no field of its own for it."""
+        brief = self.brief
+        closed = brief.placement.links.hard_max == 0 or brief.placement.links.rec_max == 0
+        has_field = any(spec.role == "url" for spec in brief.fields)
+        return "" if closed or has_field or not brief.url or not self.may_say(brief.url) else brief.url
+
+    def may_say(self, text: str) -> bool:
+        """Say whether no restriction of the brief forbids *text*."""
+        return not any(restriction.find(text) for restriction in self.brief.restrictions)
+
+    def lowered(self, text: str) -> str:
+        """Give *text* for the middle of a sentence: first letter small where the language writes it so."""
+        first = text.split(" ", 1)[0]
+        if self.brief.language.tag == "de" or not first[1:].islower() or text.startswith(self.brief.name or "\0"):
+            return text
+        return text[:1].lower() + text[1:]
+
+    def list(self, pieces: tuple[str, ...] | list[str]) -> str:
+        """Join pieces by the language's comma; pieces after the first start small."""
+        first, *rest = pieces
+        return self.comma.join((first, *(self.lowered(piece) for piece in rest)))
+
+    def _labelled(self, wanted: Callable[[Fact], bool]) -> tuple[tuple[str, str], ...]:
+        result = []
+        for fact in self.brief.facts:
+            if fact.key in _SILENT or not wanted(fact) or len(fact.value) > _LONG_FACT:
+                continue
+            label, value = self._label(fact), self._local(fact.value)
+            if self.may_say(f"{label}{self.colon}{value}"):
+                result.append((label, value))
+        return tuple(result)
+
+    def _label(self, fact: Fact) -> str:
+        known = self.bank.labels.get(fact.key.casefold().replace(" ", "_"))
+        text = known or fact.key.replace("_", " ").strip()
+        return text[:1].upper() + text[1:]
+
+    def _local(self, value: str) -> str:
+        if self.brief.language.decimal == "," and "." in value:
+            return _DECIMAL.sub(r"\1,\2", value)
+        return value
+
+
+def finish(text: str, stop: str) -> str:
+    """End *text* with the language's full stop unless it has a final mark."""
+    return text if text[-1:] in _FINAL else text + stop

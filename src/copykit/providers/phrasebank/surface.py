@@ -1,0 +1,83 @@
+"""What the tone adds to a finished text: an exclamation mark, an emoji, hashtags, a legal line."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from copykit.brief.catalog import FieldSpec
+from copykit.data import load_toml
+from copykit.drafts.check import Checker
+from copykit.providers.phrasebank.dice import Dice
+from copykit.providers.phrasebank.listing import Listing
+from copykit.providers.phrasebank.material import Material
+
+__all__ = ["Surface"]
+
+_EMOJI_FROM = 0.3
+"""Creativity below which no emoji is used."""
+_OPENING_MARK = {"es": ("¡", "!")}
+_WIDE_MARK = {"ja": "！", "zh": "！"}
+
+
+class Surface:
+    """Applies a tone's surface settings, within what the placement allows."""
+
+    def __init__(self, material: Material, checker: Checker, dice: Dice) -> None:
+        self._material = material
+        self._checker = checker
+        self._dice = dice
+
+    def tail(self, spec: FieldSpec) -> str:
+        """Give what ends the text: hashtags where they belong inside it, the opt-out line of a message."""
+        brief = self._material.brief
+        if brief.placement.platform == "sms" and brief.use_case.id == "sms_campaign":
+            return self._material.bank.opt_out["sms"]
+        has_field = any(f.role == "hashtags" for f in brief.fields)
+        room = brief.placement.hashtags.rec_max or 0
+        if brief.placement.kind != "social" or has_field or not room:
+            return ""
+        tags = Listing(self._material, self._checker).hashtags(None, min(room, 3))
+        return " ".join(tag for tag in tags if self._checker.allows(spec, tag))
+
+    def dress(self, spec: FieldSpec, text: str) -> str:
+        """Add the tone's exclamation and emoji to the opening line, if the result is still allowed."""
+        for change in (self._exclaim, self._with_emoji):
+            changed = change(text)
+            if changed != text and self._checker.allows(spec, changed):
+                text = changed
+        return text
+
+    def _exclaim(self, text: str) -> str:
+        tone = self._material.brief.tone
+        if not tone.exclamations_per_field or tone.axes[3] < 1 or self._dice.below(2):
+            return text
+        base = self._material.brief.language.tag.partition("-")[0]
+        stop = self._material.stop
+        end = text.find(stop + "\n")
+        if end < 0:
+            end = text.find(stop + (self._material.join or ""))
+        if end < 3 or any(mark in text[:end] for mark in "?？؟:：\n"):
+            return text
+        opening, mark = _OPENING_MARK.get(base, ("", _WIDE_MARK.get(base, "!")))
+        if base == "fr":
+            mark = "\u202f!" if self._material.brief.language.tag != "fr-CA" else "!"
+        return f"{opening}{text[:end]}{mark}{text[end + len(stop) :]}"
+
+    def _with_emoji(self, text: str) -> str:
+        brief = self._material.brief
+        most = brief.placement.emoji.hard_max
+        allowed = min(brief.tone.max_emoji, 99 if most is None else most, brief.placement.emoji.rec_max or 0)
+        if allowed < 1 or brief.request.creativity_level < _EMOJI_FROM:
+            return text
+        signs = _emoji().get(brief.tone.family, [])
+        if not signs:
+            return text
+        sign = signs[self._dice.below(len(signs))]
+        head, line, rest = text.partition("\n")
+        return f"{head} {sign}{line}{rest}"
+
+
+@cache
+def _emoji() -> dict[str, list[str]]:
+    table: dict[str, list[str]] = load_toml("phrases/emoji.toml")["families"]
+    return table

@@ -1,0 +1,1 @@
+"""Which target is asked, and what happens when it fails."""

@@ -1,0 +1,141 @@
+"""The two public faces over one engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from copykit.batch import gather
+from copykit.caching.base import Cache
+from copykit.engine import Engine
+from copykit.errors import CopykitError, InvalidRequest
+from copykit.models import CopywritingInput, CopywritingOutput
+from copykit.settings import PerformanceConfig, Settings
+from copykit.stats import Stats
+
+__all__ = ["CopywritingService", "CopywritingServiceV11"]
+
+Request = CopywritingInput | Mapping[str, Any]
+"""A `CopywritingInput`, or a mapping of its fields."""
+
+
+class _Service:
+    """What both faces share; each adds its preset."""
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        config: PerformanceConfig | None = None,
+        cache: Cache | None = None,
+        engine: Engine | None = None,
+    ) -> None:
+        settings = settings if settings is not None else Settings.from_env() if engine is None else engine.settings
+        self.config = config if config is not None else self._preset(settings)
+        self._stats = Stats()
+        self.engine = engine or Engine(self.config.applied_to(settings), cache=cache)
+        self.engine.add_hook(self._stats)
+
+    @staticmethod
+    def _preset(settings: Settings) -> PerformanceConfig:
+        return PerformanceConfig(max_workers=settings.batch.concurrency, cache_size=settings.cache.max_entries)
+
+    async def generate(self, request: Request) -> CopywritingOutput:
+        """Write, check and rank the variants of one brief.
+
+        Raises:
+            InvalidRequest: the request cannot be served; the message names field, value and nearest choice.
+            NoProviderSucceeded: every target failed.
+            DeadlineExceeded: no answer within ``deadline_s``.
+        """
+        return await self.engine.generate(_accepted(request))
+
+    async def batch_generate(self, requests: Iterable[Request]) -> list[CopywritingOutput | CopykitError]:
+        """Write all briefs, at most ``max_workers`` at once: outputs in order, an error in the place of a failure."""
+        concurrency = self.engine.settings.batch.concurrency
+        return await gather(self.engine, [_accepted_or_error(request) for request in requests], concurrency)
+
+    async def get_performance_stats(self) -> dict[str, Any]:
+        """Give counts and latencies since this service was made, the cache's state, and what the config does."""
+        return {
+            **self._stats.snapshot(),
+            "cache_tier": self.engine.results.stats(),
+            "config": self.config.explain(),
+            "providers": list(self.engine.settings.routing.providers),
+            "ignored_settings": list(self.engine.settings.ignored),
+        }
+
+    async def health(self) -> dict[str, Any]:
+        """Tell whether the service can answer, and with what."""
+        from copykit.providers.registry import provider_names
+
+        targets = self.engine.settings.routing.providers
+        unknown = [t for t in targets if t.partition(":")[0] not in provider_names()]
+        return {
+            "status": "degraded" if unknown else "ok",
+            "providers": list(targets),
+            "unknown_providers": unknown,
+            "cache": self.engine.results.stats() or None,
+        }
+
+    async def clear_cache(self) -> None:
+        """Forget every cached result."""
+        await self.engine.results.clear()
+
+    async def aclose(self) -> None:
+        """Give back what the service holds; it must not be used afterwards."""
+        self.engine.remove_hook(self._stats)
+        await self.engine.results.aclose()
+
+    async def __aenter__(self) -> Any:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+
+class CopywritingService(_Service):
+    """The first face: exact caching in memory and fallback over the configured targets.
+
+    Args:
+        settings: None reads the environment and ``copykit.toml`` once, now.
+        config: the thirteen-field form; None takes its defaults over *settings*.
+        cache: used instead of the one the settings name.
+        engine: share another face's engine.
+    """
+
+    _v11: CopywritingServiceV11 | None = None
+
+    async def generate_v11(self, request: Request) -> CopywritingOutput:
+        """Generate through the other face, over this one's engine."""
+        if self._v11 is None:
+            self._v11 = CopywritingServiceV11(engine=self.engine)
+        return await self._v11.generate(request)
+
+
+class CopywritingServiceV11(_Service):
+    """The second face: everything in `PerformanceConfig` that can act is on; takes the same arguments."""
+
+    @staticmethod
+    def _preset(settings: Settings) -> PerformanceConfig:
+        from dataclasses import replace
+
+        preset = PerformanceConfig.everything()
+        return replace(
+            preset, max_workers=settings.batch.concurrency, cache_size=settings.cache.max_entries
+        )
+
+
+def _accepted(request: Request) -> CopywritingInput:
+    if isinstance(request, CopywritingInput):
+        return request
+    if isinstance(request, Mapping):
+        return CopywritingInput(**request)
+    raise InvalidRequest("request", request, "must be a CopywritingInput or a mapping of its fields")
+
+
+def _accepted_or_error(request: Request) -> CopywritingInput | CopykitError:
+    try:
+        return _accepted(request)
+    except CopykitError as error:
+        return error

@@ -1,0 +1,258 @@
+"""Settings: small frozen groups, each usable alone; one table of the environment's names.
+
+Precedence: code, environment, ``copykit.toml``. Nothing is read at import. Written over dataclasses rather
+than pydantic-settings because that package alone would cost more than the rest of ``import copykit``
+(`benchmarks/import_time.py`).
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from copykit.errors import ConfigurationError
+
+__all__ = [
+    "BatchSettings",
+    "CacheSettings",
+    "PerformanceConfig",
+    "RoutingSettings",
+    "Settings",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """Where finished results are kept, and how many."""
+
+    url: str = "memory://"
+    """``memory://``, or an address whose scheme was registered; empty turns caching off."""
+    max_entries: int = 10_000
+    """Results kept; 0 turns caching off."""
+    max_bytes: int = 64 * 2**20
+    """Bytes of all entries together."""
+    ttl_s: float = 3600.0
+    """Seconds after which an entry is written anew."""
+
+    def __post_init__(self) -> None:
+        _at_least("cache.max_entries", self.max_entries, 0)
+        _at_least("cache.max_bytes", self.max_bytes, 0)
+        _at_least("cache.ttl_s", self.ttl_s, 0.001)
+
+
+@dataclass(frozen=True, slots=True)
+class RoutingSettings:
+    """Who writes, in which order, and for how long."""
+
+    providers: tuple[str, ...] = ("phrasebank",)
+    """Ordered targets, ``name`` or ``name:model``; the next is asked when one fails."""
+    deadline_s: float = 120.0
+    """Seconds one request may take when it names no deadline of its own."""
+
+    def __post_init__(self) -> None:
+        if not self.providers:
+            raise ConfigurationError("routing.providers: at least one target is needed, e.g. phrasebank")
+        _at_least("routing.deadline_s", self.deadline_s, 0.001)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSettings:
+    """How many requests of a batch are in progress at once."""
+
+    concurrency: int = 8
+
+    def __post_init__(self) -> None:
+        _at_least("batch.concurrency", self.concurrency, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All groups, and what was asked for but has no effect in this version."""
+
+    cache: CacheSettings = field(default_factory=CacheSettings)
+    routing: RoutingSettings = field(default_factory=RoutingSettings)
+    batch: BatchSettings = field(default_factory=BatchSettings)
+    ignored: tuple[str, ...] = ()
+    """One sentence for each setting that was given and cannot act here."""
+
+    @classmethod
+    def from_env(
+        cls, environment: Mapping[str, str] | None = None, *, file: Path | None = None
+    ) -> Settings:
+        """Read the environment over ``copykit.toml`` (in *file*, else ``$COPYKIT_CONFIG``, else the working folder).
+
+        Raises:
+            ConfigurationError: every mistake at once, misspelt names with the nearest right one.
+        """
+        environment = os.environ if environment is None else environment
+        values, problems = _read_file(file or environment.get("COPYKIT_CONFIG"))
+        ignored = []
+        for name, text in environment.items():
+            known = _VARIABLES.get(name)
+            if known is not None and text:
+                try:
+                    values[known[0]] = known[1](text)
+                except ValueError:
+                    problems.append(f"{name}={text!r}: not {_WANTED[known[1]]}")
+            elif name in _NOT_YET and text:
+                ignored.append(f"{name} is set; {_NOT_YET[name]}")
+            elif name.startswith("COPYKIT_") and not _is_known(name):
+                near = get_close_matches(name, [*_VARIABLES, *_OTHER], n=1, cutoff=0.5)
+                problems.append(f"{name}: unknown variable" + (f"; nearest: {near[0]}" if near else ""))
+        return _assembled(cls, values, problems, tuple(ignored))
+
+
+@dataclass(frozen=True, slots=True)
+class PerformanceConfig:
+    """The thirteen-field form that older callers pass: it maps onto the settings groups.
+
+    `explain` says of each field what it does here, or why it is ignored.
+    """
+
+    max_workers: int = 8
+    """Provider calls in progress per process: `BatchSettings.concurrency`. Never operating-system processes."""
+    batch_size: int = 10
+    cache_size: int = 10_000
+    """Results kept in memory: `CacheSettings.max_entries`."""
+    gpu_memory_fraction: float = 0.8
+    auto_scaling: bool = False
+    intelligent_caching: bool = True
+    """False turns result caching off."""
+    memory_optimization: bool = False
+    gpu_memory_management: bool = False
+    adaptive_batching: bool = False
+    predictive_caching: bool = False
+    load_balancing: bool = False
+    circuit_breaker: bool = False
+    retry_mechanism: bool = False
+
+    def __post_init__(self) -> None:
+        _at_least("max_workers", self.max_workers, 1)
+        _at_least("batch_size", self.batch_size, 1)
+        _at_least("cache_size", self.cache_size, 0)
+        if not 0 <= self.gpu_memory_fraction <= 1:
+            raise ConfigurationError(f"gpu_memory_fraction={self.gpu_memory_fraction}: must be 0 to 1")
+
+    @classmethod
+    def everything(cls) -> PerformanceConfig:
+        """Give the preset of `CopywritingServiceV11`: every switch on."""
+        switches = {f.name: True for f in fields(cls) if f.type == "bool"}
+        return cls(**switches)  # type: ignore[arg-type]  # all of them are bool fields
+
+    def applied_to(self, settings: Settings) -> Settings:
+        """Give *settings* with the fields that act laid over them."""
+        entries = self.cache_size if self.intelligent_caching else 0
+        return replace(
+            settings,
+            cache=replace(settings.cache, max_entries=entries),
+            batch=replace(settings.batch, concurrency=self.max_workers),
+        )
+
+    def explain(self) -> dict[str, dict[str, Any]]:
+        """Map each field to ``{"value", "acts", "effect"}``; *effect* says what it does or why it is ignored."""
+        return {
+            f.name: {
+                "value": getattr(self, f.name),
+                "acts": f.name in _ACTING,
+                "effect": _ACTING.get(f.name) or f"ignored: {_IDLE[f.name]}",
+            }
+            for f in fields(self)
+        }
+
+
+_ACTING = {
+    "max_workers": "requests of a batch in progress at once",
+    "cache_size": "results kept in memory",
+    "intelligent_caching": "result caching on or off",
+}
+_IDLE = {
+    "batch_size": "no backend with grouped calls exists yet",
+    "gpu_memory_fraction": "nothing here allocates GPU memory yet",
+    "auto_scaling": "concurrency is fixed until providers report throttling",
+    "memory_optimization": "memory pressure is not watched yet",
+    "gpu_memory_management": "nothing here allocates GPU memory yet",
+    "adaptive_batching": "no backend with grouped calls exists yet",
+    "predictive_caching": "the cache does not prefetch yet",
+    "load_balancing": "targets are asked in order; there are no weights yet",
+    "circuit_breaker": "no network provider exists yet that a breaker could guard",
+    "retry_mechanism": "no network provider exists yet whose calls could be repeated",
+}
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+_WANTED: dict[Callable[[str], Any], str] = {int: "a whole number", float: "a number", str: "text", _names: "a list"}
+_VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "COPYKIT_PROVIDERS": ("routing.providers", _names),
+    "COPYKIT_DEADLINE_S": ("routing.deadline_s", float),
+    "COPYKIT_CACHE_URL": ("cache.url", str),
+    "COPYKIT_CACHE_ENTRIES": ("cache.max_entries", int),
+    "COPYKIT_CACHE_BYTES": ("cache.max_bytes", int),
+    "CACHE_TTL": ("cache.ttl_s", float),
+    "MAX_WORKERS": ("batch.concurrency", int),
+}
+_PROVIDER_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GOOGLE_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY")
+_NOT_YET = {
+    "REDIS_URL": "the shared cache is not built yet",
+    "API_KEY": "the server is not built yet",
+    "BATCH_SIZE": "no backend with grouped calls exists yet",
+    **{name: "its provider is not built yet, the phrase bank writes" for name in _PROVIDER_KEYS},
+}
+_OTHER = ("COPYKIT_CONFIG",)
+_CAPABILITIES = ("JSON", "DIGEST", "COMPRESS", "STORE", "SIMILARITY", "FUZZY", "SYSTEM", "LOOP")
+
+
+def _is_known(name: str) -> bool:
+    return name in _OTHER or name.removeprefix("COPYKIT_") in _CAPABILITIES or name.startswith("COPYKIT_TEST_")
+
+
+def _read_file(path: Path | str | None) -> tuple[dict[str, Any], list[str]]:
+    explicit = path is not None
+    found = Path(path) if path is not None else Path("copykit.toml")
+    if not found.is_file():
+        return {}, [f"{found}: no such configuration file"] if explicit else []
+    try:
+        table = tomllib.loads(found.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        return {}, [f"{found}: {error}"]
+    values: dict[str, Any] = {}
+    problems: list[str] = []
+    keys = [key for key, _ in _VARIABLES.values()]
+    for group, entries in table.items():
+        for name, value in entries.items() if isinstance(entries, dict) else [("", entries)]:
+            key = f"{group}.{name}".rstrip(".")
+            if key in keys:
+                values[key] = tuple(value) if isinstance(value, list) else value
+            else:
+                near = get_close_matches(key, keys, n=1, cutoff=0.4)
+                problems.append(f"{found}: {key} is unknown" + (f"; nearest: {near[0]}" if near else ""))
+    return values, problems
+
+
+def _assembled(
+    kind: type[Settings], values: dict[str, Any], problems: list[str], ignored: tuple[str, ...]
+) -> Settings:
+    groups: dict[str, Any] = {}
+    for name, group in (("cache", CacheSettings), ("routing", RoutingSettings), ("batch", BatchSettings)):
+        own = {key.partition(".")[2]: value for key, value in values.items() if key.startswith(f"{name}.")}
+        try:
+            groups[name] = group(**own)
+        except ConfigurationError as error:
+            problems.extend(error.problems)
+        except TypeError as error:
+            problems.append(f"{name}: {error}")
+    if problems:
+        raise ConfigurationError(problems)
+    return kind(**groups, ignored=ignored)
+
+
+def _at_least(name: str, value: float, bound: float) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool) or not bound <= value < 1e15:
+        raise ConfigurationError(f"{name}={value!r}: must be a number of at least {bound:g}")

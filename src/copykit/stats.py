@@ -1,0 +1,132 @@
+"""Counts and latencies of an engine, gathered from its events."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable
+from typing import Any
+
+from copykit import events
+from copykit.events import Event
+
+__all__ = ["PerformanceTracker", "Stats"]
+
+_WINDOW = 2048
+"""Latest durations kept for the quantiles."""
+
+
+class Stats:
+    """A hook that counts: give it to an engine, ask `snapshot`."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._started = clock()
+        self._counts: Counter[str] = Counter()
+        self._repairs: Counter[str] = Counter()
+        self._placements: Counter[str] = Counter()
+        self._errors: Counter[str] = Counter()
+        self._capabilities: dict[str, str] = {}
+        self._targets: dict[str, Counter[str]] = {}
+        self._durations: deque[float] = deque(maxlen=_WINDOW)
+
+    def __call__(self, event: Event) -> None:
+        """Count *event*."""
+        match event:
+            case events.GenerationFinished():
+                self._counts["finished"] += 1
+                self._counts[event.status] += 1
+                self._counts["cached"] += event.cached
+                self._placements[event.placement] += 1
+                self._durations.append(event.duration_s)
+            case events.GenerationFailed():
+                self._counts["failed"] += 1
+                self._errors[event.code] += 1
+            case events.CacheLooked():
+                self._counts["hits" if event.hit else "misses"] += 1
+            case events.CacheFailed():
+                self._counts["cache_failures"] += 1
+            case events.AttemptFinished():
+                self._targets.setdefault(event.target, Counter())[event.outcome] += 1
+            case events.FieldRepaired():
+                self._repairs[event.rule] += 1
+            case events.CapabilitySelected():
+                self._capabilities[event.capability] = event.candidate
+            case _:
+                pass
+
+    def snapshot(self) -> dict[str, Any]:
+        """Give counts since the start; latencies in seconds over the latest 2,048 requests."""
+        counts = self._counts
+        return {
+            "uptime_s": round(self._clock() - self._started, 3),
+            "requests": {
+                "total": counts["finished"] + counts["failed"],
+                **{name: counts[name] for name in ("ok", "repaired", "rejected", "failed", "cached")},
+            },
+            "latency_s": _quantiles(sorted(self._durations)),
+            "cache": {name: counts[name] for name in ("hits", "misses", "cache_failures")},
+            "targets": {target: dict(outcomes) for target, outcomes in self._targets.items()},
+            "placements": dict(self._placements),
+            "repairs": dict(self._repairs),
+            "errors": dict(self._errors),
+            "capabilities": dict(self._capabilities),
+        }
+
+
+class PerformanceTracker:
+    """Watches every engine of the process until closed, or one service when given it.
+
+    Args:
+        service: a service face; None watches the whole process.
+    """
+
+    def __init__(self, service: Any = None) -> None:
+        self._stats = Stats()
+        self._debug = False
+        self._log: deque[str] = deque(maxlen=1000)
+        self._unsubscribe = _watch(service, self._on_event)
+
+    def __enter__(self) -> PerformanceTracker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def enable_debug_mode(self) -> None:
+        """Keep the latest thousand events in words, in ``snapshot()["events"]``, and log each at DEBUG."""
+        self._debug = True
+
+    def snapshot(self) -> dict[str, Any]:
+        """Give what was counted so far; still readable after `close`."""
+        snapshot = self._stats.snapshot()
+        if self._debug:
+            snapshot["events"] = list(self._log)
+        return snapshot
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._unsubscribe()
+
+    def _on_event(self, event: Event) -> None:
+        self._stats(event)
+        if self._debug:
+            import logging
+
+            self._log.append(repr(event))
+            logging.getLogger("copykit.tracker").debug("%r", event)
+
+
+def _watch(service: Any, hook: events.Hook) -> Callable[[], None]:
+    if service is None:
+        events.subscribe(hook)
+        return lambda: events.unsubscribe(hook)
+    service.engine.add_hook(hook)
+    return lambda: service.engine.remove_hook(hook)
+
+
+def _quantiles(ordered: list[float]) -> dict[str, float | None]:
+    def at(share: float) -> float | None:
+        return round(ordered[min(len(ordered) - 1, int(share * len(ordered)))], 6) if ordered else None
+
+    return {"p50": at(0.5), "p95": at(0.95), "p99": at(0.99), "max": at(1.0)}
