@@ -1,0 +1,176 @@
+"""The fact ledger: every figure, date and address of the brief, and what in a copy is not among them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal
+
+from copykit.brief.catalog import Language
+from copykit.brief.figures import Figure, Figures, Value
+from copykit.brief.links import canonical_link, find_links, find_mails, looks_linked
+
+__all__ = ["Ledger", "Untraced"]
+
+_PHONE = re.compile(r"(?<![\w.,])\+?\(?\d[\d ().\-/]{5,}\d(?![\w])")
+_PHONE_DIGITS = range(7, 16)
+
+
+@dataclass(frozen=True, slots=True)
+class Untraced:
+    """Something a copy states and the brief does not."""
+
+    kind: Literal["number", "price", "percent", "date", "url"]
+    text: str
+    start: int
+    end: int
+    spelled: bool = False
+    """Written in words ("three colours"): more often a figure of speech than a claim."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What copy may state in figures. Build it once per brief; reading is thread-safe.
+
+    Amounts are compared by value, not by spelling: ``1.234,50``, ``1,234.50`` and ``١٢٣٤٫٥`` are one. Where a
+    spelling has two readings (``1.234``), either will do. Kinds are kept apart: 20 does not make 20 %, and
+    20 € does not make 20 $; but a figure may lose its currency or its unit, and a bare one may gain a unit.
+    """
+
+    figures: Figures
+    numbers: dict[Value, frozenset[str]] = field(default_factory=dict)
+    """Each number with the units it stands with; the empty unit means bare."""
+    percents: frozenset[Value] = frozenset()
+    prices: dict[Value, frozenset[str]] = field(default_factory=dict)
+    currencies: frozenset[str] = frozenset()
+    dates: frozenset[tuple[int | None, int, int]] = frozenset()
+    links: frozenset[tuple[str, str]] = frozenset()
+    mails: frozenset[str] = frozenset()
+    phones: frozenset[str] = frozenset()
+
+    @classmethod
+    def build(cls, texts: Iterable[str], language: Language) -> Ledger:
+        """Enter every figure of *texts*, which are in *language* or in English."""
+        figures = Figures.of(language.tag)
+        numbers: dict[Value, set[str]] = {}
+        prices: dict[Value, set[str]] = {}
+        percents: set[Value] = set()
+        currencies: set[str] = set()
+        dates: set[tuple[int | None, int, int]] = set()
+        links: set[tuple[str, str]] = set()
+        mails: set[str] = set()
+        phones: set[str] = set()
+
+        def enter(value: Value, unit: str) -> None:
+            numbers.setdefault(value, set()).add(unit)
+
+        for text in texts:
+            currencies |= figures.currencies_in(text)
+            links.update(canonical_link(text[a:b]) for a, b in find_links(text))
+            mails.update(text[a:b].lower() for a, b in find_mails(text))
+            phones.update(_bare(m.group()) for m in _PHONE.finditer(text) if _is_phone(m.group()))
+            for figure in figures.read(text):
+                if figure.kind == "percent":
+                    percents |= figure.values
+                elif figure.kind == "price":
+                    for value in figure.values:
+                        prices.setdefault(value, set()).update(figure.currencies)
+                        enter(value, "")
+                    currencies |= figure.currencies
+                elif figure.kind == "date":
+                    for date in figure.values:
+                        if isinstance(date, tuple):
+                            dates.add(date)
+                            for count in date:
+                                if count is not None:
+                                    enter(Decimal(count), "date")
+                else:
+                    for value in figure.values:
+                        enter(value, figure.unit)
+                for part in figure.parts:
+                    enter(part, figure.unit)
+        return cls(
+            figures,
+            {k: frozenset(v) for k, v in numbers.items()},
+            frozenset(percents),
+            {k: frozenset(v) for k, v in prices.items()},
+            frozenset(currencies),
+            frozenset(dates),
+            frozenset(links),
+            frozenset(mails),
+            frozenset(phones),
+        )
+
+    def untraced(self, text: str) -> list[Untraced]:
+        """Give what *text* states in figures, dates or addresses and the brief does not, in reading order."""
+        linked = looks_linked(text)
+        if not linked and not self.figures.may_hold(text):
+            return []
+        found: list[Untraced] = []
+        taken: list[tuple[int, int]] = []
+        if linked:
+            for start, end in find_mails(text):
+                taken.append((start, end))
+                if text[start:end].lower() not in self.mails:
+                    found.append(Untraced("url", text[start:end], start, end))
+            for start, end in find_links(text):
+                if any(a <= start < b for a, b in taken):
+                    continue
+                taken.append((start, end))
+                host, path = canonical_link(text[start:end])
+                if (host, path) not in self.links and (path or all(h != host for h, _ in self.links)):
+                    found.append(Untraced("url", text[start:end], start, end))
+        for match in _PHONE.finditer(text):
+            if _bare(match.group()) in self.phones:
+                taken.append(match.span())
+        for figure in self.figures.read(text):
+            if any(a <= figure.start < b for a, b in taken) or self._holds(figure):
+                continue
+            written = text[figure.start : figure.end]
+            found.append(Untraced(figure.kind, written, figure.start, figure.end, figure.spelled))
+        return sorted(found, key=lambda u: u.start)
+
+    def _holds(self, figure: Figure) -> bool:
+        if figure.kind == "date":
+            return any(self._holds_date(v) for v in figure.values if isinstance(v, tuple))
+        if figure.kind == "percent":
+            return not self.percents.isdisjoint(figure.values)
+        if figure.kind == "price":
+            return any(self._holds_price(v, figure.currencies) for v in figure.values)
+        if any(self._holds_number(v, figure.unit) for v in figure.values):
+            return True
+        return bool(figure.parts) and all(self._holds_number(p, figure.unit) for p in figure.parts)
+
+    def _holds_number(self, value: Value, unit: str) -> bool:
+        units = self.numbers.get(value)
+        return units is not None and (not unit or unit in units or "" in units)
+
+    def _holds_price(self, value: Value, currencies: frozenset[str]) -> bool:
+        known = self.prices.get(value)
+        if known is not None and not known.isdisjoint(currencies):
+            return True
+        # The amount in one field of the brief and its currency in another.
+        return (
+            "" in self.numbers.get(value, ()) and known is None and not self.currencies.isdisjoint(currencies)
+        )
+
+    def _holds_date(self, date: tuple[int | None, int, int]) -> bool:
+        year, month, day = date
+        for other_year, other_month, other_day in self.dates:
+            if (month, day) != (other_month, other_day):
+                continue
+            if year is None or year == other_year:
+                return True
+            if other_year is None and Decimal(year) in self.numbers:
+                return True
+        return False
+
+
+def _bare(phone: str) -> str:
+    return "".join(str(int(c)) for c in phone if c.isdigit()).lstrip("0")
+
+
+def _is_phone(written: str) -> bool:
+    return sum(c.isdigit() for c in written) in _PHONE_DIGITS
