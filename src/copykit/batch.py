@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,7 +18,8 @@ from copykit.models import BatchLine, CopywritingInput, CopywritingOutput
 __all__ = ["BadRecord", "BatchStats", "Generates", "Job", "gather", "plan", "run_batch"]
 
 ITEM_DEADLINE_S = 300.0
-"""Seconds one item may take; longer than an interactive request's 120, since nobody waits for the first line."""
+"""Seconds one item may take; longer than an interactive request's 120, since nobody waits for the first
+line."""
 
 UNKNOWN_LANGUAGE = "und"
 """Language of a line whose row names none."""
@@ -172,12 +173,12 @@ def _own_language(row: Row, mapping: ColumnMap) -> str:
 
 async def run_batch(
     engine: Generates, jobs: Iterable[Job], *, concurrency: int = 8
-) -> AsyncIterator[BatchLine]:
+) -> AsyncGenerator[BatchLine, None]:
     """Give one line per job, in the order of *jobs*, whatever order the answers come in.
 
-    At most *concurrency* requests are with the engine, and at most four times as many answers wait for a slower one
-    before them, so memory does not grow with the number of jobs. A job that fails gives a line that says why.
-    Closing the iterator early cancels what is in flight.
+    At most *concurrency* requests are with the engine, and at most four times as many answers wait for a
+    slower one before them, so memory does not grow with the number of jobs. A job that fails gives a line
+    that says why. Closing the iterator early cancels what is in flight.
     """
     if concurrency < 1:
         raise InvalidRequest("concurrency", concurrency, "at least 1")
@@ -188,8 +189,8 @@ async def run_batch(
     broken: list[BaseException] = []
 
     async def work() -> None:
-        # A worker asks for its next job when it is free, so an engine that answers without waiting costs no task
-        # switch per job: only the window makes it pause.
+        # A worker asks for its next job when it is free, so an engine that answers without waiting costs no
+        # task switch per job: only the window makes it pause.
         try:
             while True:
                 await window.acquire()
@@ -255,7 +256,9 @@ async def gather(
 _UNANSWERED = CopykitError("not answered")
 
 
-async def _attempt(engine: Generates, request: CopywritingInput, row: int) -> CopywritingOutput | CopykitError:
+async def _attempt(
+    engine: Generates, request: CopywritingInput, row: int
+) -> CopywritingOutput | CopykitError:
     try:
         return await engine.generate(request, row=row)
     except CopykitError as error:
@@ -274,20 +277,33 @@ async def _answer(engine: Generates, job: Job) -> BatchLine:
         return _failed(job, answer)
     best = answer.variants[0].status if answer.variants else "rejected"
     return BatchLine.model_construct(
-        row=job.row, id=job.id, placement=job.placement, language=answer.language, status=best, error=None, output=answer
+        row=job.row,
+        id=job.id,
+        placement=job.placement,
+        language=answer.language,
+        status=best,
+        error=None,
+        output=answer,
     )
 
 
 def _failed(job: Job, error: CopykitError) -> BatchLine:
     return BatchLine(
-        row=job.row, id=job.id, placement=job.placement, language=job.language, status="failed", error=describe(error)
+        row=job.row,
+        id=job.id,
+        placement=job.placement,
+        language=job.language,
+        status="failed",
+        error=describe(error),
     )
 
 
 def describe(error: CopykitError) -> dict[str, Any]:
     """Give *error* as the ``error`` object of a line: code, message and what the class adds."""
     shown: dict[str, Any] = {
-        "code": "internal_error" if error.__cause__ is not None and type(error) is CopykitError else error.code,
+        "code": "internal_error"
+        if error.__cause__ is not None and type(error) is CopykitError
+        else error.code,
         "message": error.message,
         "retryable": error.retryable,
     }
@@ -306,4 +322,9 @@ def reasons(line: BatchLine) -> list[str]:
         return [text if line.error.get("reason") else f"{text}: {line.error.get('message', '')}"]
     if line.output is None or not line.output.variants:
         return ["no variant"]
-    return sorted({f"{v.rule} in {v.field.partition('[')[0] or 'the whole'}" for v in line.output.variants[0].violations if v.severity == "error"}) or ["rejected"]  # fmt: skip
+    broken = {
+        f"{v.rule} in {v.field.partition('[')[0] or 'the whole'}"
+        for v in line.output.variants[0].violations
+        if v.severity == "error"
+    }
+    return sorted(broken) or ["rejected"]

@@ -1,7 +1,8 @@
 """The result file while it is being written: one JSON object a line, resumable after any kind of death.
 
-Lines are written in the order of the jobs, so what a killed run left is a prefix of the whole. Resuming checks that the
-run is the same one (same input, same parameters), cuts off a line that was half written, and goes on after the rest.
+Lines are written in the order of the jobs, so what a killed run left is a prefix of the whole. Resuming
+checks that the run is the same one (same input, same parameters), cuts off a line that was half written, and
+goes on after the rest.
 """
 
 from __future__ import annotations
@@ -40,19 +41,23 @@ class Journal:
             hint = "--resume goes on with it, --overwrite starts anew"
             raise InvalidRequest("out", str(self.path), f"holds an unfinished or unknown run; {hint}")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        # the old lines go before the new sidecar comes: dying in between leaves nothing that looks resumable
+        # in this order, so that dying in between never leaves old lines beside a new note or the reverse
+        self.sidecar.unlink(missing_ok=True)
         self.path.write_bytes(b"")
         self._note(finished=False)
         self._open()
 
     def resume(self) -> bool:
-        """Go on with the file; starts a new one where there is none. Says whether the run was already finished.
+        """Go on with the file; starts a new one where there is none. Says whether the run was already
+        finished.
 
         Raises:
-            InvalidRequest: the run that left it had another input or other parameters (all are named), or the file
+            InvalidRequest: the run that left it had another input or other parameters (all are named), or the
+            file
                 was changed by others.
         """
-        if not self.path.exists() and not self.sidecar.exists():
+        empty = not self.path.exists() or self.path.stat().st_size == 0
+        if empty and not self.sidecar.exists():
             self.start()
             return False
         note = self._read_note()
@@ -60,7 +65,9 @@ class Journal:
             raise InvalidRequest("resume", str(self.path), "not the same run: " + "; ".join(different))
         finished = bool(note.get("finished"))
         if not self.path.exists():
-            raise InvalidRequest("resume", str(self.path), "its run is noted, but the file is gone; --overwrite starts anew")
+            raise InvalidRequest(
+                "resume", str(self.path), "its run is noted, but the file is gone; --overwrite starts anew"
+            )
         keep = 0
         with self.path.open("rb") as stream:
             for raw in stream:
@@ -91,7 +98,9 @@ class Journal:
 
     def write(self, line: BatchLine) -> None:
         """Append *line*; once this returns, killing the process does not lose it."""
-        self._stream.write(line.model_dump_json().encode() + b"\n")
+        rest = memoryview(line.model_dump_json().encode() + b"\n")
+        while rest:
+            rest = rest[self._stream.write(rest) :]
         self.done += 1
 
     def finish(self) -> None:
@@ -121,7 +130,7 @@ class Journal:
         try:
             note = json.loads(self.sidecar.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            reason = f"{self.sidecar.name} is missing, so it cannot be told which run left it; --overwrite starts anew"
+            reason = f"{self.sidecar.name} is missing: which run left it is unknown; --overwrite starts anew"
             raise InvalidRequest("resume", str(self.path), reason) from None
         except ValueError as error:
             raise InvalidRequest("resume", str(self.sidecar), f"is damaged: {error}") from None
@@ -135,15 +144,21 @@ class Journal:
             return self.path.stat().st_size == 0
 
     def _note(self, *, finished: bool) -> None:
-        text = json.dumps({"finished": finished, "parameters": self._parameters}, ensure_ascii=False, indent=1)
+        text = json.dumps(
+            {"finished": finished, "parameters": self._parameters}, ensure_ascii=False, indent=1
+        )
         with replace_file(self.sidecar) as stream:
             stream.write(text.encode() + b"\n")
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Name what differs between two runs' parameters, with both values."""
+
+    def shown(value: Any) -> str:
+        return json.dumps(value, ensure_ascii=False)
+
     return [
-        f"{name} was {json.dumps(before.get(name), ensure_ascii=False)}, now {json.dumps(now.get(name), ensure_ascii=False)}"
+        f"{name} was {shown(before.get(name))}, now {shown(now.get(name))}"
         for name in sorted({*before, *now})
         if before.get(name) != now.get(name)
     ]
@@ -164,10 +179,12 @@ def _parse(raw: bytes, number: int) -> BatchLine:
     try:
         return BatchLine.model_validate_json(raw)
     except ValueError as error:
-        raise InvalidRequest("out", raw[:60].decode(errors="replace"), f"line {number} is not a result line") from error
+        raise InvalidRequest(
+            "out", raw[:60].decode(errors="replace"), f"line {number} is not a result line"
+        ) from error
 
 
-class replace_file:  # noqa: N801 - reads as a function
+class replace_file:
     """Write a file so that its name never shows half of it: ``with replace_file(path) as stream``.
 
     The bytes go to a neighbour of *path* and take its name at the end; on an error the neighbour goes.

@@ -19,8 +19,9 @@ from .text import plain_text
 __all__ = ["FIELDS", "ColumnMap", "Use", "brief_of", "guess", "override", "text_of"]
 
 FIELDS = (
-    "id", "handle", "name", "tagline", "description", "short_description", "ingredients", "sale_price", "old_price",
-    "price", "currency", "category", "brand", "url", "language", "key_points", "audience", "keywords",
+    "id", "handle", "name", "tagline", "description", "short_description", "ingredients", "sale_price",
+    "old_price", "price", "currency", "category", "brand", "url", "language", "key_points",
+    "audience", "keywords",
 )  # fmt: skip
 """What a column may be mapped to, besides ``facts.<key>``."""
 
@@ -68,9 +69,13 @@ class ColumnMap:
         """
         if any(self.use(field) for field in _TEXTS):
             return
-        candidates = [column for column, _ in self.unused] + [use.column for use in self.uses if use.field == "name"]
+        candidates = [column for column, _ in self.unused] + [
+            use.column for use in self.uses if use.field == "name"
+        ]
         shown = ", ".join(candidates or self.columns) or "none"
-        reason = f"no column looks like a description; choose one with --map description=COLUMN (columns: {shown})"
+        reason = (
+            f"no column looks like a description; choose one with --map description=COLUMN (columns: {shown})"
+        )
         raise InvalidRequest("map", "description", reason)
 
     def as_dict(self) -> dict[str, str]:
@@ -81,14 +86,15 @@ class ColumnMap:
 def guess(sample: Iterable[Row | BadRow]) -> ColumnMap:
     """Guess the mapping from the headers and values of *sample*, usually the first 200 rows.
 
-    A header decides first (by the lists of ``data/feeds/columns.toml``, in the catalogue's larger languages), and
-    the values must fit it: a price holds amounts, a language a tag. Where no header names a description, the
-    column with the longest texts is taken.
+    A header decides first (by the lists of ``data/feeds/columns.toml``, in the catalogue's larger languages),
+    and the values must fit it: a price holds amounts, a language a tag. Where no header names a description,
+    the column with the longest texts is taken.
     """
     rows = [row.fields for row in sample if isinstance(row, Row)]
     columns = list(dict.fromkeys(column for fields in rows for column in fields))
     values = {
-        column: [fields[column] for fields in rows if fields.get(column) not in (None, "", [], {})] for column in columns
+        column: [fields[column] for fields in rows if fields.get(column) not in (None, "", [], {})]
+        for column in columns
     }
     claims: dict[str, list[tuple[bool, int, str, str, str]]] = {}
     unused: dict[str, str] = {}
@@ -118,11 +124,13 @@ def guess(sample: Iterable[Row | BadRow]) -> ColumnMap:
                 unused[column] = f"{field} is taken from {ranked[0][2]}"
     _guess_texts(uses, unused, values)
     used = {use.column for use in uses}
-    return ColumnMap(tuple(uses), tuple((c, unused.get(c, "not used")) for c in columns if c not in used), tuple(columns))
+    return ColumnMap(
+        tuple(uses), tuple((c, unused.get(c, "not used")) for c in columns if c not in used), tuple(columns)
+    )
 
 
 def override(mapping: ColumnMap, pairs: Sequence[str]) -> ColumnMap:
-    """Apply ``FIELD=COLUMN`` pairs: a column for a field, ``FIELD=`` for none, ``FIELD==TEXT`` for a constant.
+    """Apply ``FIELD=COLUMN`` pairs; ``FIELD=`` drops a field, ``FIELD==TEXT`` is a constant.
 
     Raises:
         InvalidRequest: an unknown field or column, with the nearest ones.
@@ -155,10 +163,11 @@ def override(mapping: ColumnMap, pairs: Sequence[str]) -> ColumnMap:
 
 
 def brief_of(row: Row, mapping: ColumnMap) -> dict[str, Any]:
-    """Give the arguments of a `CopywritingInput` that *row* holds: description, name, facts, key points, url ...
+    """Give the arguments of a `CopywritingInput` that *row* holds: description, name, facts, key points, url
+    ...
 
-    Only what the row says: a price without a currency, an "old" price that is not higher, a size without a unit or
-    a cell that means "none" is left out.
+    Only what the row says: a price without a currency, an "old" price that is not higher, a size without a
+    unit or a cell that means "none" is left out.
 
     Raises:
         InvalidRequest: the row has no text to write from.
@@ -188,7 +197,8 @@ def brief_of(row: Row, mapping: ColumnMap) -> dict[str, Any]:
 
 
 def text_of(value: Any) -> str:
-    """Give a cell as plain text; lists joined by commas, nothing for objects and for words that mean "none"."""
+    """Give a cell as plain text; lists joined by commas, nothing for objects and for words that mean
+    "none"."""
     if isinstance(value, str):
         text = plain_text(value)
         return "" if len(text) < 20 and text.lower() in _no_value() else text
@@ -199,7 +209,7 @@ def text_of(value: Any) -> str:
     return str(value)
 
 
-# -- guessing ----------------------------------------------------------------------------------------------------
+# -- guessing ------------------------------------------------------------------------------------------------
 
 _RAW = frozenset({"key_points", "keywords", "price", "sale_price", "old_price", "url", "category"})
 _AMOUNT = re.compile(r"[^\d]{0,6}\d[\d.,\s'’]*[^\d]{0,6}")
@@ -267,7 +277,9 @@ def _misfit(field: str, values: list[Any]) -> str:
         fitting = sum(isinstance(v, str) and bool(_TAG.fullmatch(v.strip())) for v in values)
         return "" if fitting * 2 >= len(values) else "its values are not language tags"
     if field == "url":
-        fitting = sum(isinstance(v, str) and v.strip().lower().startswith(("http://", "https://")) for v in values)
+        fitting = sum(
+            isinstance(v, str) and v.strip().lower().startswith(("http://", "https://")) for v in values
+        )
         return "" if fitting * 2 >= len(values) else "its values are not web addresses"
     if field in ("name", *_TEXTS, "brand"):
         fitting = sum(isinstance(v, str | int | float) for v in values)
@@ -283,7 +295,11 @@ def _guess_texts(uses: list[Use], unused: dict[str, str], values: Mapping[str, l
         if column not in taken and column not in _skipped(unused) and len(words) * 2 > len(cells):
             texts[column] = sum(map(len, words)) / len(words)
     if not any(use.field in _TEXTS for use in uses):
-        long = [column for column, mean in texts.items() if mean >= 25 and any(" " in str(v) for v in values[column])]
+        long = [
+            column
+            for column, mean in texts.items()
+            if mean >= 25 and any(" " in str(v) for v in values[column])
+        ]
         if long:
             best = max(long, key=lambda column: texts[column])
             uses.append(Use("description", best, "longest text"))
@@ -301,7 +317,9 @@ def _check_field(field: str, pair: str) -> None:
     from difflib import get_close_matches
 
     near = get_close_matches(field, (*FIELDS, "facts.material"), n=3, cutoff=0.5)
-    raise InvalidRequest("map", pair, f"{field!r} is not a field; fields: {', '.join(FIELDS)}, facts.KEY", nearest=near)
+    raise InvalidRequest(
+        "map", pair, f"{field!r} is not a field; fields: {', '.join(FIELDS)}, facts.KEY", nearest=near
+    )
 
 
 def _column(mapping: ColumnMap, wanted: str, pair: str) -> str:
@@ -313,10 +331,12 @@ def _column(mapping: ColumnMap, wanted: str, pair: str) -> str:
     from difflib import get_close_matches
 
     near = get_close_matches(wanted, mapping.columns, n=3, cutoff=0.4)
-    raise InvalidRequest("map", pair, f"the file has no column {wanted!r}", nearest=near or mapping.columns[:5])
+    raise InvalidRequest(
+        "map", pair, f"the file has no column {wanted!r}", nearest=near or mapping.columns[:5]
+    )
 
 
-# -- applying ----------------------------------------------------------------------------------------------------
+# -- applying ------------------------------------------------------------------------------------------------
 
 _SPLIT = re.compile(r"\s*(?:\r?\n|[|;•·])\s*")
 _SPLIT_COMMAS = re.compile(r"\s*(?:\r?\n|[|;,、，])\s*")

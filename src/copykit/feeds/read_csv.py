@@ -20,9 +20,7 @@ _MAX_RECORD = 4 * MAX_CELL
 
 def read_csv(source: Source) -> Iterator[Row | BadRow]:
     """Give one row per record under the header; cells by column name, empty cells as empty text."""
-    number = 0
-    for line, record in read_records(source):
-        number += 1
+    for number, (line, record) in enumerate(read_records(source), 1):
         if isinstance(record, str):
             yield BadRow(number, line, record)
         else:
@@ -134,7 +132,8 @@ class _Cutter:
 
 
 def _scan(text: str, delimiter: str, inside: bool) -> bool | None:
-    """Walk one line: True if it ends inside quotes, False if outside, None if a closing quote is misplaced."""
+    """Walk one line: True if it ends inside quotes, False if outside, None if a closing quote is
+    misplaced."""
     text = text.rstrip("\r\n")
     place, end = 0, len(text)
     while True:
@@ -159,7 +158,8 @@ def _scan(text: str, delimiter: str, inside: bool) -> bool | None:
 
 
 def _cells(text: str, delimiter: str) -> list[str]:
-    """Cut a record that `_scan` found well formed; the csv module would stop at its global field size limit."""
+    """Cut a record that `_scan` found well formed; the csv module would stop at its global field size
+    limit."""
     cells: list[str] = []
     place = 0
     while True:

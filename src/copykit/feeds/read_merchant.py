@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from xml.parsers import expat  # noqa: S407 - document types are refused below, so no entity is ever declared
+from xml.parsers import expat
 
 from .rows import MAX_CELL, BadRow, Row, Source, open_bytes, own_id
 
@@ -84,7 +84,11 @@ class _Collector:
         self._depth += 1
         if self._depth == 1:
             self._parts, self._size = [], 0
-            if local == "link" and attributes.get("href") and attributes.get("rel", "alternate") == "alternate":
+            if (
+                local == "link"
+                and attributes.get("href")
+                and attributes.get("rel", "alternate") == "alternate"
+            ):
                 self._parts = [attributes["href"]]
 
     def _text(self, text: str) -> None:

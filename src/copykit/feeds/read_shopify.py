@@ -17,8 +17,8 @@ def read_shopify(source: Source) -> Iterator[Row | BadRow]:
     """Give one row per product; its id is the handle.
 
     Later lines of a product carry no title: they add variants and images. Option values are gathered
-    (``Color``: ``Blue, Black``). The price stays only where all variants agree on it; where they differ, nothing
-    may be said of it, and ``price_min`` and ``price_max`` hold the range.
+    (``Color``: ``Blue, Black``). The price stays only where all variants agree on it; where they differ,
+    nothing may be said of it, and ``price_min`` and ``price_max`` hold the range.
     """
     product: _Product | None = None
     waiting: list[tuple[int, str]] = []
@@ -56,7 +56,13 @@ def _flush(product: _Product | None, waiting: list[tuple[int, str]], number: int
 
 _NAMES = {
     name.lower(): name
-    for name in ("Handle", "Title", _PRICE, _COMPARE, *(f"Option{n} {part}" for n in (1, 2, 3) for part in ("Name", "Value")))
+    for name in (
+        "Handle",
+        "Title",
+        _PRICE,
+        _COMPARE,
+        *(f"Option{n} {part}" for n in (1, 2, 3) for part in ("Name", "Value")),
+    )
 }
 
 

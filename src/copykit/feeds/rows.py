@@ -73,7 +73,8 @@ class Source:
 
 
 class Lines:
-    """Physical lines of a byte stream with their numbers; text is None where the bytes are not in the encoding."""
+    """Physical lines of a byte stream with their numbers; text is None where the bytes are not in the
+    encoding."""
 
     def __init__(self, stream: IO[bytes], encoding: str) -> None:
         self.number = 0
@@ -135,7 +136,10 @@ def open_source(path: str | Path, format: str | None = None) -> Source:
         from difflib import get_close_matches
 
         raise InvalidRequest(
-            "input-format", format, f"not one of {', '.join(FORMATS)}", nearest=get_close_matches(format, FORMATS)
+            "input-format",
+            format,
+            f"not one of {', '.join(FORMATS)}",
+            nearest=get_close_matches(format, FORMATS),
         )
     try:
         size, digest, compressed = _digest(path)
@@ -166,12 +170,18 @@ def open_bytes(source: Source) -> IO[bytes]:
 def own_id(fields: dict[str, Any], number: int) -> str:
     """Give the record's id by the usual names of such a column, else its number."""
     for name, value in fields.items():
-        if name.strip().lower().lstrip("\ufeff") in _ID_NAMES and isinstance(value, str | int) and value != "":
+        if (
+            name.strip().lower().lstrip("\ufeff") in _ID_NAMES
+            and isinstance(value, str | int)
+            and value != ""
+        ):
             return str(value).strip()
     return str(number)
 
 
-_ID_NAMES = frozenset({"id", "sku", "handle", "product_id", "productid", "product id", "item id", "item_id", "g:id"})
+_ID_NAMES = frozenset(
+    {"id", "sku", "handle", "product_id", "productid", "product id", "item id", "item_id", "g:id"}
+)
 
 
 def _reader(format: str) -> Callable[[Source], Iterator[Row | BadRow]]:
@@ -194,7 +204,7 @@ def _reader(format: str) -> Callable[[Source], Iterator[Row | BadRow]]:
 
 def _open(path: Path, compressed: bool) -> IO[bytes]:
     if compressed:
-        return io.BufferedReader(gzip.open(path, "rb"), 1 << 18)  # type: ignore[arg-type]
+        return io.BufferedReader(gzip.open(path, "rb"), 1 << 18)
     return path.open("rb")
 
 
@@ -217,7 +227,9 @@ def _encoding(path: Path, compressed: bool) -> tuple[str, str, list[str]]:
         if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
             return head.decode("utf-16", "replace"), "utf-16", ["encoding: UTF-16, by its byte order mark"]
         if head.count(b"\0") * 4 > len(head):
-            raise InvalidRequest("in", str(path), "binary data, not text (a spreadsheet is exported as CSV first)")
+            raise InvalidRequest(
+                "in", str(path), "binary data, not text (a spreadsheet is exported as CSV first)"
+            )
         good = bad = 0
         rest = head
         while rest:
