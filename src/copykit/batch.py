@@ -7,13 +7,15 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from copykit.errors import CopykitError, InvalidRequest
 from copykit.events import BatchItemFinished, emit
-from copykit.feeds.mapping import ColumnMap, brief_of
-from copykit.feeds.rows import BadRow, Row
 from copykit.models import BatchLine, CopywritingInput, CopywritingOutput
+
+if TYPE_CHECKING:  # the service imports this module, and one brief needs no readers
+    from copykit.feeds.mapping import ColumnMap
+    from copykit.feeds.rows import BadRow, Row
 
 __all__ = ["BadRecord", "BatchStats", "Generates", "Job", "gather", "plan", "run_batch"]
 
@@ -128,6 +130,9 @@ def _jobs_of(
     languages: Sequence[str],
     shared: Mapping[str, Any],
 ) -> list[Job]:
+    from copykit.feeds.mapping import brief_of
+    from copykit.feeds.rows import BadRow
+
     brief: dict[str, Any] | None = None
     error: CopykitError | None = None
     identity, own = row.id or str(row.number), ""
@@ -231,18 +236,22 @@ async def run_batch(
 
 
 async def gather(
-    engine: Generates, requests: Sequence[CopywritingInput], *, concurrency: int = 8
+    engine: Generates, requests: Sequence[CopywritingInput | CopykitError], concurrency: int = 8
 ) -> list[CopywritingOutput | CopykitError]:
     """Answer *requests*, at most *concurrency* at a time; give outputs and errors in their order.
 
-    No error is raised: each stands where its output would be.
+    No error is raised: each stands where its output would be, also those that already stand among the
+    requests.
     """
     results: list[CopywritingOutput | CopykitError] = [_UNANSWERED] * len(requests)
     source = iter(enumerate(requests))
 
     async def work() -> None:
         for place, request in source:
-            results[place] = await _attempt(engine, request, place + 1)
+            if isinstance(request, CopykitError):
+                results[place] = request
+            else:
+                results[place] = await _attempt(engine, request, place + 1)
 
     workers = [asyncio.create_task(work()) for _ in range(max(1, min(concurrency, len(requests))))]
     try:

@@ -441,8 +441,10 @@ def _money(value: Any, currency: str) -> tuple[Decimal, str, str] | None:
     code = marks.get(beside, beside)
     if re.fullmatch(r"[A-Z]{3}", code):
         return amount, f"{_written(amount)} {code}", code
-    if len(beside) <= 3 and not beside.isalnum():
+    if any(unicodedata.category(mark) == "Sc" for mark in beside) and len(beside) <= 3:
         return amount, text, currency or beside  # an ambiguous sign such as $ stays as the row has it
+    if currency and len(beside) <= 3 and beside.isalpha():
+        return amount, f"{_written(amount)} {currency}", currency  # kr beside SEK
     return None
 
 

@@ -15,6 +15,7 @@ _BLOCKS = frozenset(
     """address article aside blockquote br dd div dl dt figcaption figure footer h1 h2 h3 h4 h5 h6 header hr
     li main nav ol p pre section table tbody td tfoot th thead tr ul""".split()  # noqa: SIM905 - a list of names reads better
 )
+_BLOCK_TAG = re.compile(rf"</?(?:{'|'.join(sorted(_BLOCKS))})\b", re.I)
 _SILENT = frozenset({"script", "style", "template", "title", "noscript", "svg"})
 
 
@@ -26,7 +27,8 @@ def plain_text(text: str) -> str:
     """
     if "<" in text and _TAG.search(text):
         reader = _Reader()
-        reader.feed(text)
+        # line breaks of the source are spaces between blocks; with inline markup only, they are the text
+        reader.feed(re.sub(r"[\r\n]+", " ", text) if _BLOCK_TAG.search(text) else text)
         reader.close()
         text = "".join(reader.parts)
     elif "&" in text:
@@ -65,5 +67,4 @@ class _Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not self._silent:
-            # line breaks of the markup's source are spaces, not lines of the text
-            self.parts.append(" ".join(_unescape(data).splitlines()) if data.strip() else " ")
+            self.parts.append(_unescape(data))
