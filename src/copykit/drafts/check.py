@@ -1,0 +1,521 @@
+"""The rules of publishable copy, prepared once per brief and applied to texts and whole drafts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+
+from copykit.brief.brief import Brief
+from copykit.brief.catalog import FieldSpec, Limit, Placement
+from copykit.brief.terms import TermSet
+from copykit.drafts import whole
+from copykit.drafts.claims import Evidence, address_mix, claims, cliches, spam
+from copykit.drafts.draft import Draft
+from copykit.drafts.editorial import EditorialRule, editorial_text, split
+from copykit.drafts.language_match import language_match
+from copykit.drafts.locale_marks import locale_marks
+from copykit.drafts.look import WORD, Look, lowered, violation
+from copykit.drafts.measure import measure, px_size
+from copykit.drafts.mechanics import HASHTAG, Surface, emoji_over, sentences, surface
+from copykit.drafts.wording import Wording, wording_of
+from copykit.models import Severity, Violation
+
+__all__ = ["Checker"]
+
+_VERIFIED = frozenset("ABM")
+_NOT_PROSE = frozenset({"url", "path", "identifier", "info", "cta_choice", "keywords", "hashtags"})
+_MAY_REJECT = frozenset({"url", "path", "keywords", "hashtags"})
+# Units in which a text of ASCII characters alone measures its number of characters.
+_PLAIN_UNITS = frozenset({"cp", "gr", "u16", "u8", "dw", "threads"})
+# The most that one code point can measure, so that a short text needs no measuring against a hard limit.
+_MOST = {"cp": 1, "gr": 1, "u16": 2, "u8": 4, "dw": 2, "threads": 4}
+_FACT_SIGNS = frozenset("0123456789%$€£¥₹/@")
+_INSERTED = re.compile(
+    r"\{(?i:keyword):([^{}]*)\}|\{(?i:customizer)\.[^{}:]+:([^{}]*)\}|\{(?i:location)\([^{}()]*\):([^{}]*)\}"
+    r"|\{(?i:(?:global_)?countdown)\(([^{}]*)\)\}"
+)
+_COUNTDOWN = "00 hours"  # the longest form a countdown shows in English; the platform localises it
+_CONTRACTED = re.compile(r"\b(?:\w+n't|\w+'(?:re|ve|ll|m)|(?:it|that|there|here|what|who|let|she|he)'s)\b")
+_CONTRACTIBLE = re.compile(
+    r"\b(?:(?:it|that|there|here|what|he|she) is|(?:you|we|they) (?:are|have|will)|i (?:am|have|will)"
+    r"|(?:do|does|did|is|are|was|were|has|have|will|would|should|could) not|cannot|let us)\b"
+)
+_MAX_CHARS = {"ja": 60, "zh": 40}
+_STRICTER_IN_ADS = frozenset({"ad", "marketplace", "app"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """One field of a placement, with its rules compiled."""
+
+    spec: FieldSpec
+    limits: tuple[Limit, ...]
+    bound: float
+    """Code points up to which no hard limit can be exceeded, whatever the characters."""
+    rules: tuple[EditorialRule, ...]
+    stricter: dict[str, Severity]
+    prose: bool
+    leaning: bool
+    choices: frozenset[str]
+
+
+class _Place:
+    """One placement, compiled: its fields are filled in as they come."""
+
+    __slots__ = ("ads", "fields", "mail", "meta", "placement", "sms")
+
+    def __init__(self, placement: Placement) -> None:
+        self.placement = placement
+        self.ads = placement.kind in _STRICTER_IN_ADS
+        self.meta = "meta-personal-attributes" in placement.rules
+        self.mail = placement.kind == "email" or placement.id.startswith(("email", "sms"))
+        self.sms = placement.id.startswith("sms")
+        self.fields: dict[int, tuple[FieldSpec, _Field]] = {}
+
+    def field(self, spec: FieldSpec) -> _Field:
+        known = self.fields.get(id(spec))
+        if known is None:
+            if len(self.fields) > 256:  # overridden fields come and go with their briefs
+                self.fields.clear()
+            known = self.fields[id(spec)] = (spec, _compile(spec, self.placement))
+        return known[1]
+
+
+# Placements are catalogue constants, so identity is the cheap key; tests bring their own.
+_places: dict[int, _Place] = {}
+
+
+def _place_of(placement: Placement) -> _Place:
+    place = _places.get(id(placement))
+    if place is None:
+        if len(_places) > 512:
+            _places.clear()
+        place = _places[id(placement)] = _Place(placement)
+    return place
+
+
+def _compile(spec: FieldSpec, placement: Placement) -> _Field:
+    rules, stricter = split(tuple(dict.fromkeys((*placement.rules, *spec.rules))))
+    bound = float("inf")
+    for limit in spec.limits:
+        if limit.hard is not None:
+            bound = min(bound, limit.hard / _MOST.get(limit.unit, float("inf")))
+    return _Field(
+        spec=spec,
+        limits=spec.limits,
+        bound=bound,
+        rules=tuple(rule for rule in rules if rule.scope == "text"),
+        stricter=stricter,
+        prose=spec.role not in _NOT_PROSE,
+        leaning=placement.independent and spec.is_list,
+        choices=frozenset(choice.casefold() for choice in spec.choices),
+    )
+
+
+@lru_cache(maxsize=256)
+def _terms(terms: tuple[str, ...], language: str) -> TermSet:
+    return TermSet(terms, language)
+
+
+class Checker:
+    """All rules for one brief.
+
+    Cheap to make (what depends on language and placement alone is compiled once a process) and free of
+    state that a text could change: safe to share between threads.
+
+    Args:
+        brief: The brief that copy is judged against.
+        written_by_model: Whether a language model wrote the copy; only then does rule C-23 apply.
+    """
+
+    def __init__(self, brief: Brief, *, written_by_model: bool = False) -> None:
+        self.brief = brief
+        self._written_by_model = written_by_model
+        language, tone = brief.language, brief.tone
+        self._tag = language.tag
+        self._wording: Wording = wording_of(language)
+        self._place = _place_of(brief.placement)
+        self._specs = {spec.name: spec for spec in brief.fields}
+        brand = brief.brand
+        own = [brief.name, brief.item, brand.name, brief.cta, *brand.terms, *brief.points, *brief.attributes]
+        own += [*brief.keywords, *(fact.value for fact in brief.facts)]
+        self._own = frozenset(WORD.findall(lowered("\n".join(filter(None, own)))))
+        self._names = tuple(
+            name
+            for name in (brief.name, brand.name, *brand.terms)
+            if name and not _PLAIN_NAME.fullmatch(name)
+        )
+        self._evidence = Evidence(brief.source_text, self._wording)
+        self._exact = _terms((brand.name, *brand.terms), self._tag) if brand.name or brand.terms else None
+        self._banned = _terms(tuple(brand.banned_terms), self._tag) if brand.banned_terms else None
+        self._rivals = _terms(tuple(brand.competitors), self._tag) if brand.competitors else None
+        self._restrictions = tuple(r for r in brief.restrictions if r.enforced == "check")
+        self._tokens = {key.lower(): value for key, value in brief.request.personalization.items()}
+        links = brief.placement.links
+        self._surface = Surface(
+            ads=self._place.ads,
+            exclamations=tone.exclamations_per_field,
+            per_hundred=tone.exclamations_per_100_words,
+            links_max=links.hard_max if links.hard_max is not None else links.rec_max,
+            link_error=links.hard_max is not None and links.confidence in _VERIFIED,
+            script=language.script,
+            language=self._tag,
+            wording=self._wording,
+            source=brief.source_text,
+            exempt=self._own,
+            tokens=frozenset(self._tokens),
+            markdown=False,
+        )
+
+    def text(self, spec: FieldSpec, text: str, label: str) -> list[Violation]:
+        """Give every rule that *text* breaks as a text of the field *spec*; *label* names it in the results."""
+        return self._look(self._place.field(spec), Look(text, label, self._names), False)
+
+    def allows(self, spec: FieldSpec, text: str) -> bool:
+        """Tell whether *text* may be used in the field: no error, and no hard figure exceeded.
+
+        Stricter than `text` on one point: a hard figure of any confidence counts, because generated copy
+        never exceeds one (DESIGN 13.22). Stops at the first fault.
+        """
+        field = self._place.field(spec)
+        look = Look(text, spec.name, self._names)
+        for limit in field.limits:
+            if (
+                limit.hard is not None
+                and len(text) > field.bound
+                and self._measured(field.spec.name, look, limit) > limit.hard
+            ):
+                return False
+        return all(found.severity != "error" for found in self._look(field, look, True))
+
+    def draft(self, draft: Draft) -> list[Violation]:
+        """Give every rule that *draft* breaks: each text, counts, repetition between fields, coverage."""
+        found: list[Violation] = []
+        looks: list[tuple[FieldSpec, Look]] = []
+        for label, name, _, text in draft.items():
+            spec = self._specs.get(name)
+            if spec is None:
+                found.append(violation("F-03", label, f"{self.brief.placement.id} has no field {name!r}"))
+                continue
+            look = Look(text, label, self._names)
+            looks.append((spec, look))
+            found.extend(self._look(self._place.field(spec), look, False))
+        found.extend(
+            whole.whole_draft(draft, self.brief, looks, self._wording, written_by_model=self._written_by_model)
+        )
+        return found
+
+    def _look(self, field: _Field, look: Look, first: bool) -> list[Violation]:
+        """Run the rules over one text, cheap ones first; with *first*, stop after a stage that found an error."""
+        found: list[Violation] = []
+        if not look.text.strip():
+            return [violation("F-01", look.label, "the text is empty")]
+        if not first:
+            self._lengths(field, look, found)
+        if field.choices and look.text.casefold() not in field.choices:
+            found.append(
+                violation(
+                    "F-02",
+                    look.label,
+                    f"{look.text!r} is not offered; the first are {', '.join(field.spec.choices[:5])}",
+                )
+            )
+        for stage in _STAGES if field.prose else _SHORT_STAGES:
+            stage(self, field, look, found)
+            if first and found and any(v.severity == "error" for v in found):
+                return found
+        if field.stricter:
+            for one in found:
+                wanted = field.stricter.get(one.rule)
+                # A claim that the brief makes itself stays a matter for review.
+                if wanted is not None and not one.rule.startswith("L-"):
+                    one.severity = wanted
+        return found
+
+    def _measured(self, name: str, look: Look, limit: Limit) -> float:
+        text = look.text
+        if "{" in look.chars or "%" in look.chars:
+            text = self._expanded(text)
+        if text.isascii() and limit.unit in _PLAIN_UNITS and "\r" not in look.chars:
+            return len(text)
+        size = px_size(name) if limit.unit == "px" else 20.0
+        return measure(text, limit.unit, language=self._tag, emoji_double=limit.emoji_double, size_px=size)
+
+    def _expanded(self, text: str) -> str:
+        """Give *text* as the platform counts it: tokens by their default, merge fields by their longest value."""
+
+        def default(found: re.Match[str]) -> str:
+            return next((part for part in found.groups()[:3] if part is not None), _COUNTDOWN)
+
+        text = _INSERTED.sub(default, text)
+        for key, value in self._tokens.items():
+            text = re.sub(
+                rf"\{{\{{\s*{re.escape(key)}\s*\}}\}}|\{{{re.escape(key)}\}}|%{re.escape(key)}%",
+                lambda _, v=value: v,
+                text,
+                flags=re.IGNORECASE,
+            )
+        return text
+
+    def _lengths(self, field: _Field, look: Look, found: list[Violation]) -> None:
+        for limit in field.limits:
+            if limit.hard is None and limit.rec_min is None and limit.rec_max is None:
+                continue
+            if (
+                limit.rec_min is None
+                and limit.rec_max is None
+                and len(look.text) <= field.bound
+                and "{" not in look.chars
+                and "%" not in look.chars
+            ):
+                continue
+            size = self._measured(field.spec.name, look, limit)
+            if limit.hard is not None and size > limit.hard:
+                sure = limit.confidence in _VERIFIED
+                found.append(
+                    violation(
+                        "M-01",
+                        look.label,
+                        f"{size:g} {limit.unit}, at most {limit.hard:g} fit",
+                        severity="error" if sure else "warning",
+                        measured=size,
+                        limit=limit.hard,
+                        unit=limit.unit,
+                        source=limit.source,
+                    )  # fmt: skip
+                )
+            elif limit.rec_max is not None and size > limit.rec_max:
+                found.append(
+                    violation(
+                        "M-01",
+                        look.label,
+                        f"{size:g} {limit.unit}, {limit.rec_max:g} are advised",
+                        severity="info",
+                        measured=size,
+                        limit=limit.rec_max,
+                        unit=limit.unit,
+                        source=limit.source,
+                    )  # fmt: skip
+                )
+            elif limit.rec_min is not None and size < limit.rec_min:
+                found.append(
+                    Violation.model_construct(
+                        rule="M-01",
+                        field=look.label,
+                        severity="info",
+                        message=f"{size:g} {limit.unit}, at least {limit.rec_min:g} are advised: say more",
+                        measured=size,
+                        limit=limit.rec_min,
+                        unit=limit.unit,
+                        source=limit.source,
+                    )  # fmt: skip
+                )
+
+    def _brief_rules(self, field: _Field, look: Look, found: list[Violation]) -> None:
+        """Restrictions, banned terms, rivals, brand spelling, facts."""
+        text, label = look.text, look.label
+        for restriction in self._restrictions:
+            for start, end in restriction.find(text):
+                found.append(
+                    violation(
+                        "C-02",
+                        label,
+                        f"{text[start:end]!r} breaks the restriction {restriction.text!r}",
+                        span=(start, end),
+                    )
+                )
+        if self._banned is not None:
+            for term, start, end in self._banned.find(text):
+                if not any(v.rule == "C-02" and v.span == (start, end) for v in found):
+                    found.append(
+                        violation(
+                            "C-02",
+                            label,
+                            f"{text[start:end]!r} is the banned term {term!r}",
+                            span=(start, end),
+                        )
+                    )
+        if self._rivals is not None:
+            for term, start, end in self._rivals.find(text):
+                found.append(
+                    violation("C-09", label, f"{text[start:end]!r} names the competitor {term!r}", severity="error",
+                              span=(start, end), source="brief")
+                )  # fmt: skip
+        if self._exact is not None:
+            for term, start, end in self._exact.find(text):
+                said = text[start:end]
+                if said != term and said not in self._exact.terms and not _in_link(text, start):
+                    found.append(
+                        violation("C-07", label, f"{said!r} must be written {term!r}", span=(start, end))
+                    )
+        if not _FACT_SIGNS.isdisjoint(look.chars) or not look.ascii or "." in look.chars:
+            for one in self.brief.ledger.untraced(text):
+                found.append(
+                    violation("C-03", label, f"the {one.kind} {one.text!r} is not in the brief", measured=one.text,
+                              span=(one.start, one.end))
+                )  # fmt: skip
+
+    def _surface_rules(self, field: _Field, look: Look, found: list[Violation]) -> None:
+        found.extend(surface(look, self._surface))
+        found.extend(locale_marks(look, self.brief.language))
+        policy, tone = self.brief.placement.emoji, self.brief.tone
+        if not look.ascii:
+            over = emoji_over(look, policy, tone.max_emoji)
+            if over is not None:
+                found.append(over)
+        if "#" in look.chars or "＃" in look.chars:
+            _hashtags(look, self.brief.placement, found)
+
+    def _word_rules(self, field: _Field, look: Look, found: list[Violation]) -> None:
+        wording, brief = self._wording, self.brief
+        wrong = language_match(look, brief.language, wording.foreign, self._own, brief.source_text)
+        if wrong is not None:
+            found.append(wrong)
+        found.extend(claims(look, wording, self._evidence, self._place.meta))
+        found.extend(cliches(look, wording))
+        for _, _, start, end in wording.residue.find(look.lower):
+            if look.lower[start:end] not in lowered(brief.source_text):
+                found.append(violation("M-16", look.label, f"{look.text[start:end]!r}", span=(start, end)))
+        mixed = address_mix(look, wording, brief.source_text)
+        if mixed is not None:
+            found.append(mixed)
+        if look.lower.strip(" .!?…。") in wording.weak:
+            found.append(violation("C-06", look.label, f"{look.text!r} would fit any ad"))
+        else:
+            for _, _, start, end in wording.weak_phrases.find(look.lower):
+                found.append(violation("C-06", look.label, f"{look.text[start:end]!r}", span=(start, end)))
+        for _, _, start, end in wording.comparisons.find(look.lower):
+            if look.lower[start:end] not in lowered(brief.source_text):
+                found.append(
+                    violation("C-09", look.label, f"{look.text[start:end]!r} compares", span=(start, end))
+                )
+        if field.leaning:
+            for phrase, _, start, _ in wording.leaning.find(look.lower):
+                if start == 0:
+                    found.append(
+                        violation(
+                            "M-13", look.label, f"the text starts with {phrase!r}", span=(0, len(phrase))
+                        )
+                    )
+                break
+
+    def _tone_rules(self, field: _Field, look: Look, found: list[Violation]) -> None:
+        tone, wording = self.brief.tone, self._wording
+        longest = _MAX_CHARS.get(wording.base)
+        if longest is not None:
+            if len(look.text) > longest:
+                size = max(map(len, sentences(look.text)), default=0)
+                if size > longest:
+                    found.append(_too_long(look, size, longest, "cp"))
+        elif len(look.words) > tone.max_sentence_words and wording.spaced:
+            sizes = [len(WORD.findall(sentence)) for sentence in sentences(look.text)]
+            size = max(sizes, default=0)
+            if size > tone.max_sentence_words:
+                found.append(_too_long(look, size, tone.max_sentence_words, "w"))
+            elif len(sizes) > 1 and sum(sizes) / len(sizes) > 1.25 * tone.mean_sentence_words:
+                found.append(
+                    _too_long(look, round(sum(sizes) / len(sizes), 1), tone.mean_sentence_words, "w")
+                )
+        if wording.base == "en":
+            _contractions(look, tone.contractions, found)
+        if self._place.mail:
+            found.extend(spam(look, field.spec.role, self._place.sms))
+
+    def _editorial_rules(self, field: _Field, look: Look, found: list[Violation]) -> None:
+        for rule in field.rules:
+            broken = editorial_text(rule, look, self.brief)
+            if broken is not None:
+                found.append(broken)
+
+
+_STAGES = (
+    Checker._surface_rules,
+    Checker._brief_rules,
+    Checker._editorial_rules,
+    Checker._word_rules,
+    Checker._tone_rules,
+)
+_SHORT_STAGES = (Checker._brief_rules, Checker._editorial_rules)
+
+_PLAIN_NAME = re.compile(r"[\w\s'’&-]*")
+
+
+def _in_link(text: str, at: int) -> bool:
+    """Whether the word at *at* is part of a link, address, handle or hashtag, which have a case of their own."""
+    start = max(text.rfind(" ", 0, at), text.rfind("\n", 0, at)) + 1
+    head = text[start:at]
+    return (
+        head.endswith(("#", "@", ".", "/", "-"))
+        and len(head) > 0
+        and head != "-"
+        or "://" in head
+        or "@" in head
+    )
+
+
+def _too_long(look: Look, size: float, limit: int, unit: str) -> Violation:
+    what = "the longest sentence takes" if isinstance(size, int) else "the mean sentence takes"
+    return violation(
+        "C-15",
+        look.label,
+        f"{what} {size:g} {unit}, at most {limit} suit",
+        measured=size,
+        limit=limit,
+        unit=unit,
+    )
+
+
+def _contractions(look: Look, wanted: str, found: list[Violation]) -> None:
+    if wanted == "no":
+        if "'" in look.chars or "’" in look.chars:
+            hit = _CONTRACTED.search(look.lower)
+            if hit:
+                found.append(
+                    violation(
+                        "T-01",
+                        look.label,
+                        f"{look.text[slice(*hit.span())]!r} is contracted",
+                        span=hit.span(),
+                    )
+                )
+    elif wanted == "yes" and len(look.words) > 8:
+        full = len(_CONTRACTIBLE.findall(look.lower))
+        if full >= 3:
+            short = len(_CONTRACTED.findall(look.lower))
+            if short / (short + full) < 0.6:
+                found.append(violation("T-01", look.label, f"{full} pairs are written out", measured=full))
+
+
+def _hashtags(look: Look, placement: Placement, found: list[Violation]) -> None:
+    policy = placement.hashtags
+    tags = HASHTAG.findall(look.text)
+    if policy.hard_max is not None and len(tags) > policy.hard_max:
+        severity: Severity = "error" if policy.confidence in _VERIFIED else "warning"
+        what = "the placement forbids hashtags" if policy.hard_max == 0 else f"{len(tags)} hashtags"
+        found.append(
+            violation(
+                "M-22",
+                look.label,
+                what,
+                severity=severity,
+                measured=len(tags),
+                limit=policy.hard_max,
+                source=policy.source,
+            )
+        )
+    elif policy.rec_max is not None and len(tags) > policy.rec_max:
+        found.append(
+            violation(
+                "M-22",
+                look.label,
+                f"{len(tags)} hashtags",
+                severity="info",
+                measured=len(tags),
+                limit=policy.rec_max,
+            )
+        )
+    for tag in tags:
+        if tag.isdigit():
+            found.append(violation("M-22", look.label, f"#{tag} is digits only"))

@@ -1,0 +1,160 @@
+"""Claims that need evidence, clichés, the form of address, and what mail filters score."""
+
+from __future__ import annotations
+
+import re
+
+from copykit.drafts.look import Look, emoji_count, lowered, violation
+from copykit.drafts.mechanics import sentences
+from copykit.drafts.wording import Wording
+from copykit.models import Severity, Violation
+
+__all__ = ["Evidence", "address_mix", "claims", "cliches", "spam"]
+
+
+class Evidence:
+    """Which claims the brief makes itself; found out when the first claim turns up."""
+
+    __slots__ = ("_claims", "_wording", "lower", "source")
+
+    def __init__(self, source: str, wording: Wording) -> None:
+        self.source = source
+        self._wording = wording
+        self._claims: frozenset[str] | None = None
+        self.lower = ""
+
+    def holds(self, phrase: str, said: str) -> bool:
+        """Tell whether the brief makes the claim *phrase*, or says *said* word for word."""
+        if self._claims is None:
+            self.lower = lowered(self.source)
+            self._claims = frozenset(found[0] for found in self._wording.claims.find(self.lower))
+        return phrase in self._claims or (len(said) > 3 and said in self.lower)
+
+
+# A free, green or health word is a claim only while nobody denies it.
+_DENIED = re.compile(
+    r"\b(?:not|no|never|sin|sans|ohne|nicht|kein\w*|non|senza|niet|geen|nie|bez|não|sem)\s+(?:\w+\s+)?$"
+)
+
+
+def claims(look: Look, wording: Wording, evidence: Evidence, meta: bool) -> list[Violation]:
+    """Find claims: an error where the copy invents them, a warning to review where the brief makes them.
+
+    *meta* adds rule L-21, which Meta's ad policy asks for; personal attributes are no claim elsewhere.
+    """
+    if not wording.claims.hits(look.lower):
+        return []
+    found: list[Violation] = []
+    for phrase, rule, start, end in wording.claims.find(look.lower):
+        if rule == "L-21" and not meta:
+            continue
+        said = look.lower[start:end]
+        if rule in ("L-02", "L-11", "L-15") and _DENIED.search(look.lower[:start]):
+            continue
+        severity: Severity = "error"
+        what = f"{look.text[start:end]!r} is a claim that the brief does not make"
+        if evidence.holds(phrase, said):
+            severity, what = (
+                "warning",
+                f"{look.text[start:end]!r} is the brief's claim and needs its evidence",
+            )
+        found.append(violation(rule, look.label, what, severity=severity, span=(start, end)))
+    return found
+
+
+def cliches(look: Look, wording: Wording) -> list[Violation]:
+    """Find worn phrases: a warning each beyond one in a hundred words; one alone in a short text counts."""
+    if not wording.cliches.hits(look.lower):
+        return []
+    hits = list(wording.cliches.find(look.lower))
+    allowed = len(look.words) // 100
+    if len(hits) <= allowed:
+        return []
+    return [
+        violation(
+            "C-10",
+            look.label,
+            f"{look.text[start:end]!r}",
+            measured=len(hits),
+            limit=allowed,
+            span=(start, end),
+        )
+        for _, _, start, end in hits
+    ]
+
+
+def address_mix(look: Look, wording: Wording, source: str) -> Violation | None:
+    """Find formal and informal address in one text; a side that only the brief's own words bring is a warning."""
+    informal = wording.informal.intersection(look.words)
+    if not informal:
+        return None
+    formal = set(wording.formal.intersection(look.words))
+    if wording.formal_exact:
+        for sentence in sentences(look.text):
+            formal.update(
+                wording.formal_exact.intersection(sentence.replace(",", " ").replace(".", " ").split()[1:])
+            )
+    if not formal:
+        return None
+    low = lowered(source)
+    severity: Severity = "error"
+    for side in (formal, informal):
+        if all(re.search(rf"\b{re.escape(word.lower())}\b", low) for word in side):
+            severity = "warning"
+    a, b = sorted(formal)[0], sorted(informal)[0]
+    return violation("C-21", look.label, f"{a!r} and {b!r} stand in one text", severity=severity)
+
+
+_GAPPY = re.compile(r"(?<!\w)(?:\w[.\-*_ ]){4,}\w(?!\w)")
+_SUBJECT = (
+    ("SP-02", re.compile(r"^free\b|\bFREE\b|F\.R\.E\.E|(?i:^gratis\b|^gratuit\b|^kostenlos\b)")),
+    ("SP-03", re.compile(r"^\$\s?\d")),
+    ("SP-04", re.compile(r"(?i)\bfor only\b|\bnow only\b|\bdouble your\b|\bas seen\b|\bfree instant\b|^guaranteed\b|\byour (?:debt|bills|credit)\b|\blose\b.{0,20}\b(?:weight|pounds)\b|\bsave (?:up to|big|\d)")),
+    ("SP-06", re.compile(r"(?i)^hello\b|[\w.+-]+@[\w-]+\.\w+")),
+    ("SP-21", re.compile(r"(?i)^(?:re|fwd?|aw|wg)\s*:")),
+)  # fmt: skip
+_BODY = (
+    ("SP-07", re.compile(r"(?i)100\s?% guaranteed|guaranteed!")),
+    ("SP-08", re.compile(r"(?i)\bdear (?:friend|sir|madam|investor|candidate)")),
+    ("SP-09", re.compile(r"(?i)million dollars|\$\s?\d+(?:\.\d+)? ?million|\b\d+ million (?:usd|us)\b")),
+    ("SP-10", re.compile(r"(?i)money[- ]back guarantee")),
+    ("SP-11", re.compile(r"(?i)one[- ]time (?:offer|charge|promotion)")),
+    ("SP-12", re.compile(r"\bAct Now\b|\bACT NOW\b")),
+    ("SP-13", re.compile(r"(?i)\burgent\b.{0,30}\b(?:business|reply|notice|response)\b")),
+    ("SP-14", re.compile(r"(?i)\bjoin (?:the )?(?:millions|thousands)\b")),
+    ("SP-15", re.compile(r"(?i)\blow(?:est)? prices?\b|\baffordable\b.{0,20}\bprices?\b")),
+    ("SP-16", re.compile(r"(?i)financial (?:freedom|independence)|investment advice|strong buy|stock alert")),
+    ("SP-17", re.compile(r"(?i)without dieting|burn(?:s|ing)? fat|lose weight fast")),
+    ("SP-18", re.compile(r"(?i)\b(?:bad|no) credit\b|refinance now|no medical exam")),
+    ("SP-19", re.compile(r"(?i)you are receiving this.{0,40}because|to be removed from.{0,30}mailings?")),
+    ("SP-20", re.compile(r"(?i)\bfree\b.{0,40}\b(?:instant|online|no[- ]obligation)\b.{0,30}\bquote\b")),
+)  # fmt: skip
+_SMS = re.compile(r"(?i)\$\$\$|\bwinner\b|\bcongratulations\b|\b(?:bit\.ly|tinyurl\.com|goo\.gl)/")
+_MARKS = re.compile(r"[!?.,;:…]")
+
+
+def spam(look: Look, role: str, sms: bool) -> list[Violation]:
+    """Add up the signals of mail filters in one text: a warning above two, which names them."""
+    signals: list[str] = []
+    text = look.text
+    if role == "subject":
+        letters = [c for c in text if c.isalpha()]
+        if (
+            len(letters) > 5
+            and all(c.isupper() for c in letters if c.lower() != c.upper())
+            and text.lower() != text
+        ):
+            signals.append("SP-01")
+        signals += [name for name, pattern in _SUBJECT if pattern.search(text)]
+        if emoji_count(text) > 1 or len(_MARKS.findall(text)) > 3:
+            signals.append("SP-21")
+    if _GAPPY.search(text):
+        signals.append("SP-05")
+    signals += [name for name, pattern in _BODY if pattern.search(text)]
+    if sms and _SMS.search(text):
+        signals.append("SP-22")
+    if text.count("://") > 3:
+        signals.append("SP-21")
+    if len(signals) <= 2:
+        return []
+    return [violation("SP", look.label, f"{', '.join(signals)} together", measured=len(signals), limit=2)]

@@ -1,0 +1,282 @@
+"""Punctuation as each language writes it (facts 2.5): one table of marks that both finds and mends."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from copykit.brief.catalog import Language
+from copykit.drafts.look import URL, Look, violation
+from copykit.models import Violation
+
+__all__ = ["Mark", "apply_marks", "locale_marks", "marks_of", "open_marks"]
+
+_AR = r"\u0621-\u065f\u066e-\u06d3\u06fa-\u06ff\u0750-\u077f"
+_KANA_KANJI = r"\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff々"
+_HAN = r"\u3400-\u4dbf\u4e00-\u9fff"
+_THAI = r"\u0e01-\u0e4e"
+_NNBSP, _NBSP = "\u202f", "\u00a0"
+
+_TO_FULL = {"!": "！", "?": "？", ",": "、", ".": "。"}
+_TO_FULL_ZH = {",": "，", ".": "。", "!": "！", "?": "？", ":": "：", ";": "；", "(": "（", ")": "）"}
+_TO_HALF_KO = {"，": ",", "。": ".", "！": "!", "？": "?"}
+_TO_ARABIC = {",": "،", ";": "؛", "?": "؟"}
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One punctuation rule of a language."""
+
+    rule: str
+    trigger: frozenset[str]
+    """Characters of which at least one must occur for the rule to be looked at."""
+    find: re.Pattern[str]
+    fix: Callable[[re.Match[str]], str] | str
+
+
+def _mark(rule: str, trigger: str, find: str, fix: Callable[[re.Match[str]], str] | str) -> Mark:
+    return Mark(rule, frozenset(trigger), re.compile(find), fix)
+
+
+def _table(table: dict[str, str]) -> Callable[[re.Match[str]], str]:
+    return lambda found: "".join(table.get(c, c) for c in found.group())
+
+
+def _half(found: re.Match[str]) -> str:
+    return unicodedata.normalize("NFKC", found.group())
+
+
+# Straight pairs around words; a mark after a digit is an inch sign and stays.
+_STRAIGHT = r'(?<![\w"])"(?=\S)([^"\n]*?[^\s\d"])"(?!\w)'
+_ENGLISH = r"“([^“”„\n]+)”"
+
+
+def _quotes(rule: str, opening: str, closing: str) -> list[Mark]:
+    fixed = rf"{opening}\1{closing}"
+    marks = [_mark(rule, '"', _STRAIGHT, fixed)]
+    if (opening, closing) != ("“", "”"):
+        marks.append(_mark(rule, "“", r"(?<!„)" + _ENGLISH if opening == "„" else _ENGLISH, fixed))
+    return marks
+
+
+_FRENCH_FRANCE = [
+    _mark("P-FR-3", ";!?", r"(?<=\S)(?<![;!?\u00a0\u202f]) +(?=[;!?](?!\w))", _NNBSP),
+    _mark("P-FR-3", ":", r"(?<=\S) +(?=:(?:\s|$))", _NBSP),
+    _mark("P-FR-3", "»", r"(?<=\S) +(?=»)", _NBSP),
+    _mark("P-FR-3", "«", r"« +(?=\S)", "«" + _NBSP),
+    _mark("P-FR-1", ";!?", r"(?<=[^\s\u00a0\u202f;!?¿¡(&])(?=[;!?](?:[\s\u00a0\u202f»)\"”;!?]|$))", _NNBSP),
+    _mark("P-FR-2", ":", r"(?<=[^\s\u00a0\u202f:])(?=:(?:\s|$))", _NBSP),
+    _mark("P-FR-2", "«", r"«(?=[^\s\u00a0\u202f])", "«" + _NBSP),
+    _mark("P-FR-2", "»", r"(?<=[^\s\u00a0\u202f])(?=»)", _NBSP),
+]
+_FRENCH_CANADA = [
+    _mark("P-FR-3", ":", r"(?<=\S) +(?=:(?:\s|$))", _NBSP),
+    _mark("P-FR-3", "»", r"(?<=\S) +(?=»)", _NBSP),
+    _mark("P-FR-3", "«", r"« +(?=\S)", "«" + _NBSP),
+    _mark("P-FR-3", ";!?", r"(?<=\S)[ \u00a0\u202f]+(?=[;!?](?:\s|$))", ""),
+    _mark("P-FR-2", ":", r"(?<=[^\s\u00a0\u202f:])(?=:(?:\s|$))", _NBSP),
+    _mark("P-FR-2", "«", r"«(?=[^\s\u00a0\u202f])", "«" + _NBSP),
+    _mark("P-FR-2", "»", r"(?<=[^\s\u00a0\u202f])(?=»)", _NBSP),
+]
+_ARABIC = [
+    _mark("P-AR-1", ",;?", rf"(?<=[{_AR}»)])[,;?]|[,;?](?=\s*[{_AR}])(?<![\w,;?].)", _table(_TO_ARABIC))
+]
+_JAPANESE = [
+    _mark("P-JA-1", " ", rf"(?<=[{_KANA_KANJI}]) +(?=[{_KANA_KANJI}])", ""),
+    _mark("P-JA-2", "!?,.", rf"(?<=[{_KANA_KANJI}])[!?,.]+(?![\w.])", _table(_TO_FULL)),
+    Mark("P-JA-2", frozenset(chr(c) for c in range(0xFF61, 0xFFA0)), re.compile(r"[\uff61-\uff9f]+"), _half),
+]
+_CHINESE = [
+    _mark("P-ZH-3", "！？", r"([！？])\1+", r"\1"),
+    _mark(
+        "P-ZH-1",
+        ",.!?:;()",
+        rf"(?<=[{_HAN}])[,!?;()]|(?<=[{_HAN}])\.(?![\w.])|(?<=[{_HAN}]):(?!\d|//)|[,!?;()](?=[{_HAN}])",
+        _table(_TO_FULL_ZH),
+    ),  # fmt: skip
+    Mark(
+        "P-ZH-2",
+        frozenset(chr(c) for c in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))),
+        re.compile(r"[０-９Ａ-Ｚａ-ｚ]+"),
+        _half,
+    ),
+]
+_KOREAN = [_mark("P-KO-1", "，。！？", r"[，。！？]", _table(_TO_HALF_KO))]
+_THAI_MARKS = [_mark("P-TH-1", ".", rf"(?<=[{_THAI}]{{4}})\.(?=\s|$)", "")]
+_ROMANIAN = [_mark("P-RO-1", "şţŞŢ", r"[şţŞŢ]", _table({"ş": "ș", "ţ": "ț", "Ş": "Ș", "Ţ": "Ț"}))]
+_HEBREW = [_mark("P-HE-1", '"', r'(?<=[א-ת])"(?=[א-ת])', "״")]
+_GREEK = [
+    _mark("P-EL-1", "?", r"\?", ";"),
+    _mark("P-EL-2", "σ", r"(?<=\w)σ(?!\w)", "ς"),
+]
+
+_BY_TAG: dict[str, list[Mark]] = {
+    "fr-CA": _FRENCH_CANADA,
+    "fr": _FRENCH_FRANCE,
+    "ar": _ARABIC,
+    "fa": _ARABIC,
+    "ja": _JAPANESE,
+    "zh": _CHINESE,
+    "ko": _KOREAN,
+    "th": _THAI_MARKS,
+    "ro": [*_ROMANIAN, *_quotes("P-PL-1", "„", "”")],
+    "pl": _quotes("P-PL-1", "„", "”"),
+    "hu": _quotes("P-PL-1", "„", "”"),
+    "de": _quotes("P-DE-1", "„", "“"),
+    "cs": _quotes("P-DE-1", "„", "“"),
+    "sk": _quotes("P-DE-1", "„", "“"),
+    "bg": _quotes("P-DE-1", "„", "“"),
+    "hr": _quotes("P-DE-1", "„", "“"),
+    "he": _HEBREW,
+    "el": _GREEK,
+}
+
+_ASKING = re.compile(r"[^.!?…\n]*(?:\.(?=\w)[^.!?…\n]*)*[?!]+")
+_OPENERS = {"?": "¿", "!": "¡"}
+
+
+@cache
+def marks_of(tag: str) -> tuple[Mark, ...]:
+    """Give the punctuation rules of the language *tag*, none where it has no rules of its own."""
+    return tuple(_BY_TAG.get(tag) or _BY_TAG.get(tag.partition("-")[0], ()))
+
+
+def open_marks(text: str) -> list[tuple[int, int, str]]:
+    """Find Spanish questions and exclamations that nobody opened.
+
+    Returns:
+        (start of the clause, offset of its closing mark, opener that is missing) of each.
+    """
+    missing = []
+    for found in _ASKING.finditer(text):
+        clause = found.group()
+        closing = clause.rstrip("?!")
+        marks = clause[len(closing) :]
+        if not closing.strip(" \"'«“(—–-*"):
+            continue
+        opened = "¿" in clause or "¡" in clause
+        if opened:
+            continue
+        lead = len(clause) - len(clause.lstrip(" \t\"'«“(—–-*,;:)»”"))
+        missing.append((found.start() + lead, found.start() + len(closing), _OPENERS[marks[-1]]))
+    return missing
+
+
+def locale_marks(look: Look, language: Language) -> list[Violation]:
+    """Check one text against the punctuation of its language."""
+    found: list[Violation] = []
+    base = language.tag.partition("-")[0]
+    chars = look.chars
+    if base == "es":
+        if "?" in chars or "!" in chars:
+            for _, end, opener in open_marks(look.masked):
+                found.append(violation("P-ES-1", look.label, f"{opener} is missing", span=(end, end + 1)))
+    else:
+        for mark in marks_of(language.tag):
+            if not mark.trigger.isdisjoint(chars):
+                hit = mark.find.search(look.masked)
+                if hit is not None:
+                    what = f"near {look.text[max(0, hit.start() - 8) : hit.end() + 4]!r}"
+                    found.append(violation(mark.rule, look.label, what, span=hit.span()))
+    if not chars.isdisjoint(_PAIRED):
+        unbalanced = _unbalanced(look.masked, base)
+        if unbalanced is not None:
+            found.append(
+                violation(
+                    "P-ALL-2",
+                    look.label,
+                    f"{look.text[unbalanced]!r} has no partner",
+                    span=(unbalanced, unbalanced + 1),
+                )
+            )
+    return found
+
+
+_PAIRS = {"(": ")", "[": "]", "{": "}", "（": "）", "「": "」", "『": "』", "《": "》", "【": "】"}
+_CLOSERS = {closer: opener for opener, closer in _PAIRS.items()}
+_PAIRED = frozenset("()[]{}（）「」『』《》【】«»")
+_LIST_MARK = re.compile(r"(?:^|\n|\s)(?:\w{1,2})\)|[:;]-?[)(]")
+
+
+def _unbalanced(text: str, base: str) -> int | None:
+    ignored = {m.end() - 1 for m in _LIST_MARK.finditer(text)}
+    stack: list[tuple[str, int]] = []
+    guillemets = 0
+    for at, c in enumerate(text):
+        if at in ignored:
+            continue
+        if c in _PAIRS:
+            stack.append((c, at))
+        elif c in _CLOSERS:
+            if not stack or stack[-1][0] != _CLOSERS[c]:
+                return at
+            stack.pop()
+        elif c == "«":
+            guillemets += 1
+        elif c == "»":
+            guillemets -= 1
+    if stack:
+        return stack[-1][1]
+    if guillemets and base not in (
+        "da",
+        "hu",
+        "de",
+        "hr",
+    ):  # these turn the marks round, or use them unpaired
+        at = text.rfind("«" if guillemets > 0 else "»")
+        return at
+    return None
+
+
+_EXTRA_QUOTES = {"fr": ("«" + _NBSP, _NBSP + "»")}
+
+
+def apply_marks(text: str, language: Language) -> str:
+    """Write the punctuation of *text* as *language* does: spaces, opening marks, full-width forms, quotes.
+
+    Meaning, words and order stay. Links and addresses are left as they are. Idempotent.
+    """
+    if language.tag.partition("-")[0] == "es":
+        return _per_stretch(text, _open_spanish) if "?" in text or "!" in text else text
+    marks = marks_of(language.tag)
+    if not marks:
+        return text
+    chars = set(text)
+    for mark in marks:
+        if not mark.trigger.isdisjoint(chars):
+            return _per_stretch(text, lambda stretch: _mend(stretch, marks))
+    return text
+
+
+def _mend(text: str, marks: tuple[Mark, ...]) -> str:
+    for mark in marks:
+        if not mark.trigger.isdisjoint(text):
+            text = mark.find.sub(mark.fix, text)
+    return text
+
+
+def _open_spanish(text: str) -> str:
+    for start, _, opener in reversed(open_marks(text)):
+        text = text[:start] + opener + text[start:]
+    return text
+
+
+def _per_stretch(text: str, mend: Callable[[str], str]) -> str:
+    """Apply *mend* with links and addresses held out: each is one private-use character meanwhile."""
+    if "://" not in text and "@" not in text and "www." not in text:
+        return mend(text)
+    held: list[str] = []
+
+    def hold(found: re.Match[str]) -> str:
+        link = found.group()
+        kept = link.rstrip(".,;:!?")
+        held.append(kept)
+        return "\ue000" + link[len(kept) :]
+
+    mended = mend(URL.sub(hold, text))
+    for link in held:
+        mended = mended.replace("\ue000", link, 1)
+    return mended

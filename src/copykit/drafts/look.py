@@ -1,0 +1,149 @@
+"""What is known of one text, computed once and shared by every rule."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from copykit.data import load_toml
+from copykit.models import Severity, Violation
+
+__all__ = ["EMOJI", "URL", "WORD", "Look", "Rule", "emoji_count", "lowered", "rules", "violation"]
+
+# The standard library's \w leaves out combining vowel signs, so Indic, Thai and pointed words would fall apart.
+_MARKS = r"\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0dff\u0e31-\u0e4e\u200c\u200d"
+WORD_CLASS = rf"\w{_MARKS}"
+WORD = re.compile(rf"[{WORD_CLASS}]+(?:['’][{WORD_CLASS}]+)*")
+"""One word of any script; an apostrophe inside it belongs to it."""
+
+URL = re.compile(r"(?:https?://|www\.)[^\s<>\"'，。）)]+|\b[\w.+-]+@[\w-]+\.[\w.-]+", re.IGNORECASE)
+_TOKEN = re.compile(r"\{\{[^{}]*\}\}|\{[^{}]*\}|%[A-Z_]+%")
+
+_PICTURES = "\U0001f000-\U0001faff\u2600-\u27bf\u2300-\u23ff\u2b05-\u2b07\u2b1b\u2b1c\u2b50\u2b55\u3030\u303d\u3297\u3299"
+# Arrows, check marks and dingbats that fonts show as text unless U+FE0F follows: not emoji by themselves.
+_TEXTUAL = frozenset("✓✔✗✘★☆♥♦♣♠•⌘⌃⌥⏎☎✆✉✎✏✂✈❝❞❶❷❸❹❺➜➔➤➢✦✧✱✳✴❖☐☑☒⌀⌂")
+EMOJI = re.compile(
+    rf"[\U0001f1e6-\U0001f1ff]{{2}}|[0-9#*]\ufe0f?\u20e3|"
+    rf"[{_PICTURES}](?:\ufe0f|[\U0001f3fb-\U0001f3ff])*(?:\u200d[{_PICTURES}](?:\ufe0f|[\U0001f3fb-\U0001f3ff])*)*"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule of the catalogue as ``data/rules/rules.toml`` gives it."""
+
+    id: str
+    title: str
+    severity: Severity
+    fix: str
+    """What to do about it, as a clause."""
+    source: str
+    date: str
+    confidence: str
+
+
+@cache
+def rules() -> dict[str, Rule]:
+    """Give every rule by id, in the order of the data file."""
+    return {
+        name: Rule(
+            id=name,
+            title=row["title"],
+            severity=row["severity"],
+            fix=row.get("fix", ""),
+            source=row.get("source", ""),
+            date=row.get("date", ""),
+            confidence=row.get("confidence", "U"),
+        )
+        for name, row in load_toml("rules/rules.toml").items()
+    }
+
+
+def violation(
+    rule: str,
+    field: str,
+    what: str,
+    *,
+    severity: Severity | None = None,
+    measured: float | int | str | None = None,
+    limit: float | int | str | None = None,
+    unit: str | None = None,
+    span: tuple[int, int] | None = None,
+    source: str | None = None,
+) -> Violation:
+    """Build the violation of *rule*; severity, advice and source come from the rule data unless given."""
+    data = rules()[rule]
+    # Every value is built here from checked data: validating it again would triple the cost of a finding.
+    return Violation.model_construct(
+        rule=rule,
+        field=field,
+        severity=severity or data.severity,
+        message=f"{what}: {data.fix}" if data.fix else what,
+        measured=measured,
+        limit=limit,
+        unit=unit,
+        span=span,
+        source=source if source is not None else data.source or None,
+    )
+
+
+def lowered(text: str) -> str:
+    """Give *text* in lower case with every offset kept, typographic apostrophes and no-break spaces made plain."""
+    if text.isascii():
+        return text.lower()
+    low = text.lower()
+    if len(low) != len(text):  # only U+0130 grows when lowered
+        low = text.replace("İ", "i").lower()
+    return low.translate(_PLAIN)
+
+
+_PLAIN = {0x2019: "'", 0xA0: " ", 0x202F: " ", 0x2011: "-"}
+
+
+def emoji_count(text: str) -> int:
+    """Count emoji, a joined sequence or a flag as one; characters that fonts show as text are left out."""
+    if text.isascii():
+        return 0
+    return sum(1 for found in EMOJI.finditer(text) if found.group() not in _TEXTUAL)
+
+
+class Look:
+    """One text with what the rules ask of it: its characters, words, and a copy without links and tokens."""
+
+    __slots__ = ("_masked", "ascii", "chars", "label", "lower", "names", "text", "words")
+
+    def __init__(self, text: str, label: str = "", names: tuple[str, ...] = ()) -> None:
+        self.text = text
+        self.label = label
+        self.names = names
+        self.ascii = text.isascii()
+        self.chars = set(text)
+        self.lower = text.lower() if self.ascii else lowered(text)
+        self.words: list[str] = WORD.findall(self.lower)
+        self._masked: str | None = None
+
+    @property
+    def masked(self) -> str:
+        """The text with links, addresses, merge tokens and given names replaced by letters of equal length."""
+        if self._masked is None:
+            text = self.text
+            if "://" in text or "@" in self.chars or "www." in self.lower:
+                text = URL.sub(_blank_link, text)
+            if "{" in self.chars or "%" in self.chars:
+                text = _TOKEN.sub(_blank, text)
+            for name in self.names:
+                if name in text:
+                    text = text.replace(name, "x" * len(name))
+            self._masked = text
+        return self._masked
+
+
+def _blank(found: re.Match[str]) -> str:
+    return "x" * len(found.group())
+
+
+def _blank_link(found: re.Match[str]) -> str:
+    link = found.group()
+    kept = link.rstrip(".,;:!?")  # a mark after a link closes the sentence, not the link
+    return "x" * len(kept) + link[len(kept) :]

@@ -1,0 +1,444 @@
+"""Surface rules that hold in every language: capitals, marks, repetition, residue, links, emoji, numbers."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from itertools import pairwise
+
+from copykit.brief.catalog import Policy
+from copykit.drafts.look import EMOJI, URL, WORD, Look, emoji_count, violation
+from copykit.drafts.wording import Wording
+from copykit.models import Severity, Violation
+
+__all__ = ["INVISIBLE", "HASHTAG", "Surface", "sentences", "surface"]
+
+HASHTAG = re.compile(r"(?<![\w&/#])[#＃](\w+)")
+
+INVISIBLE = frozenset(
+    "\u200b\u2060\ufeff\u00ad\u180e\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)
+"""Characters that nobody sees: zero-width ones, soft hyphens, direction controls."""
+
+_RTL_CONTROLS = frozenset("\u061c\u200e\u200f\u2066\u2067\u2068\u2069")
+_JOINERS = frozenset("\u200c\u200d")
+_JOINING_SCRIPTS = frozenset({"Arab", "Deva", "Beng", "Thai", "Syrc"})
+
+_DOUBLED = tuple((mark, mark * 2) for mark in "?.,;:*#~$%&-？。，、；：؟،؛।¿¡€_=+^|•")
+_REPEATED = re.compile(r"([?,;:*#~$%&\-？。，、；：؟،؛।¿¡€_=+^|•])\1+|(?<!\.)\.\.(?!\.)|\.{4,}|\?[ ]\?")
+_SHOUT = re.compile(r"[!！¡](?:\s*[!！¡])+")
+_MIXED_ENDS = re.compile(r"[?？][!！]|[!！][?？]")
+_CAPS = re.compile(r"(?<![\w@#.&+-])[^\W\d_]{3,}(?![\w&])")
+_GIMMICK = re.compile(
+    r"\b[^\W\d_]*[a-zß-öø-ÿ][A-ZÀ-ÖØ-Þ]{2,}[^\W\d_]*\b|\b(?:[a-z][A-Z]){2,}[a-z]?\b|\b(?:[A-Z][a-z]){3,}[A-Z]?\b"
+)
+_TWICE = re.compile(r"(?<![\w'’-])([^\W\d_]{2,})[ \u00a0]\1(?![\w'’-])")
+_PLACEHOLDER = re.compile(
+    r"\[[A-Z][A-Z0-9 _-]+\]|\[(?:insert|your|name|product|brand|company|add|placeholder)\b[^\]]*\]|<[A-Z][A-Z0-9 _-]+>"
+    r"|\b(?:XXX+|TBD|TODO|FIXME)\b|\blorem ipsum\b|\{\{[^{}]*\}\}|\{[^{}]*\}|%[A-Z]+_?[A-Z]+%",
+    re.IGNORECASE,
+)
+_MARKDOWN = re.compile(r"\*\*|__(?=\w)|```|^\s{0,3}#{1,6}\s|^\s*>\s|\[[^\]]+\]\(https?:", re.MULTILINE)
+_LABEL = re.compile(r"^\W{0,3}(?:[^\W\d_]+ )?[^\W\d_]+ ?\d{0,2}\s*[:：]")
+_QUOTED = {'"': '"', "“": "”", "„": "“”", "«": "»", "「": "」", "『": "』", "‘": "’", "”": "”"}
+_PHONE = re.compile(
+    r"(?<![\w.,/-])(?:\+\d{1,3}[ .-]?)?(?:\(\d{2,4}\)[ .-]?)?\d{2,4}(?:[ .-]\d{2,4}){2,4}(?![\w%€$£,-])"
+)
+_SHORTENERS = ("bit.ly/", "tinyurl.com/", "goo.gl/", "ow.ly/", "t.co/", "is.gd/", "cutt.ly/", "rb.gy/")
+_SENTENCE = re.compile(r"[^.!?…。！？؟।\n]+[.!?…。！？؟।]*(?=\s|$|[^\s\d])|\n")
+_GROUP_COMMA = re.compile(
+    r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\d,])|(?<![\d.,])\d+\.\d{1,2}(?![\d.])"
+)
+_GROUP_POINT = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+(?:,\d+)?(?![\d.])|(?<![\d.,])\d+,\d{1,2}(?![\d,])")
+_MONEY = re.compile(
+    r"[$€£¥₹₽₩₺₫₴฿₪]|\b[A-Z]{3}\b|\b(?:zł|kr|Kč|lei|Ft|руб|грн|元|円|원|ريال|درهم|جنيه|दिनार|रुपये|rupees|euros?|dollars?|dólares|reais|Rp|RM)",
+    re.IGNORECASE,
+)
+_DIGITS = frozenset("0123456789")
+_QUOTE_MARKS = frozenset('"“”„«»')
+_CONTROL = frozenset(chr(c) for c in (*range(9), 11, 12, *range(14, 32), 127))
+
+
+class Surface:
+    """What the placement, tone and brief say about the surface of a text, prepared once."""
+
+    __slots__ = (
+        "ads", "caps", "exclamations", "exempt", "per_hundred", "language", "link_error", "links_max", "markdown", "script",
+        "source", "source_lower", "wording", "tokens",
+    )  # fmt: skip
+
+    def __init__(
+        self, *, ads: bool, exclamations: int, per_hundred: int, links_max: int | None, link_error: bool, script: str,
+        language: str, wording: Wording, source: str, exempt: frozenset[str], tokens: frozenset[str], markdown: bool,
+    ) -> None:  # fmt: skip
+        self.ads = ads
+        self.exclamations = exclamations
+        self.per_hundred = per_hundred
+        self.links_max = links_max
+        self.link_error = link_error
+        self.script = script
+        self.language = language
+        self.wording = wording
+        self.source = source
+        self.exempt = exempt
+        self.tokens = tokens
+        self.markdown = markdown
+        self.caps: frozenset[str] | None = None
+        self.source_lower = ""
+
+    def own(self, word: str) -> bool:
+        """Tell whether the brief itself writes *word* just so."""
+        if self.caps is None:
+            self.caps = frozenset(WORD.findall(self.source))
+        return word in self.caps
+
+
+def surface(look: Look, rules: Surface) -> list[Violation]:
+    """Check one text against the M rules that need nothing but the text."""
+    found: list[Violation] = []
+    text, chars, label = look.text, look.chars, look.label
+    if not look.ascii:
+        _unseen(look, rules, found)
+    if not _CONTROL.isdisjoint(chars):
+        found.append(violation("M-19", label, "the text holds a control character"))
+    if "!" in chars or "！" in chars:
+        _exclamations(look, rules, found)
+    for mark, twice in _DOUBLED:
+        if mark in chars and (twice in text or mark == "?"):
+            _repeated(look, rules, found)
+            break
+    if "." in chars and "..." in text:
+        found.append(
+            violation("M-08", label, "three full stops stand for an ellipsis", span=_span(text, "..."))
+        )
+    elif "…" in chars and text.count("…") > 1 and rules.wording.base != "zh":
+        found.append(violation("M-08", label, "more than one ellipsis", measured=text.count("…"), limit=1))
+    if len(chars) > 2 and not text.islower():
+        _capitals(look, rules, found)
+    if len(set(look.words)) < len(look.words):
+        _repetition(look, rules, found)
+    if not _ODD.isdisjoint(chars) or "x" in chars or "X" in chars or "T" in chars or "o" in chars:
+        _residue(look, rules, found)
+    _spaces(look, rules, found)
+    if not _QUOTE_MARKS.isdisjoint(chars) and '"' in chars and not chars.isdisjoint("“”„«»"):
+        found.append(violation("M-28", label, "straight and curly quotes are mixed"))
+    if not _DIGITS.isdisjoint(chars):
+        _numbers(look, rules, found)
+    if "." in chars or "@" in chars or "/" in chars:
+        _links(look, rules, found)
+    _ending(look, rules, found)
+    return found
+
+
+_ODD = frozenset('[{<*`#_>:："“„«「『‘”%')
+
+
+def _span(text: str, part: str) -> tuple[int, int]:
+    at = text.index(part)
+    return at, at + len(part)
+
+
+def _unseen(look: Look, rules: Surface, found: list[Violation]) -> None:
+    text, chars = look.text, look.chars
+    if not INVISIBLE.isdisjoint(chars):
+        hidden = chars & INVISIBLE
+        if rules.script in ("Arab", "Hebr"):
+            hidden = hidden - _RTL_CONTROLS
+        for mark in sorted(hidden):
+            found.append(
+                violation("M-19", look.label, f"the text hides a U+{ord(mark):04X}", span=_span(text, mark))
+            )
+    if not _JOINERS.isdisjoint(chars) and rules.script not in _JOINING_SCRIPTS:
+        bare = EMOJI.sub("", text)
+        for mark in sorted(_JOINERS.intersection(bare)):
+            found.append(
+                violation("M-19", look.label, f"the text hides a U+{ord(mark):04X}", span=_span(text, mark))
+            )
+    if any("\U0001d400" <= c <= "\U0001d7ff" for c in chars):
+        at = next(i for i, c in enumerate(text) if "\U0001d400" <= c <= "\U0001d7ff")
+        found.append(violation("M-19", look.label, "letters are mathematical symbols", span=(at, at + 1)))
+    if not unicodedata.is_normalized("NFC", text):
+        rule = "P-VI-1" if rules.wording.base == "vi" else "M-20"
+        found.append(violation(rule, look.label, "letters and their accents are stored apart"))
+
+
+def _exclamations(look: Look, rules: Surface, found: list[Violation]) -> None:
+    text = look.masked
+    budget = max(rules.exclamations, rules.per_hundred * len(look.words) // 100)
+    run = _SHOUT.search(text)
+    if run and any(c in "!！" for c in run.group()[1:]):
+        found.append(violation("M-05", look.label, f"{run.group()!r} repeats the mark", span=run.span()))
+    elif rules.ads and (run := _MIXED_ENDS.search(text)):
+        found.append(violation("M-05", look.label, f"{run.group()!r} in an ad", span=run.span()))
+    count = text.count("!") + text.count("！")
+    if count > budget:
+        at = max(text.rfind("!"), text.rfind("！"))
+        found.append(
+            violation(
+                "M-06",
+                look.label,
+                f"{count} exclamation marks where the tone allows {budget}",
+                measured=count,
+                limit=budget,
+                span=(at, at + 1),
+            )  # fmt: skip
+        )
+
+
+def _repeated(look: Look, rules: Surface, found: list[Violation]) -> None:
+    run = _REPEATED.search(look.masked)
+    if run is None or (rules.markdown and run.group()[0] in "*#-_"):
+        return
+    if run.group() in ("**", "##", "###", "__"):  # reported once, as M-16
+        return
+    severity: Severity = "error" if rules.ads else "warning"
+    found.append(
+        violation("M-07", look.label, f"{run.group()!r} repeats a mark", severity=severity, span=run.span())
+    )
+
+
+def _capitals(look: Look, rules: Surface, found: list[Violation]) -> None:
+    text = look.masked
+    shouted: list[tuple[str, tuple[int, int]]] = []
+    for match in _CAPS.finditer(text):
+        word = match.group()
+        if word.isupper() and word not in rules.wording.acronyms and not rules.own(word):
+            shouted.append((word, match.span()))
+    if shouted:
+        share = len(shouted) / max(1, len(look.words))
+        if rules.ads or share > 0.10 or len(look.words) < 10:
+            word, span = shouted[0]
+            severity: Severity = "error" if rules.ads else "warning"
+            found.append(
+                violation("M-03", look.label, f"{word!r} is in capitals", severity=severity, span=span)
+            )
+    gimmick = _GIMMICK.search(text)
+    if gimmick and not rules.own(gimmick.group()) and gimmick.group() not in rules.wording.acronyms:
+        severity = "error" if rules.ads else "warning"
+        found.append(
+            violation(
+                "M-04", look.label, f"{gimmick.group()!r} mixes cases", severity=severity, span=gimmick.span()
+            )
+        )
+
+
+def _repetition(look: Look, rules: Surface, found: list[Violation]) -> None:
+    words = look.words
+    wording = rules.wording
+    if not wording.reduplicates and any(a == b for a, b in pairwise(words)):
+        for twice in _TWICE.finditer(look.lower):
+            if twice.group(1) not in wording.doubles and twice.group() not in _source_lower(rules):
+                found.append(violation("M-09", look.label, f"{twice.group()!r}", span=twice.span()))
+                break
+    if len(words) >= 20 and wording.spaced:
+        counts: dict[str, int] = {}
+        for word in words:
+            if len(word) > 3 and word not in wording.function_words and word not in rules.exempt:
+                counts[word] = counts.get(word, 0) + 1
+        if counts:
+            word, count = max(counts.items(), key=lambda pair: pair[1])
+            allowed = max(3, round(3 * len(words) / 50))
+            if count > allowed:
+                found.append(
+                    violation(
+                        "M-10", look.label, f"{word!r} stands {count} times", measured=count, limit=allowed
+                    )
+                )
+
+
+def _source_lower(rules: Surface) -> str:
+    if not rules.source_lower:
+        rules.source_lower = rules.source.lower() or " "
+    return rules.source_lower
+
+
+def _residue(look: Look, rules: Surface, found: list[Violation]) -> None:
+    text, chars, label = look.text, look.chars, look.label
+    if not chars.isdisjoint("[{<%") or not chars.isdisjoint("xXtTlL"):
+        for match in _PLACEHOLDER.finditer(text):
+            held = match.group()
+            if held in rules.tokens or _is_token(held, rules) or held in rules.source:
+                continue
+            if held[0] == "{" and _KNOWN_TOKEN.match(held):
+                continue
+            found.append(violation("M-15", label, f"{held!r} is a placeholder", span=match.span()))
+    if not rules.markdown and not chars.isdisjoint("*`#_>]"):
+        mark = _MARKDOWN.search(text)
+        if mark:
+            found.append(violation("M-16", label, f"{mark.group().strip()!r} is markup", span=mark.span()))
+    if ":" in chars or "：" in chars:
+        match_label = _LABEL.match(look.lower)
+        if match_label:
+            head = match_label.group().strip(' :：*#"“').rstrip("0123456789 ")
+            if head in rules.wording.labels and not rules.source.lower().startswith(match_label.group()):
+                found.append(
+                    violation(
+                        "M-16", label, f"{match_label.group()!r} labels the text", span=match_label.span()
+                    )
+                )
+    closing = _QUOTED.get(text[:1])
+    if closing and len(text) > 2 and text[-1] in closing and not (chars_inside(text) & set(closing)):
+        if text not in rules.source:
+            found.append(violation("M-16", label, "the whole text stands in quotes", span=(0, len(text))))
+
+
+_KNOWN_TOKEN = re.compile(
+    r"\{(?:key ?word|customizer\.[^:{}]+|location\([^)]*\)|countdown\([^)]*\)|global_countdown\([^)]*\))[:}]?",
+    re.IGNORECASE,
+)
+
+
+def chars_inside(text: str) -> set[str]:
+    """Give the characters between the first and the last of *text*."""
+    return set(text[1:-1])
+
+
+def _is_token(held: str, rules: Surface) -> bool:
+    return held.strip("{}[]<>%* |").lower() in rules.tokens
+
+
+def _spaces(look: Look, rules: Surface, found: list[Violation]) -> None:
+    text = look.text
+    if text != text.strip():
+        found.append(violation("M-27", look.label, "space at the edge of the text"))
+    if (
+        "  " in text
+        or (" ." in text and ". ." not in text and " .." not in text and _STRAY.search(text))
+        or " ," in text
+    ):
+        if rules.wording.spaced:
+            match = _STRAY.search(text)
+            if match:
+                found.append(violation("P-ALL-1", look.label, "stray space", span=match.span()))
+
+
+_STRAY = re.compile(r"(?<=\S) {2,}(?=\S)|(?<=\w) (?=[,.](?!\w))")
+
+
+def _numbers(look: Look, rules: Surface, found: list[Violation]) -> None:
+    text = look.masked
+    wording = rules.wording
+    if "." in look.chars or "," in look.chars:
+        wrong = _GROUP_COMMA if wording.decimal == "," else _GROUP_POINT if wording.decimal == "." else None
+        if wrong is not None:
+            for match in wrong.finditer(text):
+                if match.group() not in rules.source:
+                    found.append(
+                        violation("M-24", look.label, f"{match.group()!r} is not how {rules.language} writes numbers",
+                                  span=match.span())
+                    )  # fmt: skip
+    if wording.price is not None:
+        match_price = wording.price.search(look.lower)
+        if match_price and not _MONEY.search(text):
+            found.append(
+                violation(
+                    "M-25", look.label, f"{match_price.group()!r} names no currency", span=match_price.span()
+                )
+            )
+
+
+def _links(look: Look, rules: Surface, found: list[Violation]) -> None:
+    text = look.text
+    if "@" not in look.chars and "://" not in text and "www." not in look.lower:
+        return
+    links = list(URL.finditer(text))
+    if not links:
+        return
+    if rules.links_max is not None and len(links) > rules.links_max:
+        first = links[rules.links_max]
+        severity: Severity = "error" if rules.link_error else "warning"
+        what = (
+            "a link or address"
+            if rules.links_max == 0
+            else f"{len(links)} links where {rules.links_max} may stand"
+        )
+        found.append(
+            violation("M-26" if rules.links_max == 0 else "M-23", look.label, what, severity=severity,
+                      measured=len(links), limit=rules.links_max, span=first.span())
+        )  # fmt: skip
+    for link in links:
+        low = link.group().lower()
+        if low.startswith("http://"):
+            found.append(violation("M-23", look.label, f"{link.group()!r} is not https", span=link.span()))
+        if rules.ads and any(short in low for short in _SHORTENERS):
+            found.append(
+                violation("M-23", look.label, f"{link.group()!r} hides where it leads", span=link.span())
+            )
+
+
+def phone_numbers(text: str) -> list[tuple[int, int]]:
+    """Give the spans of telephone numbers: at least seven digits in groups, or after a plus sign."""
+    spans = []
+    for match in _PHONE.finditer(text):
+        digits = sum(c.isdigit() for c in match.group())
+        if 7 <= digits <= 15:
+            spans.append(match.span())
+    return spans
+
+
+def _ending(look: Look, rules: Surface, found: list[Violation]) -> None:
+    text = look.text.rstrip()
+    if not text:
+        return
+    last = text[-1]
+    if last in ",;([{«“„¿¡،、，（「" and not (last in "“" and rules.wording.base in _LOW_HIGH):
+        if last == ";" and rules.wording.base == "el":
+            return
+        found.append(
+            violation("M-14", look.label, f"the text ends in {last!r}", span=(len(text) - 1, len(text)))
+        )
+    elif last.isalpha() and look.words and look.words[-1] in rules.wording.tails and len(look.words) > 1:
+        word = look.words[-1]
+        if rules.exempt and word in rules.exempt and rules.source.lower().rstrip().endswith(word):
+            return
+        found.append(
+            violation(
+                "M-14", look.label, f"the text ends in {word!r}", span=(len(text) - len(word), len(text))
+            )
+        )
+
+
+_LOW_HIGH = frozenset({"de", "cs", "sk", "bg", "hr", "sl", "ru", "uk"})
+
+
+def sentences(text: str) -> list[str]:
+    """Split *text* at the ends of sentences and at line breaks; decimal points do not end one."""
+    return [part.strip() for part in _SPLIT.split(text) if part.strip()]
+
+
+_SPLIT = re.compile(r"(?<=[.!?…؟।])\s+|(?<=[。！？])|\n+")
+
+
+def emoji_over(look: Look, policy: Policy, tone: int) -> Violation | None:
+    """Check the number of emoji against the placement's maximum and the tone's.
+
+    Above the placement's maximum is an error if the figure is verified or forbids them; above what the tone
+    or the placement advises is a warning.
+    """
+    first = EMOJI.search(look.text)
+    if first is None:
+        return None
+    count = emoji_count(look.text)
+    if not count:
+        return None
+    hard = policy.hard_max
+    if hard is not None and count > hard:
+        what = "the placement forbids emoji" if hard == 0 else f"{count} emoji where {hard} may stand"
+        severity: Severity = "error" if hard == 0 or policy.confidence in "ABM" else "warning"
+        return violation(
+            "M-21",
+            look.label,
+            what,
+            severity=severity,
+            measured=count,
+            limit=hard,
+            span=first.span(),
+            source=policy.source,
+        )
+    soft = tone if policy.rec_max is None else min(tone, policy.rec_max)
+    if count > soft:
+        return violation(
+            "M-21", look.label, f"{count} emoji where tone and placement advise {soft}",
+            severity="warning", measured=count, limit=soft, span=first.span(),
+        )  # fmt: skip
+    return None

@@ -1,0 +1,362 @@
+"""Rules that need the whole draft: counts, repetition between texts, coverage, call to action, structure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+
+from copykit.brief.brief import Brief
+from copykit.brief.catalog import FieldSpec
+from copykit.drafts.coverage import covered
+from copykit.drafts.draft import Draft
+from copykit.drafts.editorial import editorial_draft, editorial_field, split
+from copykit.drafts.look import Look, violation
+from copykit.drafts.mechanics import HASHTAG, sentences
+from copykit.drafts.wording import Wording
+from copykit.models import Severity, Violation
+
+__all__ = ["missing_facts", "similarity", "whole_draft"]
+
+_SIMILAR = 0.80
+_LONG_WORDS = 60
+_VERIFIED = frozenset("ABM")
+_OPENING = frozenset({"headline", "long_headline", "subject", "name", "title", "overlay"})
+_TELLING = frozenset({"body", "description"})
+_CALLING = frozenset({"cta", "cta_choice"})
+_FIXED = frozenset({"cta_choice", "url", "path", "identifier", "info"})
+_LIGHT = frozenset({"humorous", "playful", "witty", "irreverent", "edgy"})
+_GRAVE = frozenset({"crisis_statement"})
+
+
+def whole_draft(
+    draft: Draft,
+    brief: Brief,
+    looks: Sequence[tuple[FieldSpec, Look]],
+    wording: Wording,
+    *,
+    written_by_model: bool,
+) -> list[Violation]:
+    """Check *draft* as a whole; *looks* are its texts with their fields, as they were read."""
+    found: list[Violation] = []
+    texts: dict[str, list[Look]] = {}
+    for spec, look in looks:
+        texts.setdefault(spec.name, []).append(look)
+    for spec in brief.fields:
+        _count(spec, texts.get(spec.name, []), found)
+    for spec in brief.fields:
+        if spec.is_list and spec.role not in _FIXED and len(texts.get(spec.name, ())) > 1:
+            _similar(texts[spec.name], wording.spaced, found)
+    _between(brief, texts, wording, found)
+    _tags(brief, looks, found)
+    _coverage(brief, looks, found)
+    _called(brief, looks, wording, found)
+    _named(brief, looks, found)
+    _structure(draft, brief, looks, found)
+    for fact in missing_facts(brief):
+        found.append(violation("B-01", "", f"{brief.use_case.id} needs the fact {fact!r}", measured=fact))
+    if brief.tone.id in _LIGHT and brief.use_case.id in _GRAVE:
+        found.append(violation("T-02", "", f"the tone {brief.tone.id!r} does not suit {brief.use_case.id}"))
+    _editorial(draft, brief, texts, found)
+    if written_by_model and "merchant-ai-source" in _all_rules(brief):
+        found.append(violation("C-23", "", "a model wrote this text"))
+    return found
+
+
+def _all_rules(brief: Brief) -> set[str]:
+    return {*brief.placement.rules, *(rule for spec in brief.fields for rule in spec.rules)}
+
+
+def _count(spec: FieldSpec, given: Sequence[Look], found: list[Violation]) -> None:
+    count = len(given)
+    if count == 0:
+        if spec.required:
+            found.append(violation("F-01", spec.name, "the field is missing"))
+        return
+    if count < spec.min_count:
+        found.append(
+            violation(
+                "M-02",
+                spec.name,
+                f"{count} items, at least {spec.min_count} are needed: say more different things",
+                measured=count,
+                limit=spec.min_count,
+            )
+        )
+    elif count > spec.max_count:
+        found.append(
+            violation(
+                "M-02",
+                spec.name,
+                f"{count} items, at most {spec.max_count} are taken: drop some",
+                measured=count,
+                limit=spec.max_count,
+            )
+        )
+    elif spec.rec_min_count is not None and count < spec.rec_min_count:
+        found.append(
+            violation(
+                "M-02",
+                spec.name,
+                f"{count} items, {spec.rec_min_count} are advised: the brief may hold more to say",
+                severity="info",
+                measured=count,
+                limit=spec.rec_min_count,
+            )
+        )
+    elif spec.rec_max_count is not None and count > spec.rec_max_count:
+        found.append(
+            violation(
+                "M-02",
+                spec.name,
+                f"{count} items, {spec.rec_max_count} are advised",
+                severity="info",
+                measured=count,
+                limit=spec.rec_max_count,
+            )
+        )
+
+
+def _tokens(look: Look, spaced: bool) -> frozenset[str]:
+    if spaced:
+        return frozenset(look.words)
+    plain = "".join(look.words)
+    return frozenset(plain[i : i + 2] for i in range(len(plain) - 1)) or frozenset(plain)
+
+
+def similarity(a: frozenset[str], b: frozenset[str]) -> float:
+    """Give the share of tokens that two texts have in common, 0..1 (Jaccard)."""
+    return len(a & b) / len(a | b) if a and b else 0.0
+
+
+def _similar(given: Sequence[Look], spaced: bool, found: list[Violation]) -> None:
+    """Report items that repeat an earlier item of the same list; each item at most once."""
+    sets = [_tokens(look, spaced) for look in given]
+    sizes = [len(tokens) for tokens in sets]
+    told: set[int] = set()
+    for i, j in combinations(range(len(given)), 2):
+        small, large = sizes[i], sizes[j]
+        if small > large:
+            small, large = large, small
+        # The share cannot pass the threshold when the sizes differ more: most pairs end here.
+        if j in told or not large or small <= _SIMILAR * large:
+            continue
+        common = len(sets[i] & sets[j])
+        if common > _SIMILAR * (sizes[i] + sizes[j] - common):
+            same = given[i].lower.strip(" .!?…。！？") == given[j].lower.strip(" .!?…。！？")
+            severity: Severity = "error" if same else "warning"
+            share = round(common / (sizes[i] + sizes[j] - common), 2)
+            told.add(j)
+            found.append(
+                violation(
+                    "M-12",
+                    given[j].label,
+                    f"{'the same as' if same else 'nearly'} {given[i].label}",
+                    severity=severity,
+                    measured=share,
+                    limit=_SIMILAR,
+                )
+            )
+
+
+def _between(brief: Brief, texts: dict[str, list[Look]], wording: Wording, found: list[Violation]) -> None:
+    subject, preheader = texts.get("subject"), texts.get("preheader")
+    if subject and preheader:
+        share = similarity(_tokens(subject[0], wording.spaced), _tokens(preheader[0], wording.spaced))
+        if share > 0.8:
+            found.append(
+                violation(
+                    "C-19",
+                    preheader[0].label,
+                    "the preheader repeats the subject",
+                    measured=round(share, 2),
+                    limit=0.8,
+                )
+            )
+    if brief.placement.independent:
+        return
+    opening = next((texts[s.name][0] for s in brief.fields if s.role in _OPENING and s.name in texts), None)
+    body = next((texts[s.name][0] for s in brief.fields if s.role == "body" and s.name in texts), None)
+    if opening is not None and body is not None and len(opening.words) > 1:
+        first = next(iter(sentences(body.text)), "")
+        share = similarity(_tokens(opening, wording.spaced), _tokens(Look(first), wording.spaced))
+        if share > 0.85:
+            found.append(
+                violation(
+                    "C-18",
+                    body.label,
+                    f"the body begins with the words of {opening.label}",
+                    measured=round(share, 2),
+                    limit=0.85,
+                )
+            )
+
+
+def _tags(brief: Brief, looks: Sequence[tuple[FieldSpec, Look]], found: list[Violation]) -> None:
+    """Count hashtags over all texts, where more than one carries any: the platform counts the post."""
+    policy = brief.placement.hashtags
+    counts = [
+        1 if spec.role == "hashtags" else len(HASHTAG.findall(look.text))
+        for spec, look in looks
+        if spec.role == "hashtags" or "#" in look.chars
+    ]
+    total = sum(counts)
+    if len(counts) < 2 or policy.hard_max is None or total <= policy.hard_max:
+        return
+    severity: Severity = "error" if policy.confidence in _VERIFIED else "warning"
+    found.append(
+        violation(
+            "M-22",
+            "",
+            f"{total} hashtags in all",
+            severity=severity,
+            measured=total,
+            limit=policy.hard_max,
+            source=policy.source,
+        )
+    )
+
+
+def _coverage(brief: Brief, looks: Sequence[tuple[FieldSpec, Look]], found: list[Violation]) -> None:
+    if not brief.points:
+        return
+    text = "\n".join(look.text for spec, look in looks if spec.role not in _FIXED)
+    said = covered(brief.points, text, brief.language.tag)
+    if all(said):
+        return
+    words = sum(len(look.words) for _, look in looks)
+    long = brief.placement.kind != "ad" and words >= _LONG_WORDS
+    share = sum(said) / len(said)
+    enough = share >= 0.8 if long else any(said)
+    for point, told in zip(brief.points, said, strict=True):
+        if not told:
+            found.append(
+                violation(
+                    "C-01",
+                    "",
+                    f"the key point {point!r} is not covered",
+                    severity="info" if enough else "warning",
+                    measured=round(share, 2),
+                    source="brief",
+                )
+            )
+
+
+def _called(
+    brief: Brief, looks: Sequence[tuple[FieldSpec, Look]], wording: Wording, found: list[Violation]
+) -> None:
+    intents = brief.use_case.cta_intents
+    if not intents or intents[0] == "none":
+        return
+    if any(spec.role in _CALLING for spec, _ in looks):
+        return
+    telling = [look for spec, look in looks if spec.role in _TELLING]
+    if not telling:
+        return
+    own = brief.cta.lower()
+    if own and any(own in look.lower for _, look in looks):
+        return
+    # A language whose list of calls nobody has written is not judged.
+    if any(wording.call.hits(look.lower) for _, look in looks) or not wording.call:
+        return
+    found.append(violation("C-04", telling[-1].label, "the text asks for nothing"))
+
+
+def _named(brief: Brief, looks: Sequence[tuple[FieldSpec, Look]], found: list[Violation]) -> None:
+    names = [name.lower() for name in (brief.name, brief.brand.name) if name]
+    if not names or not looks:
+        return
+    shortest = min(map(len, names))
+    room = False
+    for spec, look in looks:
+        if spec.role in _FIXED:
+            continue
+        hard = min((limit.hard for limit in spec.limits if limit.hard is not None), default=None)
+        room = room or hard is None or hard >= shortest
+        shown = look.lower
+        if spec.role in _TELLING:
+            shown = " ".join(sentences(look.lower)[:2])
+        if any(name in shown for name in names):
+            return
+    if room:
+        found.append(violation("C-08", "", f"{brief.name or brief.brand.name!r} is not named"))
+
+
+def _structure(
+    draft: Draft, brief: Brief, looks: Sequence[tuple[FieldSpec, Look]], found: list[Violation]
+) -> None:
+    structure = brief.structure
+    if not draft.parts or draft.structure != structure.id or brief.placement.independent:
+        return
+    written = [part.step for part in draft.parts]
+    missing = [step for step in structure.steps if step not in written]
+    long = sum(len(look.words) for _, look in looks) >= _LONG_WORDS
+    if missing:
+        found.append(
+            violation(
+                "S-01",
+                "",
+                f"{structure.id} lacks {', '.join(missing)}",
+                severity="warning" if long else "info",
+                measured=len(missing),
+            )
+        )
+    if structure.ordered:
+        order = [structure.steps.index(step) for step in dict.fromkeys(written) if step in structure.steps]
+        if order != sorted(order):
+            found.append(violation("S-01", "", f"the steps of {structure.id} are out of order"))
+
+
+_FACT_FROM_BRIEF = {
+    "link": "url", "url": "url", "cart_link": "url", "deep_link": "url", "landing_page": "url", "terms_link": "url",
+    "keywords": "keywords", "audience": "audience", "cta": "cta", "item": "item", "viewed_item": "item", "brand": "name",
+}  # fmt: skip
+
+
+def missing_facts(brief: Brief) -> list[str]:
+    """Give the facts that the use case needs and the brief does not hold (DESIGN 13.23), in the use case's order.
+
+    A fact counts as given when one of the brief's facts has its key, when its field of the request is
+    filled (``link`` is `Brief.url`), or when the brief's own words name it.
+    """
+    required = brief.use_case.required_facts
+    if not required:
+        return []
+    keys = {fact.key.lower().replace(" ", "_").replace("-", "_") for fact in brief.facts}
+    source = ""
+    missing = []
+    for fact in required:
+        key = fact.lower().replace(" ", "_").replace("-", "_")
+        held = _FACT_FROM_BRIEF.get(key)
+        if key in keys or (held is not None and getattr(brief, held)):
+            continue
+        if key.rstrip("s") in keys or f"{key}s" in keys:
+            continue
+        source = source or brief.source_text.lower()
+        if fact.lower().replace("_", " ") in source:
+            continue
+        missing.append(fact)
+    return missing
+
+
+def _editorial(draft: Draft, brief: Brief, texts: dict[str, list[Look]], found: list[Violation]) -> None:
+    """Run the rules that look at a field or the draft: each once, over the fields that carry it."""
+    common, _ = split(brief.placement.rules)
+    carriers: dict[str, set[str]] = {}
+    rules = {rule.id: rule for rule in common if rule.scope != "text"}
+    for rule in rules.values():
+        carriers[rule.id] = set(texts)
+    for spec in brief.fields:
+        for rule in split(spec.rules)[0] if spec.rules else ():
+            if rule.scope != "text":
+                rules[rule.id] = rule
+                carriers.setdefault(rule.id, set()).add(spec.name)
+    for rule in rules.values():
+        if rule.scope == "draft":
+            broken = editorial_draft(rule, draft, frozenset(carriers[rule.id]), brief)
+            if broken is not None:
+                found.append(broken)
+        else:
+            for name in sorted(carriers[rule.id]):
+                broken = editorial_field(rule, name, [look.text for look in texts.get(name, [])], brief)
+                if broken is not None:
+                    found.append(broken)

@@ -1,0 +1,148 @@
+"""Word lists of one language, read from ``data/rules`` and compiled once: what its copy says and avoids."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from copykit.brief.catalog import Language
+from copykit.data import load_toml
+from copykit.drafts.lexicon import Lexicon
+
+__all__ = ["Foreign", "Wording", "foreign_words", "wording_of"]
+
+_UNSPACED = frozenset({"ja", "zh", "th"})
+_REDUPLICATING = frozenset({"hi", "bn", "id", "ms", "vi", "tr", "fil", "th", "zh", "ja", "ar", "fa", "ko"})
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Frequent words of the other languages, to notice text in the wrong one."""
+
+    words: dict[str, frozenset[str]]
+    """Word → base tags of the languages it is frequent in; words of the own language are left out."""
+    own: frozenset[str]
+    """Frequent words of the own language."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """What is known of one language's words; every list may be empty where nobody has written it yet."""
+
+    base: str
+    spaced: bool
+    decimal: str
+    reduplicates: bool
+    """Whether a word written twice is ordinary grammar, so that M-09 says nothing."""
+    acronyms: frozenset[str]
+    doubles: frozenset[str]
+    """Words that may stand twice in a row."""
+    function_words: frozenset[str]
+    labels: frozenset[str]
+    """Field names that models write before the text, as in ``Headline 1:``."""
+    price: re.Pattern[str] | None
+    """A price word with its number; group 0 is reported when no currency stands in the text (rule M-25)."""
+    tails: frozenset[str]
+    """Words no text ends in (rule M-14)."""
+    leaning: Lexicon[str]
+    """Openings that need something before them (rule M-13)."""
+    formal: frozenset[str]
+    informal: frozenset[str]
+    formal_exact: frozenset[str]
+    """Formal words told apart by their capital alone (German ``Ihnen``), not at the start of a sentence."""
+    call: Lexicon[str]
+    """Verbs and phrases that ask for an action (rule C-04)."""
+    weak: frozenset[str]
+    """Calls that say nothing when they stand alone (rule C-06)."""
+    weak_phrases: Lexicon[str]
+    """Calls that say nothing wherever they stand."""
+    cliches: Lexicon[str]
+    claims: Lexicon[str]
+    """Phrases that need evidence, each with its rule id."""
+    residue: Lexicon[str]
+    """Phrases of a model that talks about its answer (rule M-16)."""
+    comparisons: Lexicon[str]
+    """Comparisons with others (rule C-09)."""
+    foreign: Foreign
+
+
+@cache
+def foreign_words(base: str) -> Foreign:
+    """Compile the frequent words of all other languages against *base*'s own."""
+    table: dict[str, str] = load_toml("rules/function_words.toml")
+    own = frozenset(table.get(base, "").split())
+    words: dict[str, set[str]] = {}
+    for other, listed in table.items():
+        if other != base:
+            for word in listed.split():
+                if word not in own:
+                    words.setdefault(word, set()).add(other)
+    return Foreign({word: frozenset(tags) for word, tags in words.items()}, own)
+
+
+@cache
+def _common() -> dict[str, Any]:
+    return load_toml("rules/wording/common.toml")
+
+
+def _optional(path: str) -> dict[str, Any]:
+    try:
+        return load_toml(path)
+    except FileNotFoundError:  # nobody has written this language's list yet: nothing is checked, nothing invented
+        return {}
+
+
+def wording_of(language: Language) -> Wording:
+    """Give the word lists for *language*; regional tags share their language's."""
+    return _wording(language.tag.partition("-")[0], language.decimal)
+
+
+@cache
+def _wording(base: str, decimal: str) -> Wording:
+    own = _optional(f"rules/wording/{base}.toml")
+    common = _common()
+    spaced = base not in _UNSPACED
+    foreign = foreign_words(base)
+    listed: dict[str, str] = {}
+    for rule, phrases in _optional(f"rules/claims/{base}.toml").items():
+        for phrase in phrases:
+            listed.setdefault(phrase, rule)
+    for phrase in common["platform_endorsement"]:
+        listed.setdefault(phrase, "L-32")
+    price = own.get("price")
+    weak: list[str] = common["weak"]
+    return Wording(
+        base=base,
+        spaced=spaced,
+        decimal=decimal,
+        reduplicates=base in _REDUPLICATING,
+        acronyms=frozenset(common["acronyms"].split()) | frozenset(own.get("acronyms", "").split()),
+        doubles=frozenset(own.get("doubles", "").split()),
+        function_words=foreign.own,
+        labels=frozenset(common["labels"]),
+        price=re.compile(price) if price else None,
+        tails=frozenset(own.get("tails", "").split()),
+        leaning=_lexicon(own, "leaning", spaced),
+        formal=frozenset(own.get("formal", "").split()),
+        informal=frozenset(own.get("informal", "").split()),
+        formal_exact=frozenset(own.get("formal_exact", "").split()),
+        call=_lexicon(own, "call", spaced),
+        weak=frozenset(own.get("weak", [])) | frozenset(weak),
+        weak_phrases=Lexicon(
+            {phrase: "weak" for phrase in weak if " " in phrase or not phrase.isascii()}, spaced=spaced
+        ),
+        cliches=_lexicon(own, "cliches", spaced),
+        claims=Lexicon(listed, spaced=spaced),
+        residue=Lexicon(
+            dict.fromkeys([*common["residue"], *own.get("residue", [])], "M-16"), spaced=spaced
+        ),
+        comparisons=_lexicon(own, "comparisons", spaced),
+        foreign=foreign,
+    )
+
+
+def _lexicon(own: Mapping[str, Any], key: str, spaced: bool) -> Lexicon[str]:
+    return Lexicon(dict.fromkeys(own.get(key, []), key), spaced=spaced)
