@@ -1,0 +1,477 @@
+"""The engine and both faces, with a provider that says what the test tells it to."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from copykit import CopywritingInput, CopywritingService, CopywritingServiceV11, PerformanceConfig, Settings
+from copykit.brief.prompt import REVISION
+from copykit.caching.key import request_key
+from copykit.errors import (
+    ConfigurationError,
+    DeadlineExceeded,
+    InvalidRequest,
+    NoProviderSucceeded,
+    ProviderUnavailable,
+)
+from copykit.events import AttemptFinished, CacheFailed, CacheLooked, GenerationFailed, GenerationFinished
+from copykit.providers.registry import register_provider, unregister_provider
+from copykit.settings import RoutingSettings
+from copykit.testing import FakeProvider, RecordingHook, no_network
+
+GOOD = {"text": "Norr. Oak desk, 120x60 cm. Take a look at the details today."}
+
+
+def request(**changes: Any) -> CopywritingInput:
+    """Give a small brief for X."""
+    fields: dict[str, Any] = {
+        "product_description": "Oak desk, 120x60 cm, oiled surface",
+        "product_name": "Norr",
+        "target_platform": "x.post",
+    }
+    return CopywritingInput(**{**fields, **changes})
+
+
+@pytest.fixture
+def fake() -> Any:
+    """A registered provider named fake."""
+    provider = FakeProvider()
+    register_provider("fake", lambda: provider)
+    yield provider
+    unregister_provider("fake")
+
+
+@pytest.fixture
+def other() -> Any:
+    """A second registered provider, named other."""
+    provider = FakeProvider("other", "other-1")
+    register_provider("other", lambda: provider)
+    yield provider
+    unregister_provider("other")
+
+
+def service(*targets: str, **options: Any) -> CopywritingServiceV11:
+    """Give a service over *targets* that reads no environment."""
+    return CopywritingServiceV11(Settings(routing=RoutingSettings(targets or ("fake",))), **options)
+
+
+def run(work: Any) -> Any:
+    """Run one coroutine."""
+    return asyncio.run(work)
+
+
+def test_without_key_or_server_it_writes_copy() -> None:
+    """The embedded phrase bank answers with no network at all, and the receipt names it."""
+    with no_network():
+        result = run(service("phrasebank").generate(request(variants=3)))
+    assert len(result.variants) == 3
+    assert len({variant.text for variant in result.variants}) == 3
+    assert result.text == result.variants[0].text
+    assert result.receipt.served_by.startswith("phrasebank:")
+    assert result.usage.cost_usd == 0.0
+    assert [a.outcome for a in result.receipt.attempts] == ["ok"]
+
+
+def test_equal_briefs_and_seeds_give_equal_copy() -> None:
+    """Two services write the same; another seed writes something else."""
+    first, second, other_seed = (
+        run(service("phrasebank").generate(request(seed=seed, variants=2))) for seed in (1, 1, 2)
+    )
+    assert [v.text for v in first.variants] == [v.text for v in second.variants]
+    assert first.id == second.id
+    assert [v.text for v in first.variants] != [v.text for v in other_seed.variants]
+
+
+def test_a_model_s_copy_is_checked_like_any_other(fake: FakeProvider) -> None:
+    """A completion that invents a price comes back marked, with the rule, and is not cached."""
+    fake.will_say({"text": "Norr, an oak desk. Now only 99 EUR."})
+    desk = service()
+    result = run(desk.generate(request()))
+    assert result.variants[0].status == "rejected"
+    assert any(v.rule == "C-03" and v.severity == "error" for v in result.variants[0].violations)
+    again = run(desk.generate(request()))
+    assert not again.cached
+    assert len(fake.asked) == 2
+
+
+def test_a_repeated_brief_is_served_from_memory(fake: FakeProvider) -> None:
+    """The second call asks nobody, says so in the receipt, and holds the same copy."""
+    fake.will_say(GOOD)
+    hook = RecordingHook()
+
+    async def story() -> tuple[Any, Any]:
+        desk = service()
+        desk.engine.add_hook(hook)
+        return await desk.generate(request()), await desk.generate(request())
+
+    first, second = run(story())
+    assert (first.cached, second.cached, second.receipt.cache) == (False, True, "memory")
+    assert first.variants == second.variants
+    assert first.id == second.id
+    assert len(fake.asked) == 1
+    assert [e.hit for e in hook.of(CacheLooked)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("mode", "asked"), [("on", 1), ("off", 3), ("refresh", 3), ("read", 3), ("write", 3)]
+)
+def test_cache_modes(fake: FakeProvider, mode: str, asked: int) -> None:
+    """Only 'on' both reads and writes; the others ask every time when nothing else stored the answer."""
+    fake.will_say(GOOD)
+
+    async def story() -> None:
+        desk = service()
+        for _ in range(3):
+            await desk.generate(request(cache=mode))
+
+    run(story())
+    assert len(fake.asked) == asked
+
+
+def test_clearing_the_cache_forgets(fake: FakeProvider) -> None:
+    """After clear_cache the provider is asked again."""
+    fake.will_say(GOOD)
+
+    async def story() -> None:
+        desk = service()
+        await desk.generate(request())
+        await desk.clear_cache()
+        await desk.generate(request())
+
+    run(story())
+    assert len(fake.asked) == 2
+
+
+class BrokenCache:
+    """Raises whatever is asked of it."""
+
+    layer = "memory"
+
+    async def get(self, key: str) -> bytes | None:
+        """Raise."""
+        raise OSError("gone")
+
+    async def set(self, key: str, value: bytes, ttl_s: float) -> None:
+        """Raise."""
+        raise OSError("gone")
+
+    async def clear(self) -> None:
+        """Do nothing."""
+
+    def stats(self) -> dict[str, Any]:
+        """Count nothing."""
+        return {}
+
+    async def aclose(self) -> None:
+        """Do nothing."""
+
+
+def test_a_failing_cache_is_a_miss_and_an_event(fake: FakeProvider) -> None:
+    """The caller gets the copy; the failure is told by events, one for reading and one for writing."""
+    fake.will_say(GOOD)
+    hook = RecordingHook()
+    desk = service(cache=BrokenCache())
+    desk.engine.add_hook(hook)
+    assert run(desk.generate(request())).variants[0].status in ("ok", "repaired")
+    assert len(hook.of(CacheFailed)) == 2
+
+
+def test_an_unreadable_entry_is_a_miss(fake: FakeProvider) -> None:
+    """Garbage under the right key is not served and not raised."""
+
+    class Garbage(BrokenCache):
+        async def get(self, key: str) -> bytes | None:
+            return b'{"half": '
+
+    fake.will_say(GOOD)
+    assert not run(service(cache=Garbage()).generate(request())).cached
+
+
+def test_identical_calls_in_progress_share_one_answer(fake: FakeProvider) -> None:
+    """Fifty equal calls ask once; each caller gets a result of its own to change."""
+    fake.will_say(GOOD)
+
+    async def story() -> list[Any]:
+        desk = service()
+        return await asyncio.gather(*(desk.generate(request()) for _ in range(50)))
+
+    results = run(story())
+    assert len(fake.asked) == 1
+    results[0].variants[0].fields["text"] = "changed"
+    assert results[1].variants[0].fields["text"] != "changed"
+
+
+def test_a_cancelled_caller_does_not_cancel_the_others(fake: FakeProvider) -> None:
+    """Two callers share one provider call; cancelling the one that started it leaves the other its answer."""
+    fake.will_say(GOOD)
+
+    async def story() -> Any:
+        fake.gate = asyncio.Event()
+        desk = service()
+        first = asyncio.create_task(desk.generate(request()))
+        second = asyncio.create_task(desk.generate(request()))
+        await fake.started.wait()
+        first.cancel()
+        fake.gate.set()
+        return await second
+
+    assert run(story()).variants[0].fields["text"].startswith("Norr")
+    assert len(fake.asked) == 1
+
+
+def test_the_next_target_is_asked_when_one_fails(fake: FakeProvider, other: FakeProvider) -> None:
+    """The receipt lists the failed try with its reason; the answer is not stored under the first target's key."""
+    fake.will_say(ProviderUnavailable("down", target="fake"))
+    other.will_say(GOOD)
+    hook = RecordingHook()
+
+    async def story() -> Any:
+        desk = service("fake", "other")
+        desk.engine.add_hook(hook)
+        await desk.generate(request())
+        return await desk.generate(request())
+
+    result = run(story())
+    assert not result.cached
+    assert result.receipt.served_by == "other:other-1"
+    assert [(a.target, a.outcome) for a in result.receipt.attempts] == [
+        ("fake", "provider_unavailable"),
+        ("other", "ok"),
+    ]
+    assert [e.outcome for e in hook.of(AttemptFinished)][:2] == ["provider_unavailable", "ok"]
+
+
+def test_when_every_target_fails_the_attempts_are_told(fake: FakeProvider, other: FakeProvider) -> None:
+    """NoProviderSucceeded carries one attempt a target; an answer without copy counts as a failure."""
+    fake.will_say(ProviderUnavailable("down", target="fake"))
+    other.will_say("")
+    hook = RecordingHook()
+    desk = service("fake", "other")
+    desk.engine.add_hook(hook)
+    with pytest.raises(NoProviderSucceeded) as caught:
+        run(desk.generate(request()))
+    assert [a.target for a in caught.value.attempts] == ["fake", "other"]
+    assert hook.of(GenerationFailed)[0].code == "provider_failed"
+
+
+def test_the_phrase_bank_never_steps_in_unasked(fake: FakeProvider) -> None:
+    """With a model configured and failing, template copy does not replace it unless it was named."""
+    fake.will_say(ProviderUnavailable("down", target="fake"))
+    with pytest.raises(NoProviderSucceeded):
+        run(service("fake").generate(request()))
+    assert run(service("fake", "phrasebank").generate(request())).receipt.served_by.startswith("phrasebank")
+
+
+def test_a_deadline_ends_the_wait(fake: FakeProvider) -> None:
+    """A provider that never answers costs the caller its deadline, not more."""
+
+    async def story() -> None:
+        fake.gate = asyncio.Event()
+        await service().generate(request(deadline_s=0.05))
+
+    with pytest.raises(DeadlineExceeded, match=r"0\.05 s"):
+        run(story())
+
+
+def test_unknown_provider_names_the_nearest() -> None:
+    """A misspelt provider is the caller's mistake, told with the right name."""
+    with pytest.raises(InvalidRequest, match="phrasebank"):
+        run(service("phrasebank").generate(request(provider="phrasebnk")))
+
+
+CHANGES = {
+    "product_description": "Pine desk",
+    "product_name": "Sund",
+    "target_platform": "email",
+    "tone": "casual",
+    "language": "es",
+    "use_case": "newsletter",
+    "target_audience": "students",
+    "key_points": ["a"],
+    "restrictions": ["no emoji"],
+    "instructions": "short",
+    "call_to_action": "Look",
+    "url": "https://example.com",
+    "facts": {"price": "9 EUR"},
+    "keywords": ["desk"],
+    "brand": {"name": "N"},
+    "creativity_level": 0.1,
+    "variants": 2,
+    "fields": {"text": {"limit": 100}},
+    "personalization": {"first_name": "Ana"},
+    "seed": 5,
+    "provider": "other",
+    "model": "m",
+}
+
+
+@pytest.mark.parametrize("field", sorted(CHANGES))
+def test_every_shaping_field_changes_the_cache_key(field: str) -> None:
+    """Two requests that differ in one field that shapes the answer never share an entry."""
+
+    def key(asked: CopywritingInput) -> str:
+        return request_key(asked, target="t", versions={"prompt": REVISION})
+
+    assert key(request()) != key(request(**{field: CHANGES[field]}))
+
+
+def test_every_field_is_either_shaping_or_known_not_to_be() -> None:
+    """A field added to the request must be added here too."""
+    assert set(CHANGES) | {"cache", "deadline_s"} == set(CopywritingInput.model_fields)
+
+
+def test_the_key_depends_on_target_versions_and_tenant_but_not_on_the_deadline() -> None:
+    """What writes and for whom is part of the key; how long it may take is not."""
+    base = {"target": "a", "versions": {"p": "1"}}
+    key = request_key(request(), **base)
+    assert key == request_key(request(deadline_s=3, cache="refresh"), **base)
+    others = [
+        request_key(request(), target="b", versions={"p": "1"}),
+        request_key(request(), target="a", versions={"p": "2"}),
+        request_key(request(), tenant="t", **base),
+    ]
+    assert len({key, *others}) == 4
+
+
+def test_both_faces_agree() -> None:
+    """The same briefs through both faces give the same substance; generate_v11 shares the engine."""
+
+    async def story() -> tuple[Any, Any, Any]:
+        async with CopywritingService(Settings()) as legacy, CopywritingServiceV11(Settings()) as v11:
+            return (
+                await legacy.generate(request(cache="off")),
+                await v11.generate(request(cache="off")),
+                await legacy.generate_v11(request(cache="off")),
+            )
+
+    legacy, v11, through = run(story())
+    volatile = {"created_at": ..., "receipt": {"attempts"}}
+    assert legacy.model_dump(exclude=volatile) == v11.model_dump(exclude=volatile)
+    assert legacy.model_dump(exclude=volatile) == through.model_dump(exclude=volatile)
+
+
+def test_a_mapping_is_accepted_and_anything_else_refused() -> None:
+    """generate takes a request or a mapping of its fields."""
+    desk = service("phrasebank")
+    assert run(desk.generate({"product_description": "Oak desk", "target_platform": "x"})).placement == "x.post"
+    with pytest.raises(InvalidRequest, match="request"):
+        run(desk.generate("Oak desk"))
+
+
+def test_a_batch_keeps_order_and_puts_errors_in_place() -> None:
+    """A bad brief is an error in its place; the others come back."""
+    results = run(
+        service("phrasebank").batch_generate(
+            [request(), request(tone="profesional"), {"product_description": "x"}, request(seed=3)]
+        )
+    )
+    assert [type(r).__name__ for r in results] == [
+        "CopywritingOutput",
+        "InvalidRequest",
+        "InvalidRequest",
+        "CopywritingOutput",
+    ]
+    assert "professional" in str(results[1])
+
+
+def test_the_events_of_a_generation_are_told_in_order(fake: FakeProvider) -> None:
+    """Started, looked up, attempted, finished."""
+    fake.will_say(GOOD)
+    hook = RecordingHook()
+    desk = service()
+    desk.engine.add_hook(hook)
+    run(desk.generate(request()))
+    names = [type(e).__name__ for e in hook.events if type(e).__name__ != "CapabilitySelected"]
+    assert [n for n in names if n != "FieldRepaired"] == [
+        "GenerationStarted",
+        "CacheLooked",
+        "AttemptFinished",
+        "GenerationFinished",
+    ]
+    assert hook.of(GenerationFinished)[0].placement == "x.post"
+
+
+def test_stats_count_what_happened() -> None:
+    """Requests, cache hits and targets are counted; the config says what it does."""
+
+    async def story() -> dict[str, Any]:
+        desk = service("phrasebank")
+        await desk.generate(request())
+        await desk.generate(request())
+        stats: dict[str, Any] = await desk.get_performance_stats()
+        return stats
+
+    stats = run(story())
+    assert stats["requests"]["total"] == 2
+    assert stats["requests"]["cached"] == 1
+    assert stats["cache"]["hits"] == 1
+    assert stats["targets"] == {"phrasebank": {"ok": 1}}
+    assert stats["cache_tier"]["entries"] == 1
+    assert stats["config"]["circuit_breaker"]["effect"].startswith("ignored:")
+
+
+class TestPerformanceConfig:
+    """Each of the thirteen fields acts or says that it does not."""
+
+    def test_every_field_is_explained(self) -> None:
+        """Thirteen fields, each acting or ignored with a reason."""
+        told = PerformanceConfig.everything().explain()
+        assert len(told) == 13
+        assert {n for n, t in told.items() if t["acts"]} == {"max_workers", "cache_size", "intelligent_caching"}
+        assert all(t["acts"] or t["effect"].startswith("ignored: ") for t in told.values())
+
+    def test_cache_size_bounds_the_results_kept(self, fake: FakeProvider) -> None:
+        """With room for one result, the first of two is forgotten."""
+        fake.will_say(GOOD)
+
+        async def story() -> int:
+            desk = service(config=PerformanceConfig(cache_size=1))
+            for seed in (1, 2, 3, 4):
+                await desk.generate(request(seed=seed))
+            return desk.engine.results.stats()["entries"]
+
+        assert run(story()) <= 1
+
+    def test_intelligent_caching_off_keeps_nothing(self, fake: FakeProvider) -> None:
+        """Without it every call asks."""
+        fake.will_say(GOOD)
+
+        async def story() -> None:
+            desk = service(config=PerformanceConfig(intelligent_caching=False))
+            await desk.generate(request())
+            await desk.generate(request())
+
+        run(story())
+        assert len(fake.asked) == 2
+
+    def test_max_workers_bounds_the_calls_in_progress(self, fake: FakeProvider) -> None:
+        """Never more than max_workers provider calls of a batch run at once."""
+        most = running = 0
+
+        class Counting(FakeProvider):
+            async def complete(self, prompt: Any) -> Any:
+                nonlocal most, running
+                running += 1
+                most = max(most, running)
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+                running -= 1
+                return await super().complete(prompt)
+
+        counting = Counting("counting").will_say(GOOD)
+        register_provider("counting", lambda: counting)
+        try:
+            desk = service("counting", config=PerformanceConfig(max_workers=3))
+            run(desk.batch_generate([request(seed=n) for n in range(12)]))
+        finally:
+            unregister_provider("counting")
+        assert most == 3
+
+    @pytest.mark.parametrize("change", [{"max_workers": 0}, {"cache_size": -1}, {"gpu_memory_fraction": 1.5}])
+    def test_impossible_values_are_refused(self, change: dict[str, Any]) -> None:
+        """The error names the field."""
+        with pytest.raises(ConfigurationError, match=next(iter(change))):
+            PerformanceConfig(**change)

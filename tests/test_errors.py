@@ -1,0 +1,84 @@
+"""The error tree: what it says, and that it survives pickling."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+
+from copykit import CopywritingInput
+from copykit.errors import (
+    ConfigurationError,
+    CopykitError,
+    DeadlineExceeded,
+    InvalidRequest,
+    MalformedCompletion,
+    MissingExtra,
+    NoProviderSucceeded,
+    OutputRejected,
+    ProviderTimeout,
+)
+from copykit.models import Attempt
+
+ERRORS = [
+    InvalidRequest("tone", "hapy", "unknown tone", nearest=["happy"], request_id="r1"),
+    ConfigurationError(["a is wrong", "b is wrong"]),
+    MissingExtra("similarity", "numba", "fast"),
+    ProviderTimeout("late", target="fake", after_s=3.0),
+    MalformedCompletion("no copy", target="fake", excerpt="x" * 600),
+    DeadlineExceeded(2.0),
+    NoProviderSucceeded([Attempt(target="fake", outcome="provider_failed", reason="down")]),
+    OutputRejected([]),
+]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda e: type(e).__name__)
+def test_errors_pickle_with_all_they_carry(error: CopykitError) -> None:
+    """A round trip keeps type, message and every attribute."""
+    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):  # noqa: S301 - our own bytes
+        assert type(twin) is type(error)
+        assert str(twin) == str(error)
+        assert vars(twin) == vars(error)
+
+
+def test_an_invalid_request_is_also_a_value_error() -> None:
+    """Callers may catch the built-in class; the message names field, value, rule and the nearest choice."""
+    assert isinstance(ERRORS[0], ValueError)
+    assert str(ERRORS[0]) == "tone='hapy': unknown tone; nearest: happy"
+
+
+def test_a_missing_extra_holds_the_exact_pip_line() -> None:
+    """And is an ImportError."""
+    assert isinstance(ERRORS[2], ImportError)
+    assert 'pip install "copykit[fast]"' in str(ERRORS[2])
+
+
+def test_an_excerpt_is_short() -> None:
+    """At most 500 characters of a model's answer travel in an error."""
+    assert len(ERRORS[4].excerpt) == 500  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"tonne": "x"}, "tonne='x': unknown field; nearest: tone"),
+        ({"variants": 0}, "variants=0"),
+        ({"variants": 21}, "variants=21"),
+        ({"creativity_level": 1.1}, "creativity_level=1.1"),
+        ({"key_points": [1]}, "key_points"),
+        ({"deadline_s": 0}, "deadline_s"),
+        ({"cache": "maybe"}, "cache"),
+    ],
+)
+def test_a_bad_request_says_which_field_and_why(fields: dict[str, object], told: str) -> None:
+    """Unknown names, wrong types and values out of range all become InvalidRequest."""
+    with pytest.raises(InvalidRequest) as caught:
+        CopywritingInput(product_description="Oak desk", target_platform="x", **fields)  # type: ignore[arg-type]
+    assert told in str(caught.value)
+
+
+def test_a_missing_field_is_named() -> None:
+    """Leaving out what is sold is told by name."""
+    with pytest.raises(InvalidRequest, match="product_description"):
+        CopywritingInput(target_platform="x")
