@@ -18,7 +18,7 @@ _EDGES = " \t\n.,;:!?…。、，；：！？"
 # `\w` leaves out vowel signs, tone marks and niqqud, which are parts of words.
 _LOOSE = "\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u064b-\u065f\u0670"
 _MARKS = _LOOSE + "\u0900-\u0963\u0981-\u09e3\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"
-_WORD = re.compile(rf"(?:[^\W_]|[{_MARKS}])+")
+_WORD = re.compile(rf"[\w{_MARKS}]+")
 _GROUPED = re.compile(r"(?<=\d)[.,'’\s\u00a0\u202f](?=\d{3}(?!\d))")
 _DIGIT = re.compile(r"\d")
 _DROPPED = re.compile(rf"[{_LOOSE}\u200b-\u200d\u2060\ufeff\u00ad\u0640]+")
@@ -95,7 +95,7 @@ def _words(folded: str) -> list[str]:
         if not folded.isascii():
             folded = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in folded)
         folded = _GROUPED.sub("", folded)
-    return _WORD.findall(folded)
+    return _WORD.findall(folded.replace("_", " "))
 
 
 def tokens(text: str) -> list[str]:
@@ -223,6 +223,12 @@ class _Text:
         return False
 
 
+@lru_cache(maxsize=64)
+def _text(text: str, language: str) -> _Text:
+    # Checks, scores and the phrase bank ask about the same text one after the other.
+    return _Text(text, language)
+
+
 def covers(text: str, point: str, language: str) -> bool:
     """Tell whether *text* says *point*: the phrase itself, or at least 0.6 of its content words in some form.
 
@@ -230,12 +236,12 @@ def covers(text: str, point: str, language: str) -> bool:
     negation in the text. Japanese, Chinese and Thai are compared by pairs of characters. An empty point is
     covered by anything. The stemming is light (data/stems/stems.toml): it drops endings, it knows no grammar.
     """
-    return _Text(text, language).says(_point(point, language))
+    return _text(text, language).says(_point(point, language))
 
 
 def covered(points: Sequence[str], text: str, language: str) -> list[bool]:
     """Tell for each of *points* whether *text* says it; see `covers`. *language* is a catalogue tag."""
     if not points:
         return []
-    prepared = _Text(text, language)
+    prepared = _text(text, language)
     return [prepared.says(_point(point, language)) for point in points]
