@@ -19,7 +19,11 @@ from copykit.models import CopyVariant, CopywritingInput, CopywritingOutput, Rec
 def answer(request, row, status="ok", violations=()):
     text = f"{request.product_name}: {request.product_description}"
     variant = CopyVariant(
-        fields={"text": text}, text=text, status=status, field_status={"text": status}, violations=list(violations)
+        fields={"text": text},
+        text=text,
+        status=status,
+        field_status={"text": status},
+        violations=list(violations),
     )
     return CopywritingOutput(
         id=f"{request.target_platform}-{request.language}-{row}",
@@ -36,7 +40,8 @@ def answer(request, row, status="ok", violations=()):
 
 
 class FakeEngine:
-    """Answers after a random wait; fails or breaks where the description says so; counts what is in flight."""
+    """Answers after a random wait; fails or breaks where the description says so; counts what is in
+    flight."""
 
     def __init__(self, wait_s=0.0):
         self.wait_s, self.flying, self.most, self.asked = wait_s, 0, 0, []
@@ -65,7 +70,9 @@ class FakeEngine:
 
 def rows(count, describe=lambda n: "A warm cap."):
     for n in range(1, count + 1):
-        yield Row(n, n, f"p{n}", {"id": f"p{n}", "name": f"Cap {n}", "description": describe(n), "lang": "en"})
+        yield Row(
+            n, n, f"p{n}", {"id": f"p{n}", "name": f"Cap {n}", "description": describe(n), "lang": "en"}
+        )
 
 
 def jobs(source, **more):
@@ -84,7 +91,9 @@ def run(engine, source, **more):
 def test_lines_come_in_order_whoever_answers_first():
     """Rows in order, then platforms, then languages as given, while answers arrive in any order."""
     lines = run(
-        FakeEngine(0.004), jobs(rows(20), placements=["x.post", "email"], languages=["es", "en"]), concurrency=7
+        FakeEngine(0.004),
+        jobs(rows(20), placements=["x.post", "email"], languages=["es", "en"]),
+        concurrency=7,
     )
     expected = [(n, p, tag) for n in range(1, 21) for p in ("x.post", "email") for tag in ("es", "en")]
     assert [(line.row, line.placement, line.language) for line in lines] == expected
@@ -152,7 +161,11 @@ def test_own_language_is_each_rows_own():
         Row(3, 3, "c", {"id": "c", "name": "C", "description": "x y", "lang": "pt_BR"}),
     ]
     lines = run(FakeEngine(), jobs(source, languages=["own"]))
-    assert [(line.language, line.status) for line in lines] == [("fr", "ok"), ("und", "failed"), ("pt-BR", "ok")]
+    assert [(line.language, line.status) for line in lines] == [
+        ("fr", "ok"),
+        ("und", "failed"),
+        ("pt-BR", "ok"),
+    ]
 
 
 def test_done_jobs_are_skipped_exactly():

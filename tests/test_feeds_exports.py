@@ -21,7 +21,7 @@ NASTY = (
     "=SUM(A1)", "+49 first", "-5 and more", "@home", 'say "hi"', "two\nlines", "a, b; c\td", "שלום world", "قبعة صوف",
     "plain", "\tindented", "quote at end\"", "'tis", "=1+1", "trailing ",
 )  # fmt: skip
-DESCRIPTIONS = ("=First, quoted \"text\"", "- second\nwith a break", "ثالث", "@ fourth")
+DESCRIPTIONS = ('=First, quoted "text"', "- second\nwith a break", "ثالث", "@ fourth")
 
 
 def variant(fields, status="ok", violations=()):
@@ -40,12 +40,24 @@ def line(row, placement, *variants, language="en", served_by="phrasebank:"):
         )  # fmt: skip
     error = None if variants else {"code": "invalid_request", "field": "language", "reason": "not spoken"}
     return BatchLine(
-        row=row, id=f"p{row}", placement=placement, language=language, status=status, error=error, output=output
+        row=row,
+        id=f"p{row}",
+        placement=placement,
+        language=language,
+        status=status,
+        error=error,
+        output=output,
     )
 
 
 def product_row(number, **more):
-    fields = {"id": f"p{number}", "handle": f"cap-{number}", "title": "Cap", "description": "A warm cap.", **more}
+    fields = {
+        "id": f"p{number}",
+        "handle": f"cap-{number}",
+        "title": "Cap",
+        "description": "A warm cap.",
+        **more,
+    }
     return Row(number, number + 1, f"p{number}", fields)
 
 
@@ -72,12 +84,20 @@ def read(path, delimiter=",", encoding="utf-8"):
 
 
 def ad(**more):
-    return {"headlines": list(NASTY), "descriptions": list(DESCRIPTIONS), "path1": "Caps", "path2": "Wool", **more}
+    return {
+        "headlines": list(NASTY),
+        "descriptions": list(DESCRIPTIONS),
+        "path1": "Caps",
+        "path2": "Wool",
+        **more,
+    }
 
 
 def test_google_ads_editor_gets_paused_ads_with_the_copy_itself(tmp_path):
     """A byte order mark, English headers, `Paused`, one column per asset, nothing escaped."""
-    result = write(tmp_path, [line(1, "google_ads.rsa", variant(ad()))], [product_row(1)], ["google-ads-editor"])
+    result = write(
+        tmp_path, [line(1, "google_ads.rsa", variant(ad()))], [product_row(1)], ["google-ads-editor"]
+    )
     path = tmp_path / "out.google-ads-editor.csv"
     assert path.read_bytes().startswith(b"\xef\xbb\xbf")
     (row,) = read(path, encoding="utf-8-sig")
@@ -86,7 +106,11 @@ def test_google_ads_editor_gets_paused_ads_with_the_copy_itself(tmp_path):
     assert (row["Ad type"], row["Status"], row["Campaign"], row["Ad Group"]) == (
         "Responsive search ad", "Paused", "Caps en", "p1",
     )  # fmt: skip
-    assert (row["Final URL"], row["Path 1"], row["Path 2"]) == ("https://shop.example/cap-1?id=p1", "Caps", "Wool")
+    assert (row["Final URL"], row["Path 1"], row["Path 2"]) == (
+        "https://shop.example/cap-1?id=p1",
+        "Caps",
+        "Wool",
+    )
     assert result.files == {str(path): 1}
 
 
@@ -114,7 +138,8 @@ def test_microsoft_gets_lists_of_text_assets_as_json(tmp_path):
 
 @pytest.mark.parametrize("text", [*NASTY, *DESCRIPTIONS, 'back\\slash and \\"'])
 def test_merchant_titles_say_who_wrote_them(tmp_path, text):
-    """Phrase-bank text is a plain title; a model's is structured and declares its source; both come back whole."""
+    """Phrase-bank text is a plain title; a model's is structured and declares its source; both come back
+    whole."""
     copy = variant({"title": text, "description": text})
     lines = [
         line(1, "google_merchant.product", copy),
@@ -137,7 +162,12 @@ def test_shopify_bodies_are_html_and_nothing_else_is(tmp_path, text):
     copy = variant({"title": text, "description": text, "seo_title": text, "meta_description": text})
     write(tmp_path, [line(1, "shopify.product", copy)], [product_row(1)], ["shopify"])
     (row,) = read(tmp_path / "out.shopify.csv")
-    assert (row["Handle"], row["Title"], row["SEO Title"], row["SEO Description"]) == ("cap-1", text, text, text)
+    assert (row["Handle"], row["Title"], row["SEO Title"], row["SEO Description"]) == (
+        "cap-1",
+        text,
+        text,
+        text,
+    )
     body = row["Body (HTML)"]
     assert set(re.findall(r"<[^>]*>", body)) <= {"<p>", "</p>", "<br>"}
     words = html.unescape(re.sub(r"<[^>]*>", " ", body)).split()
@@ -148,7 +178,9 @@ def test_shopify_bodies_are_html_and_nothing_else_is(tmp_path, text):
 def test_shopify_keeps_search_texts_that_were_not_written(tmp_path):
     """An empty cell would empty the shop's field, so the row's own text stands."""
     rows = [product_row(1, **{"SEO Title": "Own title", "SEO Description": ""})]
-    write(tmp_path, [line(1, "shopify.product", variant({"title": "T", "description": "D"}))], rows, ["shopify"])
+    write(
+        tmp_path, [line(1, "shopify.product", variant({"title": "T", "description": "D"}))], rows, ["shopify"]
+    )
     (row,) = read(tmp_path / "out.shopify.csv")
     assert (row["SEO Title"], row["SEO Description"]) == ("Own title", "")
 
@@ -179,9 +211,12 @@ def test_only_accepted_copy_is_exported(tmp_path):
 
 
 def test_the_csv_for_people_cannot_calculate(tmp_path):
-    """Every cell that a spreadsheet would take for a formula starts with an apostrophe; the others are unchanged."""
+    """Every cell that a spreadsheet would take for a formula starts with an apostrophe; the others are
+    unchanged."""
     lines = [line(1, "google_ads.rsa", variant(ad()))]
-    write(tmp_path, lines, [product_row(1)], [], people=[("headlines", 15), ("descriptions", 4), ("path1", 1)])
+    write(
+        tmp_path, lines, [product_row(1)], [], people=[("headlines", 15), ("descriptions", 4), ("path1", 1)]
+    )
     (row,) = read(tmp_path / "out.csv", encoding="utf-8-sig")
     shown = [row[f"headlines {n}"] for n in range(1, 16)]
     assert shown == [escape_formula(text) for text in NASTY]
@@ -201,7 +236,10 @@ def test_a_row_without_what_the_upload_needs_is_listed_not_written(tmp_path):
 
     write(tmp_path, lines, rows, ["google-ads-editor"], Destination(None, "G", "https://x/{handle}"))
     lefts = read(tmp_path / "out.skipped.csv", encoding="utf-8-sig")
-    assert [r["reason"] for r in lefts] == ["no --campaign", "no --campaign; --final-url needs the row's handle"]
+    assert [r["reason"] for r in lefts] == [
+        "no --campaign",
+        "no --campaign; --final-url needs the row's handle",
+    ]
 
 
 def test_addresses_are_quoted_and_templates_checked(tmp_path):
@@ -220,7 +258,10 @@ def test_products_in_several_languages_get_a_file_each(tmp_path):
     copy = variant({"title": "T", "description": "D"})
     lines = [line(1, "shopify.product", copy, language=tag) for tag in ("en", "pt-BR")]
     result = write(tmp_path, lines, [product_row(1)], ["shopify"], per_language=True)
-    assert sorted(p.rpartition("/")[2] for p in result.files) == ["out.shopify.en.csv", "out.shopify.pt-BR.csv"]
+    assert sorted(p.rpartition("/")[2] for p in result.files) == [
+        "out.shopify.en.csv",
+        "out.shopify.pt-BR.csv",
+    ]
 
 
 def test_a_format_whose_placement_was_not_asked_for_is_named(tmp_path):

@@ -10,7 +10,9 @@ from copykit.feeds.rows import Row, open_source, read_rows
 from copykit.feeds.text import plain_text
 
 CATALOG = Path(__file__).resolve().parents[2] / "shared" / "data" / "catalog"
-needs_catalog = pytest.mark.skipif(not CATALOG.is_dir(), reason="the catalogue samples are not beside the project")
+needs_catalog = pytest.mark.skipif(
+    not CATALOG.is_dir(), reason="the catalogue samples are not beside the project"
+)
 
 
 def row(**fields):
@@ -50,7 +52,9 @@ def test_values_must_fit_the_header():
 
 def test_without_a_known_header_the_longest_texts_are_the_description():
     """A file with headers of its own still works, and says how the guess was made."""
-    mapping = guess([row(k="A17", blurb="A long and friendly text about a warm cap."), row(k="B", blurb="Short one.")])
+    mapping = guess(
+        [row(k="A17", blurb="A long and friendly text about a warm cap."), row(k="B", blurb="Short one.")]
+    )
     assert (mapping.use("description").column, mapping.use("description").why) == ("blurb", "longest text")
 
 
@@ -71,7 +75,11 @@ def test_the_user_overrides_drops_and_fixes_values():
 
 @pytest.mark.parametrize(
     "pair, word, near",
-    [("nam=title", "not a field", "name"), ("name=titel", "no column", "title"), ("name", "FIELD=COLUMN", None)],
+    [
+        ("nam=title", "not a field", "name"),
+        ("name=titel", "no column", "title"),
+        ("name", "FIELD=COLUMN", None),
+    ],
 )
 def test_a_wrong_override_names_the_nearest(pair, word, near):
     """Fields and columns are both checked before anything runs."""
@@ -94,9 +102,15 @@ def test_a_wrong_override_names_the_nearest(pair, word, near):
         ({"price": 0, "currency": "EUR"}, {}),
         ({"price": -3, "currency": "EUR"}, {}),
         ({"price": True, "currency": "EUR"}, {}),
-        ({"price": 223.0, "sale_price": 199.0, "currency": "EUR"}, {"price": "199 EUR", "old_price": "223 EUR"}),
+        (
+            {"price": 223.0, "sale_price": 199.0, "currency": "EUR"},
+            {"price": "199 EUR", "old_price": "223 EUR"},
+        ),
         ({"price": 223.0, "sale_price": 250.0, "currency": "EUR"}, {"price": "223 EUR"}),
-        ({"price": 2176.0, "old_price": "SR 2,375", "currency": "SAR"}, {"price": "2176 SAR", "old_price": "2375 SAR"}),
+        (
+            {"price": 2176.0, "old_price": "SR 2,375", "currency": "SAR"},
+            {"price": "2176 SAR", "old_price": "2375 SAR"},
+        ),
         ({"price": 69.0, "old_price": "No old price", "currency": "SAR"}, {"price": "69 SAR"}),
         ({"price": 69.0, "old_price": "SR 50", "currency": "SAR"}, {"price": "69 SAR"}),
         ({"price": 69.0, "old_price": "SR 95/4 pack", "currency": "SAR"}, {"price": "69 SAR"}),
@@ -143,13 +157,20 @@ def test_a_category_path_gives_its_last_step():
 
 def test_a_slipped_designer_cell_is_left_out():
     """Listings carry article numbers and whole texts in that column; a designer has no digits."""
-    assert "designer" not in brief(name="X", description="A thing.", designer="504.689.53 Small and easy")["facts"]
-    assert brief(name="X", description="A thing.", designer="Sarah Fager")["facts"] == {"designer": "Sarah Fager"}
+    assert (
+        "designer"
+        not in brief(name="X", description="A thing.", designer="504.689.53 Small and easy")["facts"]
+    )
+    assert brief(name="X", description="A thing.", designer="Sarah Fager")["facts"] == {
+        "designer": "Sarah Fager"
+    }
 
 
 def test_food_rows_are_described_by_their_name():
     """Ingredients are a fact; the product is its name, and an empty list does not fail the row."""
-    full = row(id="1", lang="fr", name="Yaourt", ingredients="_lait_ entier, ferments", nutrition_100g={"fat_g": 3.0})
+    full = row(
+        id="1", lang="fr", name="Yaourt", ingredients="_lait_ entier, ferments", nutrition_100g={"fat_g": 3.0}
+    )
     empty = row(id="2", lang="fr", name="Miel &amp; thym", ingredients="", nutrition_100g={})
     mapping = guess([full, empty])
     mapping.check()

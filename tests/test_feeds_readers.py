@@ -10,7 +10,9 @@ from copykit.errors import InvalidRequest
 from copykit.feeds.rows import MAX_CELL, BadRow, Row, count_rows, open_source, read_rows
 
 CATALOG = Path(__file__).resolve().parents[2] / "shared" / "data" / "catalog"
-needs_catalog = pytest.mark.skipif(not CATALOG.is_dir(), reason="the catalogue samples are not beside the project")
+needs_catalog = pytest.mark.skipif(
+    not CATALOG.is_dir(), reason="the catalogue samples are not beside the project"
+)
 
 
 def rows_of(path, data, format=None):
@@ -178,13 +180,18 @@ mug,Mug,A mug.,Title,Default Title,9,
 
 
 def test_a_shopify_product_over_several_lines_is_one_row(tmp_path):
-    """Variants and images share the handle; options are gathered; a price stands only if all variants agree."""
+    """Variants and images share the handle; options are gathered; a price stands only if all variants
+    agree."""
     rows = rows_of(tmp_path / "a.csv", SHOPIFY)
     cap, lamp, stray, broken, mug = rows
     assert [r.number for r in rows] == [1, 2, 3, 4, 5]
     assert [r.line for r in rows] == [2, 5, 7, 8, 9]
     assert (cap.id, cap.fields["Variant Price"], cap.fields["Option Color"]) == ("cap", "20", "Blue, Red")
-    assert (lamp.fields["Variant Price"], lamp.fields["price_min"], lamp.fields["price_max"]) == ("", "30", "40.50")
+    assert (lamp.fields["Variant Price"], lamp.fields["price_min"], lamp.fields["price_max"]) == (
+        "",
+        "30",
+        "40.50",
+    )
     assert "Title" in stray.reason
     assert "quote" in broken.reason
     assert "Option Title" not in mug.fields
@@ -223,7 +230,8 @@ def test_xml_in_another_encoding_is_read_by_its_declaration(tmp_path):
 
 
 def test_document_types_are_refused_so_entities_cannot_expand(tmp_path):
-    """A feed that declares entities (billion laughs, external files) gives one reported row and no product."""
+    """A feed that declares entities (billion laughs, external files) gives one reported row and no
+    product."""
     bomb = (
         '<!DOCTYPE x [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;"><!ENTITY f SYSTEM "file:///etc/hostname">]>'
         "<rss><channel><item><title>&b;&f;</title></item></channel></rss>"
