@@ -363,6 +363,11 @@ def _text(path: str) -> str:
     return _root().joinpath(*path.split("/")).read_text(encoding="utf-8")
 
 
+@cache
+def _shelf(path: str) -> str:
+    return _text(path)
+
+
 def _tables(text: str) -> dict[str, dict[str, Any]]:
     return {key: value for key, value in tomllib.loads(text).items() if isinstance(value, dict)}
 
@@ -392,20 +397,37 @@ def _strings(values: Iterable[Any]) -> tuple[str, ...]:
 
 @cache
 def _platform_index() -> dict[str, Any]:
-    return tomllib.loads(_text("platforms/index.toml"))
+    return tomllib.loads(_shelf("platforms/index.toml"))
+
+
+def _platforms() -> tuple[str, ...]:
+    return tuple(key for key in _platform_index() if key != "placement_aliases")
 
 
 @cache
 def _placement_names() -> dict[str, str]:
     index = _platform_index()
     names = {_plain(alias): target for alias, target in index["placement_aliases"].items()}
-    for platform, entry in index.items():
-        if platform != "placement_aliases":
-            for placement_id in entry["placements"]:
-                names[_plain(placement_id)] = names[_plain(placement_id.replace(".", " "))] = placement_id
-            for alias in (platform, *entry["aliases"]):
-                names[_plain(alias)] = entry["default"]
+    for platform in _platforms():
+        for placement_id in index[platform]["placements"]:
+            names[_plain(placement_id)] = names[_plain(placement_id.replace(".", " "))] = placement_id
+        for alias in (platform, *index[platform]["aliases"]):
+            names[_plain(alias)] = index[platform]["default"]
     return names
+
+
+@lru_cache(maxsize=512)
+def _placement_id(name: str) -> str | None:
+    # Ids and platform names need one line of the index; the whole is read for aliases only.
+    key = _SEPARATORS.sub("_", name.strip().casefold())
+    platform = key.partition(".")[0]
+    if platform != "placement_aliases" and f"\n[{platform}]\n" in _shelf("platforms/index.toml"):
+        entry = _table(_shelf("platforms/index.toml"), platform)
+        if key in entry["placements"]:
+            return key
+        if key == platform:
+            return str(entry["default"])
+    return _placement_names().get(_plain(name))
 
 
 @lru_cache(maxsize=8)
@@ -512,10 +534,9 @@ def placement(name: str) -> Placement:
     Raises:
         InvalidRequest: there is none; field ``target_platform``, with the nearest names.
     """
-    placement_id = _placement_names().get(_plain(name))
+    placement_id = _placement_id(name) if len(name) <= _LONGEST_NAME else None
     if placement_id is None:
-        platforms = (key for key in _platform_index() if key != "placement_aliases")
-        known = (*platforms, *placement_ids())
+        known = (*_platforms(), *placement_ids())
         _refuse("target_platform", name, "unknown platform or placement", known, "platforms")
     return _placement(placement_id)
 
@@ -524,12 +545,7 @@ def placement(name: str) -> Placement:
 def placement_ids() -> tuple[str, ...]:
     """Give every placement's id, platform by platform, without reading the platform files."""
     index = _platform_index()
-    return tuple(
-        placement_id
-        for platform, entry in index.items()
-        if platform != "placement_aliases"
-        for placement_id in entry["placements"]
-    )
+    return tuple(placement_id for platform in _platforms() for placement_id in index[platform]["placements"])
 
 
 @cache
@@ -544,7 +560,7 @@ def platforms_version() -> str:
     from hashlib import blake2b
 
     digest = blake2b(digest_size=6)
-    for platform in ("index", *(key for key in _platform_index() if key != "placement_aliases")):
+    for platform in ("index", *_platforms()):
         digest.update(f"{platform}\0{_text(f'platforms/{platform}.toml')}\0".encode())
     digest.update(_text("cta_choices.toml").encode())
     return digest.hexdigest()
@@ -556,8 +572,8 @@ _TAG = re.compile(r"([a-z]{2,3})(?:-([a-z]{4}))?(?:-([a-z]{2}|\d{3}))?(?:-.*)?",
 
 
 @cache
-def _language_index() -> dict[str, dict[str, str]]:
-    return tomllib.loads(_text("languages/index.toml"))
+def _language_index(part: str) -> dict[str, str]:
+    return _table(_shelf("languages/index.toml"), part)
 
 
 @cache
@@ -578,24 +594,18 @@ def _resolve_tag(name: str) -> str | None:
     exact = _tags_by_case().get(tag.casefold())
     if exact:
         return exact
-    index = _language_index()
-    called = index["names"].get(" ".join(name.casefold().replace("（", "(").replace("）", ")").split()))
-    if called:
-        return called
     match = _TAG.fullmatch(tag)
     if not match:
-        return None
+        called = " ".join(name.casefold().replace("（", "(").replace("）", ")").split())
+        return _language_index("names").get(called)
     base, script, region = match.group(1).lower(), match.group(2), match.group(3)
+    found = None
     if script:
-        found = index["scripts"].get(f"{base}-{script.title()}")
-        if found:
-            return found
-    if region:
+        found = _language_index("scripts").get(f"{base}-{script.title()}")
+    if region and not found:
         wanted = f"{base}-{region.upper()}"
-        found = index["regions"].get(wanted) or _tags_by_case().get(wanted.casefold())
-        if found:
-            return found
-    return index["languages"].get(base) or _tags_by_case().get(base)
+        found = _tags_by_case().get(wanted.casefold()) or _language_index("regions").get(wanted)
+    return found or _tags_by_case().get(base) or _language_index("languages").get(base)
 
 
 @cache
@@ -645,7 +655,7 @@ def language(tag: str) -> Language:
     """
     found = _resolve_tag(tag) if len(tag) <= _LONGEST_NAME else None
     if found is None:
-        names = (*_language_tags(), *_language_index()["names"])
+        names = (*_language_tags(), *_language_index("names"))
         _refuse("language", tag, "unknown language", names, "languages")
     return _language(found)
 
@@ -667,11 +677,6 @@ def languages() -> tuple[Language, ...]:
 
 
 # --- tones, structures, use cases -----------------------------------------------------------------
-
-
-@cache
-def _shelf(path: str) -> str:
-    return _text(path)
 
 
 @cache
