@@ -346,7 +346,10 @@ def _refuse(field_name: str, value: str, reason: str, known: Iterable[str], see:
 
     by_plain = {_plain(name): name for name in known}
     # A name far longer than any known one is near to none, and difflib takes quadratic time.
-    close = get_close_matches(_plain(value[:_LONGEST_NAME]), by_plain, n=3, cutoff=0.55)
+    wanted = _plain(value[:_LONGEST_NAME])
+    close = get_close_matches(wanted, by_plain, n=3, cutoff=0.55)
+    # A far guess is more help than none.
+    close = close or get_close_matches(wanted, by_plain, n=1, cutoff=0.2)
     nearest = tuple(dict.fromkeys(by_plain[plain] for plain in close))
     raise InvalidRequest(field_name, value, f"{reason} (see `copykit catalog {see}`)", nearest=nearest)
 

@@ -39,7 +39,7 @@ _UNITS = {
 _LETTERS = {"A": "green", "B": "green", "M": "green", "C": "yellow", "U": "dim"}
 _LEGEND = "A, B, M: verified, a text beyond it is an error; C, U: secondary or unsourced, a warning."
 
-_Name = Annotated[str | None, typer.Argument(metavar="[NAME]", help="Show this one in full.")]
+_Name = Annotated[str | None, typer.Argument(metavar="NAME", help="Show this one in full.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print data instead of tables.")]
 _Entry = TypeVar(
     "_Entry", catalog.Placement, catalog.Language, catalog.Tone, catalog.UseCase, catalog.Structure
@@ -338,7 +338,7 @@ def _tone_table(entries: Sequence[catalog.Tone]) -> Table:
 def _show_tone(console: Console, entry: catalog.Tone) -> None:
     axes = zip(("formal", "serious", "respectful", "enthusiastic"), entry.axes, strict=True)
     conflicts = tuple(
-        " + ".join([*(t for t in c.tones if t != entry.id), *c.use_cases, *c.subjects]) + f": {c.reason}"
+        ", ".join([*(t for t in c.tones if t != entry.id), *c.use_cases, *c.subjects]) + f": {c.reason}"
         for c in catalog.tone_conflicts()
         if entry.id in c.tones
     )
