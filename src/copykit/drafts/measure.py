@@ -279,6 +279,7 @@ _UNSPACED = re.compile(
     r"[\u3005-\u3007\u3041-\u309f\u30a1-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     r"\uff66-\uff9f\U00020000-\U0003fffd]+"
 )
+_EAST_MARK = re.compile(r"[\u3000-\u303f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]")
 _KANA = re.compile(r"[\u3041-\u309f\u30a1-\u30ff\uff66-\uff9f]")
 
 
@@ -299,8 +300,8 @@ def _words(text: str, language: str) -> int:
             han += len(run)
     ratios = _per_word()
     japanese = language.startswith("ja") or _KANA.search(text) is not None
-    others = [piece for piece in _UNSPACED.sub(" ", text).split() if any(c.isalnum() for c in piece)]
-    return len(others) + ceil(thai / ratios["th"]) + ceil(han / ratios["ja" if japanese else "zh"])
+    others = len(_EAST_MARK.sub(" ", _UNSPACED.sub(" ", text)).split())
+    return others + ceil(thai / ratios["th"]) + ceil(han / ratios["ja" if japanese else "zh"])
 
 
 # --- all together -------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ _BRAND_RULES = {"C-02": "banned term", "C-07": "spelling of a brand term", "C-09
 _DIMENSIONS = 256
 _FEWEST_WORDS = 5
 
-_SENTENCE = re.compile(r"[.!?…؟।][\"'”’»)\]]*(?=\s|\Z)|[。！？!?]+(?=[^\s]|\Z)|\n+")
+_SENTENCE = re.compile(r"[.!?…؟।。！？\n]+(?:(?<=[。！？\n])|[\"'”’»)\]]*(?=\s|\Z))")
 _FIGURE = re.compile(r"\d+(?:[.,\u00a0\u202f'’٫٬]\d+)*")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _MARKS = re.compile(r"[\W_]+")
