@@ -168,6 +168,13 @@ def test_own_language_is_each_rows_own():
     ]
 
 
+def test_only_placements_with_an_address_get_the_template():
+    """--final-url fills an ad's own field; elsewhere it would turn up in the text."""
+    template = ("https://shop.example/{id}", frozenset({"google_ads.rsa"}))
+    planned = jobs(rows(1), placements=["google_ads.rsa", "x.post"], final_url=template)
+    assert [job.request.url for job in planned] == ["https://shop.example/p1", None]
+
+
 def test_done_jobs_are_skipped_exactly():
     """A resumed plan is the tail of the whole plan, wherever it is cut."""
     settings = {"placements": ["x.post", "email"], "languages": ["en", "es", "fr"]}

@@ -32,7 +32,7 @@ class EchoEngine:
         if "refuse" in request.product_description:
             raise InvalidRequest("language", request.language, "not spoken yet")
         text = f"{request.product_name}: {request.product_description}"
-        asset = {"headlines": [text, "b", "c"], "descriptions": [text, "d"]}
+        asset = {"headlines": [text, "b", "c"], "descriptions": [text, "d"], "final_url": request.url or ""}
         fields = asset if request.target_platform == "google_ads.rsa" else {"text": text}
         variant = CopyVariant(fields=fields, text=text, status="ok", field_status={})
         return CopywritingOutput(
@@ -47,7 +47,7 @@ DRIVER = (
 import typer
 from copykit.cli import batch
 batch._engine = lambda settings: EchoEngine()
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 app.command("batch")(batch.command)
 app()
 """
@@ -55,7 +55,7 @@ app()
 _space: dict = {}
 exec(ENGINE, _space)  # noqa: S102 - one text serves this process and the one that is killed
 
-app = typer.Typer()
+app = typer.Typer(add_completion=False)
 app.command("batch")(command.command)
 
 
@@ -101,7 +101,8 @@ def test_a_catalogue_becomes_lines_and_a_summary(call, tmp_path):
     assert summary["reasons"] == [{"reason": "bad_record: 1 cells where the header has 5", "lines": 4}]
     lines = list(read_lines(tmp_path / "out.jsonl"))
     assert [(x.row, x.placement, x.language) for x in lines[:4]] == [
-        (1, "x.post", "en"), (1, "x.post", "es-ES"), (1, "google_ads.rsa", "en"), (1, "google_ads.rsa", "es-ES"),
+        (1, "x.post", "en"), (1, "x.post", "es-ES"),
+        (1, "google_ads.rsa", "en"), (1, "google_ads.rsa", "es-ES"),
     ]  # fmt: skip
     assert source.exists()
 
@@ -179,6 +180,8 @@ def test_uploads_are_written_beside_the_result_and_again_on_resume(call, tmp_pat
         "google_ads.rsa",
         "--format",
         "google_ads_editor",
+        "--final-url",
+        "https://s/{handle}",
     )
     first = json.loads(call(*words, "--json").stdout)
     assert first["left_out"][0]["lines"] == 3
@@ -190,11 +193,11 @@ def test_uploads_are_written_beside_the_result_and_again_on_resume(call, tmp_pat
         "C",
         "--ad-group",
         "G",
-        "--final-url",
-        "https://s/{handle}",
         "--json",
     )
     second = json.loads(done.stdout)
+    line = json.loads(before.splitlines()[0])
+    assert line["output"]["variants"][0]["fields"]["final_url"] == "https://s/cap-1"
     assert second["resumed_after"] == 3
     assert second["files"]["out.google-ads-editor.csv"] == 3
     assert "https://s/cap-3" in (tmp_path / "out.google-ads-editor.csv").read_text("utf-8-sig")
@@ -227,12 +230,13 @@ def test_an_unfinished_run_is_not_overwritten_by_accident(call, tmp_path):
         (("--language", "es"), "languages"),
         (("--map", "name=handle"), "mapping"),
         (("--limit", "2"), "limit"),
+        (("--final-url", "https://s/{id}"), "final url"),
     ],
 )
 def test_resuming_another_run_is_refused_and_says_what_differs(call, tmp_path, change, named):
     """Lines of two different runs never end up in one file."""
     catalogue(tmp_path / "in.csv", 3)
-    words = ("in.csv", "--out", "out.jsonl", "--platform", "x")
+    words = ("in.csv", "--out", "out.jsonl", "--platform", "x", "--platform", "google_ads.rsa")
     call(*words)
     before = (tmp_path / "out.jsonl").read_bytes()
     done = call(*words, *change, "--resume")

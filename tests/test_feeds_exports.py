@@ -18,7 +18,8 @@ from copykit.feeds.write_products import body_html, structured
 from copykit.models import BatchLine, CopyVariant, CopywritingOutput, Receipt, Usage, Violation
 
 NASTY = (
-    "=SUM(A1)", "+49 first", "-5 and more", "@home", 'say "hi"', "two\nlines", "a, b; c\td", "שלום world", "قبعة صوف",
+    "=SUM(A1)", "+49 first", "-5 and more", "@home", 'say "hi"', "two\nlines", "a, b; c\td", "שלום world",
+    "قبعة صوف",
     "plain", "\tindented", "quote at end\"", "'tis", "=1+1", "trailing ",
 )  # fmt: skip
 DESCRIPTIONS = ('=First, quoted "text"', "- second\nwith a break", "ثالث", "@ fourth")
@@ -34,8 +35,10 @@ def line(row, placement, *variants, language="en", served_by="phrasebank:"):
     output = None
     if variants:
         output = CopywritingOutput(
-            id=f"o{row}", variants=list(variants), text=variants[0].text, placement=placement, language=language,
-            tone="professional", use_case="x", usage=Usage(), receipt=Receipt(served_by=served_by),
+            id=f"o{row}", variants=list(variants), text=variants[0].text,
+            placement=placement,
+            language=language, tone="professional", use_case="x", usage=Usage(),
+            receipt=Receipt(served_by=served_by),
             created_at=datetime(2026, 1, 1, tzinfo=UTC),
         )  # fmt: skip
     error = None if variants else {"code": "invalid_request", "field": "language", "reason": "not spoken"}

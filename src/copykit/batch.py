@@ -100,6 +100,7 @@ def plan(
     placements: Sequence[str],
     languages: Sequence[str],
     common: Mapping[str, Any] | None = None,
+    final_url: tuple[str, frozenset[str]] | None = None,
     skip: int = 0,
 ) -> Iterator[Job]:
     """Give the jobs of *rows*: rows in order, then *placements*, then *languages* as given.
@@ -110,6 +111,9 @@ def plan(
         placements: Placement ids, already resolved.
         languages: Tags, already resolved; ``own`` stands for each row's language column.
         common: Arguments of `CopywritingInput` that are the same for all (tone, variants, seed ...).
+        final_url: A template for the address of rows without a link, and the placements that need one; copy
+        for
+            other placements is not given it, since it would appear in their text.
         skip: Jobs at the start that are already done; they are counted, not built.
     """
     shared = {"deadline_s": ITEM_DEADLINE_S, **(common or {})}
@@ -118,7 +122,7 @@ def plan(
         if skip >= per_row:
             skip -= per_row
             continue
-        jobs = _jobs_of(row, mapping, placements, languages, shared)
+        jobs = _jobs_of(row, mapping, placements, languages, shared, final_url)
         yield from jobs[skip:] if skip else jobs
         skip = 0
 
@@ -129,9 +133,11 @@ def _jobs_of(
     placements: Sequence[str],
     languages: Sequence[str],
     shared: Mapping[str, Any],
+    final_url: tuple[str, frozenset[str]] | None,
 ) -> list[Job]:
+    from copykit.feeds.export import landing_page
     from copykit.feeds.mapping import brief_of
-    from copykit.feeds.rows import BadRow
+    from copykit.feeds.rows import BadRow, Row
 
     brief: dict[str, Any] | None = None
     error: CopykitError | None = None
@@ -152,10 +158,11 @@ def _jobs_of(
             if not language and problem is None:
                 problem = InvalidRequest("language", "", "the row names no language")
             if brief is not None and problem is None:
+                call = {**brief, **shared, "target_platform": placement, "language": language}
+                if final_url and placement in final_url[1] and "url" not in brief and isinstance(row, Row):
+                    call["url"] = landing_page(final_url[0], row, mapping, identity, language) or None
                 try:
-                    request = CopywritingInput(
-                        **{**brief, **shared, "target_platform": placement, "language": language}
-                    )
+                    request = CopywritingInput(**call)
                 except InvalidRequest as mistake:
                     problem = mistake
             jobs.append(Job(row.number, identity, placement, language or UNKNOWN_LANGUAGE, request, problem))

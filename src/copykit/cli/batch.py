@@ -261,6 +261,7 @@ def _run(order: _Order, console: Console) -> dict[str, Any]:
                 placements=placements,
                 languages=languages,
                 common=order.options,
+                final_url=_final_url(order, placements),
                 skip=resumed,
             )
             concurrency = order.concurrency or settings.batch.concurrency
@@ -414,8 +415,20 @@ def _parameters(
         "copykit": version("copykit"),
         "platform data": platforms_version(),
         "configured providers": list(settings.routing.providers),
+        "final url": order.destination.final_url if _final_url(order, placements) else None,
         **order.options,
     }
+
+
+def _final_url(order: _Order, placements: Sequence[str]) -> tuple[str, frozenset[str]] | None:
+    """The address template, and the placements whose copy holds an address of its own."""
+    from copykit.brief.catalog import placement
+
+    template = order.destination.final_url
+    linked = frozenset(
+        name for name in placements if any(f.name == "final_url" for f in placement(name).fields)
+    )
+    return (template, linked) if template and linked else None
 
 
 def _keep_input(order: _Order) -> None:

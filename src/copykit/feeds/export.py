@@ -20,7 +20,7 @@ from .rows import BadRow, Row
 from .write_people import PeopleCsv
 from .write_table import TableWriter
 
-__all__ = ["EXPORTS", "Destination", "Exported", "check_template", "export"]
+__all__ = ["EXPORTS", "Destination", "Exported", "check_template", "export", "landing_page"]
 
 EXPORTS: dict[str, tuple[str, str]] = {
     "google-ads-editor": ("write_ads:GoogleAdsEditor", ".google-ads-editor.csv"),
@@ -110,6 +110,12 @@ def export(
                         skipped.add(upload.name, line, reason)
     result.without_lines = {upload.name: upload.placement for upload in uploads if not upload.seen}
     return result
+
+
+def landing_page(template: str, row: Row, mapping: ColumnMap, identity: str, language: str) -> str:
+    """Fill an address *template* for one row, values percent-encoded; empty if the row lacks one of them."""
+    values = _values(row, mapping, identity, language)
+    return _fill(template, {name: quote(value, safe="-._~") for name, value in values.items()})
 
 
 def check_template(field: str, template: str | None) -> None:
@@ -233,15 +239,14 @@ def _targets(
     line: BatchLine, row: Row, mapping: ColumnMap, destination: Destination
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Fill the templates for one line; beside them, what to say if one stays empty."""
-    values = {"id": line.id, "handle": _cell(row, mapping, "handle"), "language": line.language}
-    values["name"] = " ".join(text_of(_cell(row, mapping, "name")).split())
+    values = _values(row, mapping, line.id, line.language)
     own = _cell(row, mapping, "url")
     targets = {
         "id": line.id,
         "handle": values["handle"],
         "campaign": _fill(destination.campaign, values),
         "ad_group": _fill(destination.ad_group, values),
-        "final_url": _fill(destination.final_url, {k: quote(v, safe="-._~") for k, v in values.items()})
+        "final_url": landing_page(destination.final_url, row, mapping, line.id, line.language)
         if destination.final_url
         else (own if own.lower().startswith(("http://", "https://")) else ""),
         "written_by": line.output.receipt.served_by.partition(":")[0] if line.output else "",
@@ -256,6 +261,11 @@ def _targets(
         "final_url": _lack("final-url", destination.final_url, values),
     }
     return targets, missing
+
+
+def _values(row: Row, mapping: ColumnMap, identity: str, language: str) -> dict[str, str]:
+    name = " ".join(text_of(_cell(row, mapping, "name")).split())
+    return {"id": identity, "handle": _cell(row, mapping, "handle"), "name": name, "language": language}
 
 
 def _cell(row: Row, mapping: ColumnMap, field: str) -> str:
