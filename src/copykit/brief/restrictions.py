@@ -1,0 +1,677 @@
+"""Restrictions in plain words, turned into checks where code can know them.
+
+A restriction is read with the words of its language (``data/restrictions``): a marker of avoidance, and what it
+is about, in any order. What is forbidden becomes a *check* if it can be seen in a text: prices, numbers, terms,
+emoji, hashtags, links, punctuation, superlatives and so on. What is asked for, what depends on a condition or
+on one field, and what only a reader can judge stays *guidance*. The result says which is which.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal
+
+from copykit.brief.catalog import Language
+from copykit.brief.figures import Figures
+from copykit.brief.links import find_links, find_mails
+from copykit.brief.terms import TermSet
+from copykit.data import load_toml, names
+from copykit.errors import InvalidRequest
+from copykit.models import Brand
+
+__all__ = ["Restriction", "compile_restrictions", "contradictions"]
+
+Span = tuple[int, int]
+Finder = Callable[[str], list[Span]]
+
+_MARKS = (
+    "exclamation",
+    "question",
+    "ellipsis",
+    "dash",
+    "semicolon",
+    "colon",
+    "parenthesis",
+    "asterisk",
+    "ampersand",
+)
+_COUNTABLE = frozenset(("emoji", "hashtag", "link", "number", "superlative", *_MARKS))
+_QUOTED = re.compile(
+    r"“([^“”„]+)[”“]|„([^“”„]+)[“”\"]|”([^”]+)”|«\s*([^«»]+?)\s*»|»([^«»]+)«|「([^「」]+)」|『([^『』]+)』"
+    r"|\"([^\"]+)\"|‘([^‘’]+)’|‚([^‚‘]+)‘|《([^《》]+)》|(?<![^\s(:,/])'([^']+(?:'\w[^']*)?)'(?![^\W_])|`([^`]+)`"
+)
+_PHONE = re.compile(r"(?<![\w.,])\+?\(?\d[\d ().\-/]{6,}\d(?!\w)")
+_HASHTAG = re.compile(r"(?<![\w&/])[#＃][\w\u0900-\u0dff]*[^\W\d_][\w\u0900-\u0dff]*")
+_CAPITALS = re.compile(r"[^\W\d_]{2,}(?:[-'’&][^\W\d_]+)*")
+# Letters and the vowel signs of Indic scripts, which `\w` leaves out; the danda between them ends a word.
+_LETTER = r"[\w\u0900-\u0963\u0966-\u09e3\u09e6-\u0dff\u0300-\u036f\u064b-\u0652]"
+_LONG_TERM = 5
+_LONG_SHOUT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Restriction:
+    """What one restriction of the brief came to; a text that forbids two things gives two of these."""
+
+    text: str
+    """The caller's words."""
+    kind: str
+    """price, number, percent, discount, term, competitor, emoji, hashtag, link, punctuation, superlative, caps,
+    date, contact; ``unknown`` if not understood."""
+    enforced: Literal["check", "guidance"]
+    """check: `find` sees it. guidance: only a reader or a model can follow it."""
+    values: tuple[str, ...] = ()
+    """The terms or marks concerned; for a counted restriction its maximum, as in ``max 2``."""
+    max_count: int | None = None
+    """How many a text may hold; None means none at all."""
+    asks: bool = False
+    """Whether it asks for the thing instead of forbidding it."""
+    _finder: Finder | None = field(default=None, repr=False, compare=False)
+
+    def find(self, text: str) -> list[Span]:
+        """Give the spans of *text* that break it, in reading order; none for guidance.
+
+        Of a counted restriction, the spans beyond the permitted number.
+        """
+        if self._finder is None or self.enforced != "check":
+            return []
+        spans = self._finder(text)
+        return spans if self.max_count is None else spans[self.max_count :]
+
+
+def compile_restrictions(
+    texts: Sequence[str], *, language: Language, brand: Brand, name: str = ""
+) -> tuple[Restriction, ...]:
+    """Read the restrictions of a brief, each in the copy's language, in English, or in the one it turns out to be.
+
+    Args:
+        texts: The caller's words, one restriction a text; a text may forbid several things.
+        language: Language of the copy: how prices, superlatives and words look in it.
+        brand: Its competitors are what "no competitor names" means; its name and terms are never a breach of
+            restrictions on numbers, capitals or punctuation.
+        name: The product's name, treated like the brand's.
+
+    Returns:
+        At least one `Restriction` for each text that is not blank, in order. Deterministic.
+    """
+    known = tuple(n for n in (name, brand.name, *brand.terms) if n)
+    found: list[Restriction] = []
+    for text in texts:
+        if text.strip():
+            found.extend(_compiled(text.strip(), language, brand, known))
+    return tuple(found)
+
+
+def contradictions(
+    restrictions: Sequence[Restriction],
+    *,
+    key_points: Sequence[str] = (),
+    name: str = "",
+    call_to_action: str = "",
+) -> None:
+    """Refuse restrictions that cannot be kept together, or not with the words the copy must carry.
+
+    Raises:
+        InvalidRequest: field ``restrictions``; the reason names both sides.
+    """
+    checks = [r for r in restrictions if r.enforced == "check" and r.max_count is None]
+    for banned in checks:
+        for asked in restrictions:
+            if not asked.asks or asked.text == banned.text:
+                continue
+            same = asked.kind == banned.kind and (
+                banned.kind not in ("term", "punctuation") or not set(asked.values).isdisjoint(banned.values)
+            )
+            if same or (banned.kind == "term" and banned.find(asked.text)):
+                raise InvalidRequest(
+                    "restrictions", banned.text, f"contradicts the restriction {asked.text!r}"
+                )
+        for point in key_points:
+            if banned.find(point):
+                raise InvalidRequest("restrictions", banned.text, f"contradicts the key point {point!r}")
+        if banned.kind in ("term", "competitor") and name and banned.find(name):
+            raise InvalidRequest("restrictions", banned.text, f"contradicts the name {name!r}")
+        if call_to_action and banned.find(call_to_action):
+            raise InvalidRequest(
+                "restrictions", banned.text, f"contradicts the call to action {call_to_action!r}"
+            )
+
+
+def _compiled(text: str, language: Language, brand: Brand, known: tuple[str, ...]) -> list[Restriction]:
+    base = language.tag.split("-")[0]
+    best: list[_Reading] = []
+    for code in dict.fromkeys((base, "en", *names("restrictions", ".toml"))):
+        readings = _Words.of(code).read(text)
+        if _worth(readings) > _worth(best):
+            best = readings
+        # A kind that was understood settles the language; a term may be a word of another language not understood.
+        if best and all(r.verdict == "ban" and r.kind not in ("term", "unknown") for r in best):
+            break
+        if code == "en" and _worth(best) >= _SURE and not best[0].doubtful:
+            break
+    if not best:
+        return [Restriction(text, "unknown", "guidance")]
+    return [_restriction(text, reading, language, brand, known) for reading in best]
+
+
+_SURE = 3.0
+
+
+def _worth(readings: list[_Reading]) -> float:
+    """How much of a restriction was understood: 0 nothing, from 3 up a check."""
+    return max((r.worth for r in readings), default=0.0)
+
+
+def _restriction(
+    text: str, reading: _Reading, language: Language, brand: Brand, known: tuple[str, ...]
+) -> Restriction:
+    kind, values = reading.kind, reading.values
+    if kind == "competitor":
+        values = tuple(dict.fromkeys((*brand.competitors, *values)))
+    shown = "punctuation" if kind in _MARKS else kind
+    marks = values if kind not in _MARKS else (_marks()[kind][0],)
+    if reading.verdict != "ban" or kind == "unknown" or (kind == "competitor" and not values):
+        return Restriction(text, shown, "guidance", marks, asks=reading.verdict == "ask")
+    finder = _finder(kind, values, language, reading.code)
+    if kind in ("number", "caps", "exclamation", "question", "price", "superlative", *_MARKS) and known:
+        finder = _sparing(finder, known)
+    if reading.max_count is not None:
+        marks = (f"max {reading.max_count}",)
+    return Restriction(text, shown, "check", marks, reading.max_count, _finder=finder)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What one clause says, in the words of one language."""
+
+    code: str
+    kind: str
+    verdict: Literal["ban", "ask", "hint"]
+    values: tuple[str, ...] = ()
+    max_count: int | None = None
+    worth: float = 0.0
+    doubtful: bool = False
+
+
+class _Words:
+    """The words of one language that restrictions are made of."""
+
+    def __init__(self, code: str) -> None:
+        raw = load_toml(f"restrictions/{code}.toml")
+        self.code = code
+        self.apart = raw.get("apart", True)
+        self.prefix: str = raw.get("prefix", "")
+        self.word_after: bool = raw.get("word_after", False)
+        self._lists = {key: self._shape(raw.get(key, ())) for key in _LISTS}
+        self._kinds = {kind: self._shape(words) for kind, words in raw["kinds"].items()}
+        self._counts: dict[str, int] = {k.lower(): v for k, v in raw.get("counts", {}).items()}
+        self._count = self._shape([*self._counts]) if self._counts else None
+        self._join = self._shape(raw["join"])
+        self.finds: dict[str, Any] = raw["find"]
+
+    @staticmethod
+    @cache
+    def of(code: str) -> _Words:
+        return _Words(code)
+
+    def _shape(self, words: Iterable[str]) -> re.Pattern[str] | None:
+        return _alternation(words, apart=self.apart, prefix=self.prefix)
+
+    def find_shape(self, key: str) -> re.Pattern[str] | None:
+        """Give the pattern of a word list of copy (price words, superlatives ...)."""
+        return _alternation(self.finds.get(key, ()), apart=self.apart, prefix=self.prefix)
+
+    def read(self, text: str) -> list[_Reading]:
+        """Give what each clause of *text* says; empty if no word of it is known."""
+        plain = unicodedata.normalize("NFC", text).replace("＃", "#")
+        found: list[_Reading] = []
+        for clause in self._clauses(plain):
+            found.extend(self._clause(clause, found))
+        return found
+
+    def _clauses(self, text: str) -> Iterator[str]:
+        hidden = _QUOTED.sub(lambda m: "\x00" * len(m.group()), text)
+        cuts = [0]
+        for match in re.finditer(r"[.;。；।\n]+(?=\s|$)|[。；।]|[.!！]$", hidden):
+            cuts.append(match.end())
+        if but := self._lists["but"]:
+            cuts.extend(m.start() for m in but.finditer(hidden.lower()))
+        cuts = sorted({*cuts, len(text)})
+        for start, end in zip(cuts, cuts[1:], strict=False):
+            if text[start:end].strip(" .;。；।\n"):
+                yield text[start:end].strip()
+
+    def _clause(self, clause: str, before: list[_Reading]) -> list[_Reading]:
+        quoted = [next(g for g in m.groups() if g is not None).strip() for m in _QUOTED.finditer(clause)]
+        rest = _Rest(_QUOTED.sub(" \x01 ", clause))
+        limited = rest.take(self._lists["limit"])
+        count = self._number(rest) if limited else None
+        dont = rest.take(self._lists["dont"])
+        avoid = rest.take(self._lists["avoid"]) or dont
+        if limited and count is None and not avoid:
+            limited = False
+        unless = rest.has(self._lists["unless"]) or rest.has(self._lists["scope"])
+        style = rest.has(self._lists["style"])
+        rest_with_nouns = rest.copy()
+        kinds = [kind for kind, shape in self._kinds.items() if rest.take(shape)]
+        if (
+            "number" in kinds
+            and len(kinds) > 1
+            and any(k in kinds for k in ("price", "contact", "percent", "link"))
+        ):
+            kinds.remove("number")
+        narrow = rest.has(self._lists["narrow"])
+        says = bool(rest.take(self._lists["say"])) or dont
+        known = rest.known
+        base = 1.0 + known / 1000
+        if count is not None and limited:
+            counted = [k for k in kinds if k in _COUNTABLE]
+            return [
+                _Reading(self.code, k, "hint" if unless else "ban", (), count, 4 + base) for k in counted
+            ] or [_Reading(self.code, kinds[0] if kinds else "unknown", "hint", worth=base)]
+        if not avoid:
+            if quoted and says:
+                return [_Reading(self.code, "term", "ask", tuple(quoted), worth=base)]
+            if kinds:
+                return [_Reading(self.code, k, "ask" if says else "hint", worth=base + 0.5) for k in kinds]
+            return (
+                [_Reading(self.code, "unknown", "ask" if says else "hint", worth=known / 1000)]
+                if known
+                else []
+            )
+        doubtful = known <= 3
+        if quoted:
+            return [self._quoted(quoted, base, doubtful, kinds)]
+        if kinds and not (says and self._term_after_word(rest_with_nouns)):
+            if unless or narrow:
+                return [_Reading(self.code, k, "hint", worth=base + 0.6) for k in kinds]
+            found = []
+            for kind in kinds:
+                values = tuple(self._capitalised(rest)) if kind == "competitor" else ()
+                found.append(_Reading(self.code, kind, "ban", values, worth=4 + base))
+            return found
+        if unless or style:
+            return [_Reading(self.code, "unknown", "hint", worth=base)]
+        after_word = self._term_after_word(rest_with_nouns)
+        terms = after_word or (self._terms(rest) if says else tuple(self._capitalised(rest)))
+        if terms and all(len(t.split()) <= _LONG_TERM for t in terms):
+            return [_Reading(self.code, "term", "ban", terms, worth=_SURE + base / 10, doubtful=doubtful)]
+        return [_Reading(self.code, "unknown", "hint", worth=base / 2)]
+
+    def _quoted(self, quoted: list[str], base: float, doubtful: bool, kinds: list[str]) -> _Reading:
+        for kind, marks in _marks().items():
+            if all(q.strip() and set(q.strip()) <= set(marks) for q in quoted):
+                return _Reading(self.code, kind, "ban", worth=4 + base)
+        if "#" in quoted and len(quoted) == 1:
+            return _Reading(self.code, "hashtag", "ban", worth=4 + base)
+        kind = "competitor" if "competitor" in kinds else "term"
+        values = tuple(v for q in quoted for v in (q.strip(" ,.;、。，"),) if v)
+        return _Reading(self.code, kind, "ban", values, worth=3.5 + base, doubtful=doubtful)
+
+    def _number(self, rest: _Rest) -> int | None:
+        plain = "".join(str(unicodedata.digit(c)) if c.isdigit() else c for c in rest.text)
+        if match := re.search(r"\d{1,3}", plain):
+            rest.blank(*match.span())
+            return int(match.group())
+        if self._count and (match := self._count.search(rest.text.lower())):
+            rest.blank(*match.span())
+            return self._counts[_clean(match.group())]
+        return None
+
+    def _term_after_word(self, rest: _Rest) -> tuple[str, ...]:
+        """Give the terms that follow "the word" (or come before it, where the language says it so)."""
+        shape = self._lists["word"]
+        match = shape.search(rest.text.lower()) if shape else None
+        if match is None:
+            return ()
+        part = rest.text[: match.start()] if self.word_after else rest.text[match.end() :]
+        trimmed = _Rest(part)
+        trimmed.take(self._lists["say"])
+        return self._terms(trimmed)
+
+    def _terms(self, rest: _Rest) -> tuple[str, ...]:
+        text = rest.text
+        # Without spaces the marker stands for the words around it; particles at the edges are not part of the term.
+        pieces = re.split(r"[,،、，/:：]|\x00+(?=\S)" if not self.apart else r"[,،、，/:：]", text)
+        if self._join:
+            pieces = [part for piece in pieces for part in _split(self._join, piece)]
+        found = []
+        for piece in pieces:
+            left = _Rest(piece)
+            left.take(self._lists["word"])
+            term = _trimmed(left.text, self._lists["filler"], self.apart)
+            if term and any(c.isalnum() for c in term):
+                found.append(term)
+        return tuple(dict.fromkeys(found))
+
+    def _capitalised(self, rest: _Rest) -> Iterator[str]:
+        """Give what looks like names: capitals inside the sentence, where nouns are not written so anyway."""
+        if self.code == "de":
+            shape = r"\b(?:[A-Z]{2,}[\w&-]*|\w+[A-Z]\w*|\w+(?:-[A-Z]\w+)+)"
+        else:
+            shape = r"(?<![.!?]\s)\b[^\W\d_a-z]\w+(?:[ &-]+[^\W\d_a-z]\w*)*"
+        for match in re.finditer(shape, rest.text.replace("\x00", " ")):
+            if match.group()[0].isupper() and not (
+                self._lists["filler"] and self._lists["filler"].fullmatch(match.group().lower())
+            ):
+                yield match.group()
+
+
+_LISTS = ("avoid", "dont", "say", "word", "filler", "but", "limit", "unless", "narrow", "style", "scope")
+
+
+class _Rest:
+    """A clause from which understood words are taken away."""
+
+    def __init__(self, text: str, known: int = 0) -> None:
+        self.text, self.known = text, known
+
+    def copy(self) -> _Rest:
+        return _Rest(self.text, self.known)
+
+    def has(self, shape: re.Pattern[str] | None) -> bool:
+        return shape is not None and shape.search(self._lower()) is not None
+
+    def take(self, shape: re.Pattern[str] | None) -> bool:
+        if shape is None:
+            return False
+        spans = [m.span() for m in shape.finditer(self._lower())]
+        for start, end in spans:
+            self.known += sum(1 for c in self.text[start:end] if not c.isspace())
+            self.blank(start, end)
+        return bool(spans)
+
+    def blank(self, start: int, end: int) -> None:
+        self.text = self.text[:start] + "\x00" * (end - start) + self.text[end:]
+
+    def _lower(self) -> str:
+        lower = self.text.lower().replace("’", "'")
+        return lower if len(lower) == len(self.text) else self.text.replace("İ", "i").lower()
+
+
+def _clean(word: str) -> str:
+    return word.strip()
+
+
+def _split(shape: re.Pattern[str], text: str) -> list[str]:
+    parts, last = [], 0
+    for match in shape.finditer(text.lower()):
+        parts.append(text[last : match.start()])
+        last = match.end()
+    return [*parts, text[last:]]
+
+
+def _trimmed(text: str, filler: re.Pattern[str] | None, apart: bool) -> str:
+    """Take markers and fillers off both ends; what stood inside the term stays."""
+    text = text.strip(" \x00\x01\t.!?:;,-–—…。！？・\"'()（）")
+    while filler is not None:
+        lower = text.lower().replace("’", "'")
+        if len(lower) != len(text):
+            break
+        head = filler.match(lower)
+        tails = [m for m in filler.finditer(lower) if m.end() == len(lower)]
+        if head and head.end():
+            text = text[head.end() :]
+        elif tails and (len(tails[0].group()) < len(text) or not apart):
+            text = text[: tails[0].start()]
+        else:
+            break
+        text = text.strip(" \x00\x01\t.!?:;,-–—…。！？・\"'()（）")
+    return re.sub(r"\s*[\x00\x01]+\s*", " ", text).strip()
+
+
+def _alternation(words: Iterable[str], *, apart: bool, prefix: str = "") -> re.Pattern[str] | None:
+    """Compile words into one pattern; a trailing star stands for any ending, ``re:`` starts a pattern of its own."""
+    listed = sorted({w.lower() for w in words if not w.startswith("re:")}, key=len, reverse=True)
+    shapes = []
+    for word in listed:
+        stem = word.rstrip("*")
+        shape = re.escape(unicodedata.normalize("NFC", stem)).replace(r"\ ", r"[\s\u00a0-]+")
+        shapes.append(shape + (f"{_LETTER}*" if word.endswith("*") and apart else ""))
+    patterns = [w[3:] for w in words if w.startswith("re:")]
+    whole = []
+    if shapes:
+        body = "(?:" + "|".join(shapes) + ")"
+        whole.append(f"(?<!{_LETTER})(?<!{_LETTER}-){prefix}{body}(?!{_LETTER})" if apart else body)
+    whole.extend(patterns)
+    return re.compile("|".join(f"(?:{w})" for w in whole)) if whole else None
+
+
+@cache
+def _marks() -> dict[str, str]:
+    marks: dict[str, str] = load_toml("marks.toml")["punctuation"]
+    return marks
+
+
+def _finder(kind: str, values: tuple[str, ...], language: Language, code: str) -> Finder:
+    """Give the function that finds what *kind* forbids in copy of *language*."""
+    tag = language.tag
+    if kind in ("term", "competitor"):
+        own = code if kind == "term" else tag
+        terms = TermSet(values, own, inflect=kind == "term")
+        return lambda text: [(start, end) for _, start, end in terms.find(text)]
+    if kind in _MARKS:
+        return _mark_finder(kind, tag)
+    return _KINDS[kind](tag)
+
+
+def _mark_finder(kind: str, tag: str) -> Finder:
+    marks = _marks()[kind]
+    if kind == "question" and not tag.startswith("el"):
+        marks = marks.replace(";", "")
+    signs = frozenset(marks)
+    extra = {"ellipsis": r"|\.{3,}", "dash": r"|(?<=\s)-(?=\s)|--"}.get(kind, "")
+    shape = re.compile(f"[{re.escape(marks)}]{extra}")
+    if kind == "colon":
+        shape = re.compile(rf"(?<!\d)[{re.escape(marks)}]|[{re.escape(marks)}](?![\d/])")
+    if extra:
+        return lambda text: [m.span() for m in shape.finditer(text)]
+    return lambda text: [] if signs.isdisjoint(text) else [m.span() for m in shape.finditer(text)]
+
+
+@cache
+def _price(tag: str) -> Finder:
+    figures = Figures.of(tag)
+    words = _copy_shape(tag, "price_words")
+    innocent = _copy_shape(tag, "innocent")
+    cues = _copy_shape(tag, "price_cues")
+
+    def find(text: str) -> list[Span]:
+        found: list[Span] = []
+        lower = _lower(text)
+        if words is not None:
+            spared = [m.span() for m in innocent.finditer(lower)] if innocent else []
+            found += [m.span() for m in words.finditer(lower) if not _inside(m.span(), spared)]
+        if figures.may_hold(text):
+            for figure in figures.read(text):
+                if figure.kind == "price" or (
+                    figure.kind == "number"
+                    and not figure.unit
+                    and _like_price(text, lower, figure.digits, cues)
+                ):
+                    found.append((figure.start, figure.end))
+        return sorted(set(found))
+
+    return find
+
+
+_CENTS = re.compile(r"\d[.,٫]\d{2}")
+_ENDS = re.compile(r"\s*(?:[.,!?;:)…।。！]|$)")
+
+
+def _like_price(text: str, lower: str, digits: Span, cues: re.Pattern[str] | None) -> bool:
+    """A number with cents, or one that follows "from", "only" and ends its phrase."""
+    start, end = digits
+    if text[start - 1 : start] in ("-", "#", ".") or text[end : end + 1] in (":", "°", '"', "″"):
+        return False
+    if _CENTS.fullmatch(text[max(start, end - 4) : end]) and not re.match(
+        r"[ -]?[^\W\d_]", text[end : end + 2]
+    ):
+        return True
+    if cues is None or not _ENDS.match(text, end):
+        return False
+    return any(m.end() == len(lower[:start].rstrip()) for m in cues.finditer(lower[:start].rstrip()))
+
+
+@cache
+def _number(tag: str) -> Finder:
+    figures = Figures.of(tag)
+    han = tag.split("-")[0] in ("ja", "zh")
+
+    def find(text: str) -> list[Span]:
+        if not figures.may_hold(text):
+            return []
+        return [f.digits for f in figures.read(text) if han or not f.spelled]
+
+    return find
+
+
+def _of_kind(tag: str, kind: str) -> Finder:
+    figures = Figures.of(tag)
+
+    def find(text: str) -> list[Span]:
+        if not figures.may_hold(text):
+            return []
+        return [(f.start, f.end) for f in figures.read(text) if f.kind == kind]
+
+    return find
+
+
+@cache
+def _percent(tag: str) -> Finder:
+    return _of_kind(tag, "percent")
+
+
+@cache
+def _date(tag: str) -> Finder:
+    return _of_kind(tag, "date")
+
+
+@cache
+def _discount(tag: str) -> Finder:
+    percent, words = _percent(tag), _copy_shape(tag, "discount_words")
+
+    def find(text: str) -> list[Span]:
+        said = [m.span() for m in words.finditer(_lower(text))] if words is not None else []
+        return sorted({*percent(text), *said})
+
+    return find
+
+
+@cache
+def _emoji(tag: str) -> Finder:
+    raw = load_toml("marks.toml")
+    one = rf"(?:[{raw['emoji']}]|\S\ufe0f)[\ufe0f\U0001F3FB-\U0001F3FF\U000E0020-\U000E007F]*\u20e3?"
+    shape = re.compile(
+        rf"[0-9#*]\ufe0f?\u20e3|[\U0001F1E6-\U0001F1FF]{{2}}|{one}(?:\u200d{one})*|{raw['emoticons']}"
+    )
+
+    def find(text: str) -> list[Span]:
+        return [m.span() for m in shape.finditer(text)]
+
+    return find
+
+
+@cache
+def _hashtag(tag: str) -> Finder:
+    return lambda text: [m.span() for m in _HASHTAG.finditer(text)] if "#" in text or "＃" in text else []
+
+
+@cache
+def _link(tag: str) -> Finder:
+    return find_links
+
+
+@cache
+def _contact(tag: str) -> Finder:
+    return lambda text: sorted({*find_mails(text), *(m.span() for m in _PHONE.finditer(text))})
+
+
+@cache
+def _superlative(tag: str) -> Finder:
+    words, innocent = _copy_shape(tag, "superlatives"), _copy_shape(tag, "innocent")
+    if words is None:
+        return lambda text: []
+
+    def find(text: str) -> list[Span]:
+        lower = _lower(text)
+        found = [m.span() for m in words.finditer(lower)]
+        if found and innocent is not None:
+            spared = [m.span() for m in innocent.finditer(lower)]
+            found = [span for span in found if not _inside(span, spared)]
+        return found
+
+    return find
+
+
+@cache
+def _caps(tag: str) -> Finder:
+    acronyms = frozenset(load_toml("marks.toml")["acronyms"])
+
+    def find(text: str) -> list[Span]:
+        found: list[Span] = []
+        run: list[Span] = []
+        shout = 0
+
+        def close() -> None:
+            if run and ((len(run) > 1 and shout) or (any(b - a >= _LONG_SHOUT for a, b in run) and shout)):
+                found.append((run[0][0], run[-1][1]))
+
+        for match in _CAPITALS.finditer(text):
+            word = match.group()
+            if word.isupper() and word != word.lower():
+                run.append(match.span())
+                shout += word not in acronyms
+            else:
+                close()
+                run, shout = [], 0
+        close()
+        return found
+
+    return find
+
+
+_KINDS: dict[str, Callable[[str], Finder]] = {
+    "price": _price,
+    "number": _number,
+    "percent": _percent,
+    "discount": _discount,
+    "emoji": _emoji,
+    "hashtag": _hashtag,
+    "link": _link,
+    "superlative": _superlative,
+    "caps": _caps,
+    "date": _date,
+    "contact": _contact,
+}
+
+
+@cache
+def _copy_shape(tag: str, key: str) -> re.Pattern[str] | None:
+    return _Words.of(tag.split("-")[0]).find_shape(key)
+
+
+def _lower(text: str) -> str:
+    lower = text.lower().replace("’", "'")
+    return lower if len(lower) == len(text) else text.replace("İ", "i").lower()
+
+
+def _inside(span: Span, others: Iterable[Span]) -> bool:
+    return any(a <= span[0] and span[1] <= b for a, b in others)
+
+
+def _sparing(finder: Finder, known: tuple[str, ...]) -> Finder:
+    """Leave out what is part of a name that the copy has to carry."""
+
+    def find(text: str) -> list[Span]:
+        found = finder(text)
+        if not found:
+            return found
+        held = [m.span() for name in known if name in text for m in re.finditer(re.escape(name), text)]
+        return [span for span in found if not _inside(span, held)]
+
+    return find
