@@ -283,7 +283,7 @@ class _Words:
                 if known
                 else []
             )
-        doubtful = known <= 3
+        doubtful = known <= 5
         if quoted:
             return [self._quoted(quoted, base, doubtful, kinds)]
         if kinds and not (says and self._term_after_word(rest_with_nouns)):
