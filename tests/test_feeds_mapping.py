@@ -166,6 +166,12 @@ def test_a_slipped_designer_cell_is_left_out():
     }
 
 
+def test_a_vendor_slug_is_not_a_brand():
+    """Readers know brands by name; ``partners-demo`` is a key of the shop system."""
+    assert brief(name="X", description="A thing.", vendor="partners-demo")["facts"] == {}
+    assert brief(name="X", description="A thing.", vendor="Company 123")["facts"] == {"brand": "Company 123"}
+
+
 def test_food_rows_are_described_by_their_name():
     """Ingredients are a fact; the product is its name, and an empty list does not fail the row."""
     full = row(

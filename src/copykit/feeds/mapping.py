@@ -342,6 +342,7 @@ _SPLIT = re.compile(r"\s*(?:\r?\n|[|;•·])\s*")
 _SPLIT_COMMAS = re.compile(r"\s*(?:\r?\n|[|;,、，])\s*")
 _PAIRS = re.compile(r"(\w+)=((?:(?!,\w+=).)*)", re.S)
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)?")
+_SLUG = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)+")
 
 
 def _cell(row: Row, use: Use) -> Any:
@@ -360,7 +361,8 @@ def _facts(row: Row, mapping: ColumnMap, cells: Mapping[str, Any], text: Mapping
     facts = _prices(cells, text.get("currency", ""))
     if category := _category(cells.get("category")):
         facts["category"] = category
-    if (brand := text.get("brand", "")) and len(brand) <= _MAX_FACT:
+    # a slug (partners-demo) is the shop system's name for the vendor, not the one readers know
+    if (brand := text.get("brand", "")) and len(brand) <= _MAX_FACT and not _SLUG.fullmatch(brand):
         facts["brand"] = brand
     ingredients = text.get("ingredients", "").replace("\n", " ")
     if ingredients and len(ingredients) <= _MAX_INGREDIENTS:
