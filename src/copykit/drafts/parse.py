@@ -46,12 +46,14 @@ _NOT_TEXT = frozenset({"hashtags", "url", "path", "identifier", "info"})
 _STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _STRING_OR_COMMA = re.compile(r'("(?:[^"\\]++|\\.)*+"?)|,(?=\s*[\]}])', re.DOTALL)
 _FENCE = re.compile(r"^[ \t]*(```+|~~~+)[^\n`]*\n(.*?)^[ \t]*\1[ \t]*$", re.DOTALL | re.MULTILINE)
-_THOUGHTS = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.DOTALL | re.IGNORECASE)
+_THOUGHT = re.compile(r"\s*<(think|thinking|reasoning)>", re.IGNORECASE)
 _OPENING_QUOTE = re.compile(r"(?<=[\[{,:])(\s*)[“”„‟«‘’]|\A(\s*[\[{]\s*)[“”„‟«‘’]")
 _CLOSING_QUOTE = re.compile(r"[“”‟»‘’](?=\s*[\]},:])")
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 # Everything but tab and line feed that moves a cursor or starts an escape sequence.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+# The start of a JSON object: text that holds one is an answer gone wrong, not copy.
+_KEY = re.compile(r"""\{\s*["'“][^"'“”\n]{1,60}["'”]\s*:""")
 _NAME = re.compile(r"[^a-z0-9]+")
 _DIVIDER = re.compile(
     r"^[\W_]*(?:variant|variante|variante|option|opción|version|versión|draft)[\W_]*#?\d+[\W_]*$",
@@ -98,7 +100,7 @@ def decode(text: str, brief: Brief) -> Parsed:
     """Read a completion like `parse`, and tell what was left out: unknown fields, surplus items, variants."""
     if len(text) > MAX_BYTES or len(text.encode("utf-8", "replace")) > MAX_BYTES:
         raise MalformedCompletion(f"answer larger than {MAX_BYTES // 1024} KiB", excerpt=_excerpt(text))
-    body = _THOUGHTS.sub("", _well_formed(text)).strip("\ufeff \t\r\n")
+    body = _without_thoughts(_well_formed(text).lstrip("\ufeff")).strip("\ufeff \t\r\n")
     if not body:
         raise EmptyCompletion("the answer is empty", excerpt=_excerpt(text))
     reader = _Reader(brief)
@@ -112,7 +114,7 @@ def decode(text: str, brief: Brief) -> Parsed:
             continue
         if drafts:
             return reader.finish(drafts)
-    looks_like_json = body[0] in "{[" or body.startswith(("```json", "~~~json")) or '"fields"' in body
+    looks_like_json = body[0] in "{[" or body.startswith(("```json", "~~~json")) or _KEY.search(body)
     if not looks_like_json:
         drafts = reader.labelled(body) or reader.bare(body)
         if drafts:
@@ -145,6 +147,17 @@ def _well_formed(text: str) -> str:
     if not _SURROGATE.search(text):
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def _without_thoughts(text: str) -> str:
+    """Drop what a reasoning model thinks aloud before it answers; an unclosed thought leaves nothing."""
+    at = 0
+    while opening := _THOUGHT.match(text, at):
+        closing = text.find(f"</{opening[1]}>", opening.end())
+        if closing < 0:
+            return ""
+        at = closing + len(opening[1]) + 3
+    return text[at:]
 
 
 def _candidates(body: str) -> Iterator[tuple[str, bool]]:
@@ -378,9 +391,17 @@ class _Reader:
         """Read lines such as ``Headline 1: …``, ``**Descriptions:**`` with bullets, ``Variant 2`` between."""
         drafts: list[Draft] = []
         found: dict[str, list[str]] = {}
+        leading: list[str] = []
         current: str | None = None
 
         def close() -> None:
+            opening = self._clean("\n".join(leading))
+            if found and opening:
+                if self.main is not None and not self.main.is_list and self.main.name not in found:
+                    found[self.main.name] = [_unquoted(opening) or opening]
+                else:
+                    self.notes.append("text outside the fields left out")
+            leading.clear()
             fields = {n: self._shaped(self.specs[n], found[n]) for n in self.specs if found.get(n)}
             if fields:
                 drafts.append(Draft(fields))
@@ -400,7 +421,11 @@ class _Reader:
                     found.setdefault(name, []).append(text)
                 continue
             bullet = _BULLET.match(line)
-            if current is None or not line.strip() or line.lstrip().startswith(("```", "~~~")):
+            if line.lstrip().startswith(("```", "~~~")):
+                continue
+            if current is None:
+                leading.append(line)
+            if current is None or not line.strip():
                 continue
             text = _unquoted(self._clean(bullet[1] if bullet else line))
             if not text:
@@ -427,14 +452,12 @@ class _Reader:
                 pieces[-1].append(line)
         texts = [clean for clean in (self._clean("\n".join(piece)) for piece in pieces) if clean]
         if self.main.is_list:
-            lines = [
-                self._clean(m[1] if (m := _BULLET.match(t)) else t)
-                for text in texts
-                for t in text.splitlines()
-            ]
-            kept = [_unquoted(line) for line in lines if line]
+            lines = [line for text in texts for line in text.splitlines()]
+            texts = [bullet[1] if (bullet := _BULLET.match(line)) else line for line in lines]
+        kept = [clean for clean in (_unquoted(self._clean(text)) for text in texts) if clean]
+        if self.main.is_list:
             return [Draft({self.main.name: self._shaped(self.main, kept)})] if kept else []
-        return [Draft({self.main.name: _unquoted(text)}) for text in texts]
+        return [Draft({self.main.name: text}) for text in kept]
 
 
 def _plain(name: str) -> str:
