@@ -75,11 +75,13 @@ def extract(description: str, name: str, language: str) -> Extract:
     item = _item(lead, words, first)
     if item.casefold() == (name or found_name).casefold():
         item = ""
+    fragments = _fragments(remainder, words)
     attributes = [
-        *_fragments(remainder, words),
+        *fragments,
         *(line for line in (_attribute_line(unit, words) for unit in rest) if line),
     ]
-    sentences = tuple(s for s in units if _quotable(s, words))
+    whole = rest if fragments and item else units  # the first unit is a list that was taken apart
+    sentences = tuple(s for s in whole if _quotable(s, words))
     return Extract(name or found_name, item, _distinct(attributes, item, name), sentences)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from copykit.brief.catalog import FieldSpec
 from copykit.drafts.check import Checker
+from copykit.providers.phrasebank.bank import Frame
 from copykit.providers.phrasebank.choose import Chooser
 from copykit.providers.phrasebank.dice import Dice
 from copykit.providers.phrasebank.material import Material
@@ -110,8 +111,8 @@ class Assets:
                 break
             if not point and frame.slots & _POINTED:
                 continue
-            text = self._close(spec, self._chooser.fill(frame, point=point))
-            if not room.fits(text) or not self._is_new(text) or not self._checker.allows(spec, text):
+            text = self._filled(spec, room, frame, point)
+            if not text:
                 continue
             if self._chooser.is_fresh(frame):
                 self._chooser.take(frame)
@@ -123,6 +124,16 @@ class Assets:
             return self._say(point[:1].upper() + point[1:], function), True
         return None, False
 
+    def _filled(self, spec: FieldSpec, room: Room, frame: Frame, point: str) -> str:
+        """Fill *frame* with the first way of naming the thing that makes a new, fitting, allowed text."""
+        labels = self._material.labels if "label" in frame.slots else ("",)
+        start = self._dice.below(len(labels))
+        for label in labels[start:] + labels[:start]:
+            text = self._close(spec, self._chooser.fill(frame, label=label, point=point))
+            if room.fits(text) and self._is_new(text) and self._checker.allows(spec, text):
+                return text
+        return ""
+
     def _long(self, spec: FieldSpec, room: Room, function: str, point: str) -> tuple[Asset | None, bool]:
         best: tuple[float, str, str] | None = None
         for tries, frame in enumerate(self._chooser.offers(function, short=False)):
@@ -131,7 +142,8 @@ class Assets:
             if "point" in frame.slots and not point:
                 continue
             for points in self._point_lists(frame.slots, point):
-                text = self._close(spec, self._chooser.fill(frame, point=point, points=points))
+                label = self._material.labels[-1]
+                text = self._close(spec, self._chooser.fill(frame, label=label, point=point, points=points))
                 if room.comfortable(text) and self._is_new(text) and self._checker.allows(spec, text):
                     size = room.size(text) + (0 if self._chooser.is_fresh(frame) else -1000)
                     if best is None or size > best[0]:

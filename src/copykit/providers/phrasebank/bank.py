@@ -38,7 +38,7 @@ class Bank:
 
     language: str
     reviewed: bool
-    cells: dict[tuple[str, str], tuple[Frame, ...]]
+    cells: dict[tuple[str, str, bool], tuple[Frame, ...]]
     cta: dict[str, dict[str, list[str]]]
     labels: dict[str, str]
     audience: tuple[str, ...]
@@ -47,10 +47,13 @@ class Bank:
     faq: tuple[dict[str, str], ...]
     opt_out: dict[str, str]
 
-    def frames(self, function: str, family: str, *, wide: bool) -> tuple[Frame, ...]:
-        """Give the frames of a cell; *wide* adds the impersonal family's."""
-        own = self.cells[function, family]
-        return own if not wide or family == _NEIGHBOUR else own + self.cells[function, _NEIGHBOUR]
+    def own(self, function: str, family: str, short: bool) -> tuple[Frame, ...]:
+        """Give the frames of a cell in one length class."""
+        return self.cells[function, family, short]
+
+    def borrowed(self, function: str, family: str, short: bool) -> tuple[Frame, ...]:
+        """Give the impersonal frames that any family may fall back on; none for that family itself."""
+        return () if family == _NEIGHBOUR else self.cells[function, _NEIGHBOUR, short]
 
 
 @cache
@@ -76,13 +79,13 @@ def _load(file: str, tag: str) -> Bank:
     data: dict[str, Any] = load_json(f"phrases/{file}.json")
     language = find(tag)
     cells = {
-        (function, family): tuple(
+        (function, family, size == "s"): tuple(
             _frame(f"{function}.{family}.{size}{number}", function, size == "s", text, language)
-            for size, texts in classes.items()
             for number, text in enumerate(texts)
         )
         for function, families in data["frames"].items()
         for family, classes in families.items()
+        for size, texts in classes.items()
     }
     return Bank(
         language=file,

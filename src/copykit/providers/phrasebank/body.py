@@ -19,6 +19,8 @@ __all__ = ["Body", "BodyWriter"]
 _TRIES = 10
 _LINE_KINDS = frozenset({"social", "message"})
 _PARAGRAPH_ROLES = frozenset({"email", "web", "press"})
+_NAMING = frozenset({"label"})
+"""Slots that can carry name and item together: the first time a text names the thing, it says both."""
 _COMFORT_PER_STEP = 55.0
 """Aimed characters a step from which long frames read better than short ones."""
 
@@ -46,6 +48,7 @@ class BodyWriter:
         self._chooser = chooser
         self._checker = checker
         self._dice = dice
+        self._named = False
 
     def write(self, spec: FieldSpec, structure: Structure, tail: str = "") -> Body | None:
         """Write *spec* along *structure*; *tail* (hashtags, opt-out) ends the text and counts.
@@ -53,6 +56,7 @@ class BodyWriter:
         Returns None when not even the shortest form keeps the field's hard bounds.
         """
         room = Room.of(spec, self._material.brief.language.tag)
+        self._named = False
         steps = [_Step(n, f) for n, f in zip(structure.steps, structure.functions, strict=True)]
         long = room.high * _chars_per(room) / len(steps) >= _COMFORT_PER_STEP
         for step in steps:
@@ -62,6 +66,8 @@ class BodyWriter:
         steps = [step for step in steps if step.lines]
         glue = self._glue(room)
         self._must(spec, room, steps, tail, glue)
+        if not room.comfortable(self._joined(steps, tail, glue)):
+            self._shorter_frames(spec, room, steps, tail, glue)
         self._wishes(spec, room, steps, tail, glue)
         return self._settled(spec, room, steps, tail, glue)
 
@@ -76,21 +82,24 @@ class BodyWriter:
             fact = next(iter(material.details or material.terms), None)
             if fact is not None:
                 return self._fact_line(*fact)
-        for short in (not long, long):
-            line = self._frame_line(spec, step.function, short=short)
-            if line:
-                return line
+        naming = _NAMING if step.function in ("attention", "solution") and not self._named else None
+        for slots in (naming, None) if naming else (None,):
+            for short in (not long, long):
+                line = self._frame_line(spec, step.function, short=short, slots=slots)
+                if line:
+                    return line
         return ""
 
-    def _frame_line(self, spec: FieldSpec, function: str, *, short: bool) -> str:
-        tried = 0
-        for frame in self._chooser.offers(function, short=short):
+    def _frame_line(
+        self, spec: FieldSpec, function: str, *, short: bool, slots: frozenset[str] | None = None
+    ) -> str:
+        for tried, frame in enumerate(self._chooser.offers(function, short=short, slots=slots)):
             if tried >= _TRIES:
                 break
-            tried += 1
             text = finish(self._filled(frame), self._material.stop)
             if self._checker.allows(spec, text):
                 self._chooser.take(frame)
+                self._named = self._named or bool(frame.slots & _NAMING)
                 return text[:1].upper() + text[1:]
         return ""
 
@@ -98,7 +107,8 @@ class BodyWriter:
         points = self._material.points
         point = points[self._dice.below(len(points))] if points and "point" in frame.slots else ""
         listed = self._material.list(points[:4]) if points and "points" in frame.slots else ""
-        return self._chooser.fill(frame, point=point, points=listed)
+        label = self._material.labels[0 if self._named else -1]
+        return self._chooser.fill(frame, label=label, point=point, points=listed)
 
     def _call(self) -> str:
         material = self._material
@@ -114,18 +124,27 @@ class BodyWriter:
         return finish(f"{label}{self._material.colon}{value}", self._material.stop)
 
     def _must(self, spec: FieldSpec, room: Room, steps: list[_Step], tail: str, glue: str) -> None:
-        """Add what copy may not lack: which thing it is about, and every key point of the caller."""
+        """Add what copy may not lack: which thing it is about, every key point, the call."""
         material = self._material
-        text = self._joined(steps, tail, glue).casefold()
-        middle = self._home(steps, "solution", "interest", "attention")
-        if material.label and material.label.casefold() not in text:
+        text = self._joined(steps, "", glue).casefold()
+        known = (material.brief.name, material.brief.item)
+        if any(word and word.casefold() not in text for word in known):
             line = finish(self._identity(), material.stop)
-            self._insert(spec, room, steps, middle, line, tail, glue, hard=True)
+            self._insert(spec, room, steps, steps[0], line, tail, glue, hard=True)
+        text = self._joined(steps, "", glue).casefold()
         missing = [p for p in material.brief.points if p.casefold() not in text and material.may_say(p)]
         if missing:
             home = self._home(steps, "proof", "desire", "solution")
-            line = finish(material.list(missing), material.stop)
-            self._insert(spec, room, steps, home, line[:1].upper() + line[1:], tail, glue, hard=True)
+            self._insert(spec, room, steps, home, self._listed(missing), tail, glue, hard=True)
+        if all(step.function != "action" for step in steps) and self._wants_call():
+            self._insert(spec, room, steps, steps[-1], self._call(), tail, glue, hard=bool(material.link))
+
+    def _wants_call(self) -> bool:
+        return any(intent != "none" for intent in self._material.brief.use_case.cta_intents)
+
+    def _listed(self, pieces: list[str]) -> str:
+        line = finish(self._material.list(pieces), self._material.stop)
+        return line[:1].upper() + line[1:]
 
     def _identity(self) -> str:
         brief = self._material.brief
@@ -135,7 +154,7 @@ class BodyWriter:
 
     def _wishes(self, spec: FieldSpec, room: Room, steps: list[_Step], tail: str, glue: str) -> None:
         """Add what there is room for: terms, audience, details, quoted sentences, another phrase."""
-        for home, line in self._extras(steps):
+        for home, line in self._extras(steps, glue):
             if line and line.casefold() not in self._joined(steps, tail, glue).casefold():
                 self._insert(spec, room, steps, home, line, tail, glue, hard=False)
         if room.low:
@@ -146,20 +165,21 @@ class BodyWriter:
                     line = self._frame_line(spec, step.function, short=False)
                     self._insert(spec, room, steps, step, line, tail, glue, hard=False)
 
-    def _extras(self, steps: list[_Step]) -> Iterator[tuple[_Step, str]]:
+    def _extras(self, steps: list[_Step], glue: str) -> Iterator[tuple[_Step, str]]:
         material = self._material
         proof = self._home(steps, "proof", "desire", "solution")
         offer = self._home(steps, "offer", "desire", "proof")
         for label, value in material.terms:
             yield offer, self._fact_line(label, value)
         yield self._home(steps, "interest", "solution", "attention"), material.audience
-        unsaid = [p for p in material.points if p not in material.brief.points]
+        text = self._joined(steps, "", glue).casefold()
+        unsaid = [p for p in material.points if p.casefold() not in text]
         if unsaid:
-            line = finish(material.list(unsaid[:4]), material.stop)
-            yield proof, line[:1].upper() + line[1:]
+            yield proof, self._listed(unsaid[:4])
         yield self._home(steps, "interest", "solution", "proof"), next(iter(material.sentences), "")
         for label, value in material.details[:4]:
-            yield proof, self._fact_line(label, value)
+            if value.casefold() not in self._joined(steps, "", glue).casefold():
+                yield proof, self._fact_line(label, value)
         for sentence in material.sentences[1:4]:
             yield proof, sentence
 
@@ -206,8 +226,10 @@ class BodyWriter:
 
     def _shorter_frames(self, spec: FieldSpec, room: Room, steps: list[_Step], tail: str, glue: str) -> None:
         for step in sorted(steps, key=lambda s: -len(s.lines[0])):
-            if room.fits(self._joined(steps, tail, glue)):
+            if room.comfortable(self._joined(steps, tail, glue)):
                 return
+            if step.function == "action" and (self._material.link or self._material.brief.cta):
+                continue
             line = self._frame_line(spec, step.function, short=True)
             if line and len(line) < len(step.lines[0]):
                 step.lines[0] = line

@@ -11,6 +11,8 @@ from copykit.providers.phrasebank.material import Material
 __all__ = ["Chooser"]
 
 _NARROWEST = 0.4
+"""Share of a cell's frames that is used at creativity 0."""
+_BORROWS_FROM = 0.5
 
 
 class Chooser:
@@ -23,7 +25,7 @@ class Chooser:
         self._material = material
         self._dice = dice
         self._used: set[str] = set()
-        self._pools: dict[str, list[Frame]] = {}
+        self._pools: dict[tuple[str, bool], tuple[list[Frame], list[Frame]]] = {}
         self._round = 0
         brief = material.brief
         self._have = frozenset(
@@ -39,13 +41,24 @@ class Chooser:
         )
 
     def offers(self, function: str, *, short: bool, slots: frozenset[str] | None = None) -> Iterator[Frame]:
-        """Give unused frames first, then used ones; with *slots*, only frames that carry one of them."""
-        pool = self._pool(function)
+        """Give unused frames of the tone's family, then unused impersonal ones, then used ones.
+
+        With *slots*, only frames that carry one of them.
+        """
+        own, borrowed = self._pool(function, short)
         self._round += 1
-        order = self._dice.fork(self._round).shuffled(pool)
-        fitting = [f for f in order if f.short == short and (slots is None or f.slots & slots)]
-        yield from (f for f in fitting if f.id not in self._used)
-        yield from (f for f in fitting if f.id in self._used)
+        dice = self._dice.fork(self._round)
+        order = dice.shuffled(own)
+        used = self._used
+        for frame in order:
+            if frame.id not in used and (slots is None or frame.slots & slots):
+                yield frame
+        for frame in dice.shuffled(borrowed):
+            if frame.id not in used and (slots is None or frame.slots & slots):
+                yield frame
+        for frame in order:
+            if frame.id in used and (slots is None or frame.slots & slots):
+                yield frame
 
     def take(self, frame: Frame) -> None:
         """Remember that *frame* was used."""
@@ -59,33 +72,37 @@ class Chooser:
         """Start another variant: its own stream of choices."""
         self._round = (number + 1) * 1000
 
-    def fill(self, frame: Frame, *, point: str = "", points: str = "") -> str:
-        """Put the brief's words into *frame*."""
+    def fill(self, frame: Frame, *, label: str = "", point: str = "", points: str = "") -> str:
+        """Put the brief's words into *frame*; *label* is the name unless given."""
         if not frame.slots:
             return frame.text
         brief = self._material.brief
         return frame.text.format(
-            name=brief.name, item=brief.item, label=self._material.label, point=point, points=points
+            name=brief.name,
+            item=brief.item,
+            label=label or self._material.label,
+            point=point,
+            points=points,
         )
 
-    def _pool(self, function: str) -> list[Frame]:
-        pool = self._pools.get(function)
+    def _pool(self, function: str, short: bool) -> tuple[list[Frame], list[Frame]]:
+        pool = self._pools.get((function, short))
         if pool is None:
-            pool = self._pools[function] = self._make_pool(function)
+            bank, tone = self._material.bank, self._material.brief.tone
+            wide = self._material.brief.request.creativity_level >= _BORROWS_FROM
+            pool = self._pools[function, short] = (
+                self._usable(bank.own(function, tone.family, short)),
+                self._usable(bank.borrowed(function, tone.family, short)) if wide else [],
+            )
         return pool
 
-    def _make_pool(self, function: str) -> list[Frame]:
+    def _usable(self, frames: tuple[Frame, ...]) -> list[Frame]:
+        """Keep the frames whose slots can be filled and whose sentences suit the tone, as many as asked for."""
         brief = self._material.brief
-        creativity = brief.request.creativity_level
-        frames = self._material.bank.frames(function, brief.tone.family, wide=creativity >= 0.5)
-        usable = [f for f in frames if f.slots <= self._have and f.words <= brief.tone.max_sentence_words]
-        usable = usable or [f for f in frames if f.slots <= self._have]
-        share = _NARROWEST + (1 - _NARROWEST) * creativity
-        return [
-            frame
-            for short in (True, False)
-            for frame in _front([f for f in usable if f.short == short], share)
-        ]
+        fillable = [f for f in frames if f.slots <= self._have]
+        usable = [f for f in fillable if f.words <= brief.tone.max_sentence_words] or fillable
+        share = _NARROWEST + (1 - _NARROWEST) * brief.request.creativity_level
+        return _front(usable, share)
 
 
 def _front(frames: list[Frame], share: float) -> list[Frame]:

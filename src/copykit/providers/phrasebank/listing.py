@@ -12,7 +12,9 @@ from copykit.providers.phrasebank.room import Room
 
 __all__ = ["Listing"]
 
-_WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
+_MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u0652\u0900-\u0903\u093a-\u094f\u0981-\u0983\u09bc-\u09cd\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"
+"""Combining letters that belong to a word but are no letters by themselves."""
+_WORD = re.compile(rf"(?:[^\W_]|[{_MARKS}])+(?:['’\-](?:[^\W_]|[{_MARKS}])+)*")
 _FULL_STOPS = ".。।"
 
 
@@ -77,9 +79,13 @@ class Listing:
         brief, room = self._material.brief, self._room(spec)
         category = next((f.value for f in brief.facts if f.key == "category"), "")
         sources = [t for t in (brief.item, category, brief.name) if t]
-        options = [slug for text in sources for slug in self._slugs(text)]
-        fitting = [s for s in dict.fromkeys(options) if room.fits(s) and self._checker.allows(spec, s)]
-        return fitting[number] if number < len(fitting) else ""
+        chosen: list[str] = []
+        for text in sources:
+            fitting = (s for s in self._slugs(text) if room.fits(s) and self._checker.allows(spec, s))
+            slug = next((s for s in fitting if s not in chosen), "")
+            if slug:
+                chosen.append(slug)
+        return chosen[number] if number < len(chosen) else ""
 
     def identifier(self) -> str:
         """A template name of a-z, 0-9 and underscores."""
@@ -140,5 +146,6 @@ def _hashtag(term: str) -> str:
     words = _WORD.findall(term.replace("-", " ").replace("’", "").replace("'", ""))
     if not 1 <= len(words) <= 3:
         return ""
-    body = "".join(word[:1].upper() + word[1:] for word in words)
+    cased = any(c.isupper() or c.islower() for c in term)
+    body = "".join(w[:1].upper() + w[1:] for w in words) if cased else "_".join(words)
     return f"#{body}" if len(body) <= 30 and not body.isdigit() else ""

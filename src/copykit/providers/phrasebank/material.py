@@ -49,6 +49,15 @@ class Material:
         return self.brief.name or self.brief.item
 
     @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """Ways to say which thing it is: name, item, both."""
+        name, item = self.brief.name, self.brief.item
+        if not (name and item) or item.casefold() in name.casefold():
+            return (self.label,)
+        joiner = " – " if self.join else " "
+        return (name, item, f"{name}{joiner}{self.lowered(item)}")
+
+    @cached_property
     def points(self) -> tuple[str, ...]:
         """Key points first, then attributes; what the restrictions forbid left out."""
         pieces = dict.fromkeys((*self.brief.points, *self.brief.attributes))
@@ -81,12 +90,11 @@ class Material:
 
     @cached_property
     def calls(self) -> tuple[str, ...]:
-        """Calls to action for the use case, in the tone's form of address; the caller's own comes alone."""
+        """Calls to action for the use case's first intent, in the tone's form of address; the caller's own comes alone."""
         if self.brief.cta:
             return (self.brief.cta.rstrip(".。।"),)
         intents = [i for i in self.brief.use_case.cta_intents if i != "none"] or ["learn"]
-        level = self.brief.tone.address
-        return tuple(call for intent in intents for call in self.bank.cta[intent][level])
+        return tuple(self.bank.cta[intents[0]][self.brief.tone.address])
 
     @cached_property
     def link(self) -> str:
