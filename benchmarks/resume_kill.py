@@ -20,7 +20,11 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
-CATALOGUES = {"ikea_sa_en_dev.jsonl.gz": "en", "bagisto_demo_21lang_dev.jsonl.gz": "own", "shopify_apparel.csv": "en"}
+CATALOGUES = {
+    "ikea_sa_en_dev.jsonl.gz": "en",
+    "bagisto_demo_21lang_dev.jsonl.gz": "own",
+    "shopify_apparel.csv": "en",
+}
 PLATFORMS = ["google_ads.rsa", "meta.feed_ad", "x.post"]
 VOLATILE = {"created_at", "cached", "latency_s", "waited_s", "saved_usd"}
 
@@ -46,50 +50,54 @@ def order(source: Path, language: str, out: Path, limit: int | None) -> list[str
 
 def main() -> int:
     """Run each catalogue once whole and once with kills; print one line per catalogue."""
-    parser = argparse.ArgumentParser(description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter) parser.add_argument("data", type=Path)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path)
     parser.add_argument("--kills", type=int, default=5)
     parser.add_argument("--limit", type=int)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     dice = random.Random(options.seed)
-    failed = 0
+    good = True
     print("| catalogue | lines | killed after n lines | torn lines | same lines | same CSV |")
     print("|---|---|---|---|---|---|")
     for name, language in CATALOGUES.items():
         with tempfile.TemporaryDirectory(prefix="copykit-kill-") as folder:
-            whole, killed = Path(folder, "whole.jsonl"), Path(folder, "killed.jsonl")
-            source = options.data / name
-            calm = subprocess.run(order(source, language, whole, options.limit), capture_output=True,
-            check=False) size =
-            whole.stat().st_size moments, torn =
-            [], 0 for point in sorted(dice.uniform(0.0, 0.97) for _ in
-            range(options.kills)):
-                words = order(source, language, killed, options.limit)
-                child = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-                wanted = max(point * size, killed.stat().st_size + 1 if killed.exists() else 0)
-                while child.poll() is None and (not killed.exists() or killed.stat().st_size < wanted):
-                    time.sleep(0.001)
-                time.sleep(dice.uniform(0, 0.01))
-                child.send_signal(signal.SIGKILL)
-                child.wait()
-                data = killed.read_bytes()
-                torn += bool(data) and not data.endswith(b"\n")
-                moments.append(data.count(b"\n"))
-            last = subprocess.run(
-                order(source, language, killed, options.limit), capture_output=True, text=True, check=False
-            )
-            if last.returncode != calm.returncode:
-                print(f"exit codes differ: {calm.returncode}, {last.returncode}\n{last.stderr[-2000:]}")
-            same, lines = True, 0
-            with whole.open() as one, killed.open() as other:
-                for a, b in zip_longest(one, other):
-                    lines += 1
-                    same &= None not in (a, b) and stable(json.loads(a)) == stable(json.loads(b))
-            tables = whole.with_suffix(".csv").read_bytes() == killed.with_suffix(".csv").read_bytes()
-            failed += not (same and tables and last.returncode == calm.returncode)
-            print(f"| {name} | {lines} | {', '.join(map(str, moments))} | {torn} | {same} | {tables} |", flush=True)
-    return 1 if failed else 0
+            good &= compare(options.data / name, language, Path(folder), options, dice)
+    return 0 if good else 1
+
+
+def compare(
+    source: Path, language: str, folder: Path, options: argparse.Namespace, dice: random.Random
+) -> bool:
+    """Run *source* once whole and once with kills; print one line and say whether the results are the same."""
+    whole, killed = folder / "whole.jsonl", folder / "killed.jsonl"
+    calm = subprocess.run(order(source, language, whole, options.limit), capture_output=True, check=False)
+    words = order(source, language, killed, options.limit)
+    size, moments, torn = whole.stat().st_size, [], 0
+    for point in sorted(dice.uniform(0.0, 0.97) for _ in range(options.kills)):
+        child = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wanted = max(point * size, killed.stat().st_size + 1 if killed.exists() else 0)
+        while child.poll() is None and (not killed.exists() or killed.stat().st_size < wanted):
+            time.sleep(0.001)
+        time.sleep(dice.uniform(0, 0.01))
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+        data = killed.read_bytes()
+        torn += bool(data) and not data.endswith(b"\n")
+        moments.append(str(data.count(b"\n")))
+    last = subprocess.run(words, capture_output=True, text=True, check=False)
+    if last.returncode != calm.returncode:
+        print(f"exit codes differ: {calm.returncode}, {last.returncode}\n{last.stderr[-2000:]}")
+    same, lines = True, 0
+    with whole.open() as one, killed.open() as other:
+        for a, b in zip_longest(one, other):
+            lines += 1
+            same &= a is not None and b is not None and stable(json.loads(a)) == stable(json.loads(b))
+    tables = whole.with_suffix(".csv").read_bytes() == killed.with_suffix(".csv").read_bytes()
+    print(f"| {source.name} | {lines} | {', '.join(moments)} | {torn} | {same} | {tables} |", flush=True)
+    return same and tables and last.returncode == calm.returncode
 
 
 if __name__ == "__main__":
