@@ -6,12 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from copykit.brief.catalog import FieldSpec
-from copykit.drafts.check import Checker
 from copykit.providers.phrasebank.bank import Frame
 from copykit.providers.phrasebank.choose import Chooser
 from copykit.providers.phrasebank.dice import Dice
 from copykit.providers.phrasebank.material import Material
-from copykit.providers.phrasebank.room import Room
+from copykit.providers.phrasebank.room import Room, Rooms
 
 __all__ = ["Asset", "Assets"]
 
@@ -37,10 +36,10 @@ class Asset:
 class Assets:
     """Writes the short fields of one variant; keeps them different from each other."""
 
-    def __init__(self, material: Material, chooser: Chooser, checker: Checker, dice: Dice) -> None:
+    def __init__(self, material: Material, chooser: Chooser, rooms: Rooms, dice: Dice) -> None:
         self._material = material
         self._chooser = chooser
-        self._checker = checker
+        self._rooms = rooms
         self._dice = dice
         self._said: list[frozenset[str]] = []
 
@@ -49,7 +48,7 @@ class Assets:
 
         Fewer come back when the brief has fewer things to say; never two that say the same.
         """
-        room = Room.of(spec, self._material.brief.language.tag)
+        room = self._rooms.of(spec)
         assets: list[Asset] = []
         said_before = len(self._said)
         generic = max(1, count // 5)
@@ -120,7 +119,7 @@ class Assets:
             spare = spare or Asset(text, function)
         if spare is not None:
             return self._say(spare.text, function), True
-        if point and room.fits(point) and self._is_new(point) and self._checker.allows(spec, point):
+        if point and room.fits(point) and self._is_new(point) and room.allows(point):
             return self._say(point[:1].upper() + point[1:], function), True
         return None, False
 
@@ -130,7 +129,7 @@ class Assets:
         start = self._dice.below(len(labels))
         for label in labels[start:] + labels[:start]:
             text = self._close(spec, self._chooser.fill(frame, label=label, point=point))
-            if room.fits(text) and self._is_new(text) and self._checker.allows(spec, text):
+            if room.fits(text) and self._is_new(text) and room.allows(text):
                 return text
         return ""
 
@@ -144,7 +143,7 @@ class Assets:
             for points in self._point_lists(frame.slots, point):
                 label = self._material.labels[-1]
                 text = self._close(spec, self._chooser.fill(frame, label=label, point=point, points=points))
-                if room.comfortable(text) and self._is_new(text) and self._checker.allows(spec, text):
+                if room.comfortable(text) and self._is_new(text) and room.allows(text):
                     size = room.size(text) + (0 if self._chooser.is_fresh(frame) else -1000)
                     if best is None or size > best[0]:
                         best = (size, text, frame.id)

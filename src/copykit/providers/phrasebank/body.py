@@ -6,23 +6,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from copykit.brief.catalog import FieldSpec, Structure
-from copykit.drafts.check import Checker
 from copykit.models import Part
 from copykit.providers.phrasebank.bank import Frame
 from copykit.providers.phrasebank.choose import Chooser
 from copykit.providers.phrasebank.dice import Dice
 from copykit.providers.phrasebank.material import Material, finish
-from copykit.providers.phrasebank.room import Room
+from copykit.providers.phrasebank.room import Room, Rooms
 
 __all__ = ["Body", "BodyWriter"]
 
 _TRIES = 10
 _LINE_KINDS = frozenset({"social", "message"})
-_PARAGRAPH_ROLES = frozenset({"email", "web", "press"})
+_PARAGRAPH_KINDS = frozenset({"email", "web", "press"})
 _NAMING = frozenset({"label"})
 """Slots that can carry name and item together: the first time a text names the thing, it says both."""
 _COMFORT_PER_STEP = 55.0
 """Aimed characters a step from which long frames read better than short ones."""
+_SHORT_TEXT, _LONG_TEXT = 240.0, 900.0
 
 
 @dataclass(slots=True)
@@ -30,6 +30,53 @@ class _Step:
     name: str
     function: str
     lines: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Page:
+    """A text in the making: steps of lines, joined by the language's and the placement's separators."""
+
+    room: Room
+    steps: list[_Step]
+    joiner: str
+    glue: str
+    tail: str
+
+    def text(self) -> str:
+        text = self.glue.join(self.joiner.join(step.lines) for step in self.steps)
+        if not self.tail:
+            return text
+        return f"{text}{self.glue if self.glue.strip(' ') else ' '}{self.tail}"
+
+    def says(self, words: str) -> bool:
+        wanted = words.casefold()
+        return any(wanted in line.casefold() for step in self.steps for line in step.lines)
+
+    def state(self) -> tuple[bool, bool]:
+        pieces = [line for step in self.steps for line in step.lines]
+        gaps = sum(len(step.lines) - 1 for step in self.steps) * len(self.joiner)
+        gaps += (len(self.steps) - 1) * len(self.glue)
+        if self.tail:
+            pieces.append(self.tail)
+            gaps += max(1, len(self.glue))
+        return self.room.state(pieces, gaps)
+
+    def add(self, home: _Step, line: str, *, must: bool = False) -> None:
+        """Add *line* to *home* if the text then still fits: the platform's bound if it *must*, else the advised one."""
+        if not line or not self.room.allows(line):
+            return
+        home.lines.append(line)
+        fits, comfortable = self.state()
+        if not (fits if must else comfortable):
+            home.lines.pop()
+
+    def home(self, *functions: str) -> _Step:
+        """Give the first step that has one of *functions*, in that order of preference."""
+        for function in functions:
+            for step in self.steps:
+                if step.function == function:
+                    return step
+        return self.steps[max(0, len(self.steps) - 2)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,61 +90,70 @@ class Body:
 class BodyWriter:
     """Writes the long field of one variant."""
 
-    def __init__(self, material: Material, chooser: Chooser, checker: Checker, dice: Dice) -> None:
+    def __init__(self, material: Material, chooser: Chooser, rooms: Rooms, dice: Dice) -> None:
         self._material = material
         self._chooser = chooser
-        self._checker = checker
+        self._rooms = rooms
         self._dice = dice
         self._named = False
+        self._careful = False
 
     def write(self, spec: FieldSpec, structure: Structure, tail: str = "") -> Body | None:
         """Write *spec* along *structure*; *tail* (hashtags, opt-out) ends the text and counts.
 
-        Returns None when not even the shortest form keeps the field's hard bounds.
+        Authored frames are taken on trust and the whole text is checked; only if that fails is it written
+        again with every line checked. Returns None when not even then the text can be used.
         """
-        room = Room.of(spec, self._material.brief.language.tag)
-        self._named = False
-        steps = [_Step(n, f) for n, f in zip(structure.steps, structure.functions, strict=True)]
-        long = room.high * _chars_per(room) / len(steps) >= _COMFORT_PER_STEP
-        for step in steps:
-            line = self._opening(spec, step, long)
-            if line:
-                step.lines.append(line)
-        steps = [step for step in steps if step.lines]
-        glue = self._glue(room)
-        self._must(spec, room, steps, tail, glue)
-        if not room.comfortable(self._joined(steps, tail, glue)):
-            self._shorter_frames(spec, room, steps, tail, glue)
-        self._wishes(spec, room, steps, tail, glue)
-        return self._settled(spec, room, steps, tail, glue)
+        for self._careful in (False, True):
+            body = self._write(spec, structure, tail)
+            if body is not None:
+                return body
+        return None
 
-    def _opening(self, spec: FieldSpec, step: _Step, long: bool) -> str:
-        """Give the line that carries *step*: a frame, the caller's call to action, or the terms."""
+    def _write(self, spec: FieldSpec, structure: Structure, tail: str) -> Body | None:
+        room = self._rooms.of(spec)
+        self._named = False
+        page = _Page(room, [], self._material.join, self._glue(room), tail)
+        long = room.chars / len(structure.steps) >= _COMFORT_PER_STEP
+        for name, function in zip(structure.steps, structure.functions, strict=True):
+            line = self._opening(room, function, long)
+            if line:
+                page.steps.append(_Step(name, function, [line]))
+        if not page.steps:
+            return None
+        self._must(page)
+        if not page.state()[1]:
+            self._shorter_frames(page)
+        self._wishes(page)
+        return self._settled(page)
+
+    def _opening(self, room: Room, function: str, long: bool) -> str:
+        """Give the line that carries a step: a frame, the call to action, or the terms."""
         material = self._material
-        if step.function == "action" and (material.link or material.brief.cta):
+        if function == "action" and (material.link or material.brief.cta):
             return self._call()
-        if step.function == "offer" and material.terms:
-            return self._terms_line()
-        if step.function == "proof" and not material.points:
+        if function == "offer" and material.terms:
+            return material.join.join(self._fact_line(*term) for term in material.terms[:3])
+        if function == "proof" and not material.points:
             fact = next(iter(material.details or material.terms), None)
             if fact is not None:
                 return self._fact_line(*fact)
-        naming = _NAMING if step.function in ("attention", "solution") and not self._named else None
+        naming = _NAMING if function in ("attention", "solution") and not self._named else None
         for slots in (naming, None) if naming else (None,):
             for short in (not long, long):
-                line = self._frame_line(spec, step.function, short=short, slots=slots)
+                line = self._frame_line(room, function, short=short, slots=slots)
                 if line:
                     return line
         return ""
 
     def _frame_line(
-        self, spec: FieldSpec, function: str, *, short: bool, slots: frozenset[str] | None = None
+        self, room: Room, function: str, *, short: bool, slots: frozenset[str] | None = None
     ) -> str:
         for tried, frame in enumerate(self._chooser.offers(function, short=short, slots=slots)):
             if tried >= _TRIES:
                 break
             text = finish(self._filled(frame), self._material.stop)
-            if self._checker.allows(spec, text):
+            if not self._careful or room.allows(text):
                 self._chooser.take(frame)
                 self._named = self._named or bool(frame.slots & _NAMING)
                 return text[:1].upper() + text[1:]
@@ -114,37 +170,27 @@ class BodyWriter:
         material = self._material
         calls = material.calls
         call = calls[self._dice.below(len(calls))]
-        url = material.link
-        return f"{call}{material.colon}{url}" if url else finish(call, material.stop)
-
-    def _terms_line(self) -> str:
-        return self._material.join.join(self._fact_line(*term) for term in self._material.terms[:3])
+        return f"{call}{material.colon}{material.link}" if material.link else finish(call, material.stop)
 
     def _fact_line(self, label: str, value: str) -> str:
         return finish(f"{label}{self._material.colon}{value}", self._material.stop)
 
-    def _must(self, spec: FieldSpec, room: Room, steps: list[_Step], tail: str, glue: str) -> None:
-        """Add what copy may not lack: which thing it is about, every key point, the call."""
-        material = self._material
-        text = self._joined(steps, "", glue).casefold()
-        known = (material.brief.name, material.brief.item)
-        if any(word and word.casefold() not in text for word in known):
-            line = finish(self._identity(), material.stop)
-            self._insert(spec, room, steps, steps[0], line, tail, glue, hard=True)
-        text = self._joined(steps, "", glue).casefold()
-        missing = [p for p in material.brief.points if p.casefold() not in text and material.may_say(p)]
-        if missing:
-            home = self._home(steps, "proof", "desire", "solution")
-            self._insert(spec, room, steps, home, self._listed(missing), tail, glue, hard=True)
-        if all(step.function != "action" for step in steps) and self._wants_call():
-            self._insert(spec, room, steps, steps[-1], self._call(), tail, glue, hard=bool(material.link))
-
-    def _wants_call(self) -> bool:
-        return any(intent != "none" for intent in self._material.brief.use_case.cta_intents)
-
     def _listed(self, pieces: list[str]) -> str:
         line = finish(self._material.list(pieces), self._material.stop)
         return line[:1].upper() + line[1:]
+
+    def _must(self, page: _Page) -> None:
+        """Add what copy may not lack: which thing it is about, every key point, the call."""
+        material = self._material
+        brief = material.brief
+        if any(word and not page.says(word) for word in (brief.name, brief.item)):
+            page.add(page.steps[0], finish(self._identity(), material.stop), must=True)
+        missing = [p for p in brief.points if not page.says(p) and material.may_say(p)]
+        if missing:
+            page.add(page.home("proof", "desire", "solution"), self._listed(missing), must=True)
+        wants_call = any(intent != "none" for intent in brief.use_case.cta_intents)
+        if wants_call and all(step.function != "action" for step in page.steps):
+            page.add(page.steps[-1], self._call(), must=bool(material.link))
 
     def _identity(self) -> str:
         brief = self._material.brief
@@ -152,114 +198,71 @@ class BodyWriter:
             return f"{brief.name}{self._material.colon}{self._material.lowered(brief.item)}"
         return self._material.label
 
-    def _wishes(self, spec: FieldSpec, room: Room, steps: list[_Step], tail: str, glue: str) -> None:
+    def _wishes(self, page: _Page) -> None:
         """Add what there is room for: terms, audience, details, quoted sentences, another phrase."""
-        for home, line in self._extras(steps, glue):
-            if line and line.casefold() not in self._joined(steps, tail, glue).casefold():
-                self._insert(spec, room, steps, home, line, tail, glue, hard=False)
-        if room.low:
-            for step in steps:
-                if room.size(self._joined(steps, tail, glue)) >= room.low:
+        for home, line in self._extras(page):
+            if line and not page.says(line):
+                page.add(home, line)
+        if page.room.low:
+            for step in page.steps:
+                if page.room.size(page.text()) >= page.room.low:
                     break
                 if step.function not in ("action", "offer"):
-                    line = self._frame_line(spec, step.function, short=False)
-                    self._insert(spec, room, steps, step, line, tail, glue, hard=False)
+                    page.add(step, self._frame_line(page.room, step.function, short=False))
 
-    def _extras(self, steps: list[_Step], glue: str) -> Iterator[tuple[_Step, str]]:
+    def _extras(self, page: _Page) -> Iterator[tuple[_Step, str]]:
         material = self._material
-        proof = self._home(steps, "proof", "desire", "solution")
-        offer = self._home(steps, "offer", "desire", "proof")
+        proof = page.home("proof", "desire", "solution")
         for label, value in material.terms:
-            yield offer, self._fact_line(label, value)
-        yield self._home(steps, "interest", "solution", "attention"), material.audience
-        text = self._joined(steps, "", glue).casefold()
-        unsaid = [p for p in material.points if p.casefold() not in text]
+            yield page.home("offer", "desire", "proof"), self._fact_line(label, value)
+        yield page.home("interest", "solution", "attention"), material.audience
+        unsaid = [p for p in material.points if not page.says(p)]
         if unsaid:
             yield proof, self._listed(unsaid[:4])
-        yield self._home(steps, "interest", "solution", "proof"), next(iter(material.sentences), "")
+        yield page.home("interest", "solution", "proof"), next(iter(material.sentences), "")
         for label, value in material.details[:4]:
-            if value.casefold() not in self._joined(steps, "", glue).casefold():
+            if not page.says(value):
                 yield proof, self._fact_line(label, value)
         for sentence in material.sentences[1:4]:
             yield proof, sentence
 
-    def _home(self, steps: list[_Step], *functions: str) -> _Step:
-        for function in functions:
-            for step in steps:
-                if step.function == function:
-                    return step
-        return steps[-2] if len(steps) > 1 else steps[0]
-
-    def _insert(
-        self,
-        spec: FieldSpec,
-        room: Room,
-        steps: list[_Step],
-        home: _Step,
-        line: str,
-        tail: str,
-        glue: str,
-        *,
-        hard: bool,
-    ) -> None:
-        """Add *line* to *home* if the text then still fits (*hard*: the platform's bound, else the advised one)."""
-        if not line or not self._checker.allows(spec, line):
-            return
-        home.lines.append(line)
-        text = self._joined(steps, tail, glue)
-        if not (room.fits(text) if hard else room.comfortable(text)):
-            home.lines.pop()
-
-    def _settled(
-        self, spec: FieldSpec, room: Room, steps: list[_Step], tail: str, glue: str
-    ) -> Body | None:
+    def _settled(self, page: _Page) -> Body | None:
         """Shorten until the text fits: shorter frames first, then fewer lines, then fewer steps."""
         for shorten in (None, self._shorter_frames, self._fewer_steps):
             if shorten is not None:
-                shorten(spec, room, steps, tail, glue)
-            text = self._joined(steps, tail, glue)
-            if room.fits(text) and self._checker.allows(spec, text):
-                joiner = self._material.join
-                parts = tuple(Part(step=s.name, field=spec.name, text=joiner.join(s.lines)) for s in steps)
+                shorten(page)
+            text = page.text()
+            if page.room.fits(text) and page.room.allows(text):
+                parts = tuple(
+                    Part.model_construct(step=s.name, field=page.room.spec.name, text=page.joiner.join(s.lines))
+                    for s in page.steps
+                )
                 return Body(text, parts)
         return None
 
-    def _shorter_frames(self, spec: FieldSpec, room: Room, steps: list[_Step], tail: str, glue: str) -> None:
-        for step in sorted(steps, key=lambda s: -len(s.lines[0])):
-            if room.comfortable(self._joined(steps, tail, glue)):
+    def _shorter_frames(self, page: _Page) -> None:
+        for step in sorted(page.steps, key=lambda s: -len(s.lines[0])):
+            if page.state()[1]:
                 return
             if step.function == "action" and (self._material.link or self._material.brief.cta):
                 continue
-            line = self._frame_line(spec, step.function, short=True)
+            line = self._frame_line(page.room, step.function, short=True)
             if line and len(line) < len(step.lines[0]):
                 step.lines[0] = line
 
-    def _fewer_steps(self, spec: FieldSpec, room: Room, steps: list[_Step], tail: str, glue: str) -> None:
-        while len(steps) > 1 and not room.fits(self._joined(steps, tail, glue)):
-            longest = max(steps, key=lambda s: len(s.lines))
+    def _fewer_steps(self, page: _Page) -> None:
+        while len(page.steps) > 1 and not page.room.fits(page.text()):
+            longest = max(page.steps, key=lambda s: len(s.lines))
             if len(longest.lines) > 1:
                 longest.lines.pop()
             else:
-                middle = [s for s in steps if s.function not in ("action", "solution")] or steps
-                steps.remove(max(middle, key=lambda s: len(s.lines[0])))
+                middle = [s for s in page.steps if s.function not in ("action", "solution")] or page.steps
+                page.steps.remove(max(middle, key=lambda s: len(s.lines[0])))
 
     def _glue(self, room: Room) -> str:
         kind = self._material.brief.placement.kind
-        if room.high * _chars_per(room) < 240:
+        if room.chars < _SHORT_TEXT:
             return "\n" if kind == "social" else self._material.join
-        if kind in _PARAGRAPH_ROLES or room.high * _chars_per(room) > 900:
+        if kind in _PARAGRAPH_KINDS or room.chars > _LONG_TEXT:
             return "\n\n"
         return "\n" if kind in _LINE_KINDS else self._material.join
-
-    def _joined(self, steps: list[_Step], tail: str, glue: str) -> str:
-        joiner = self._material.join
-        text = glue.join(joiner.join(step.lines) for step in steps)
-        if not tail:
-            return text
-        return f"{text}{glue if glue.strip(' ') else ' '}{tail}"
-
-
-def _chars_per(room: Room) -> float:
-    """Give the characters that one unit of the field stands for, roughly, to judge room by."""
-    unit = room.aim.unit if room.aim else "cp"
-    return {"w": 6.0, "s": 14.0}.get(unit, 0.5 if room.language[:2] in ("ja", "zh") else 1.0)

@@ -6,9 +6,8 @@ import re
 from collections.abc import Iterable, Iterator
 
 from copykit.brief.catalog import FieldSpec
-from copykit.drafts.check import Checker
 from copykit.providers.phrasebank.material import Material
-from copykit.providers.phrasebank.room import Room
+from copykit.providers.phrasebank.room import Room, Rooms
 
 __all__ = ["Listing"]
 
@@ -21,14 +20,13 @@ _FULL_STOPS = ".。।"
 class Listing:
     """Arranges the brief's own words into the fields that take no phrases."""
 
-    def __init__(self, material: Material, checker: Checker) -> None:
+    def __init__(self, material: Material, rooms: Rooms) -> None:
         self._material = material
-        self._checker = checker
-        self._language = material.brief.language.tag
+        self._rooms = rooms
 
     def title(self, spec: FieldSpec) -> str:
         """Name, item and attributes, as many as the advised length takes."""
-        brief, room = self._material.brief, self._room(spec)
+        brief, room = self._material.brief, self._rooms.of(spec)
         head = self._first_fitting(spec, self._heads(brief.name, brief.item))
         title = head
         for piece in self._material.points:
@@ -53,11 +51,11 @@ class Listing:
     def joined_keywords(self, spec: FieldSpec) -> str:
         """The same as one text, joined the way the field is read: commas where its rules say so."""
         comma = any("comma" in rule for rule in spec.rules) or "comma" in spec.note
-        joiner, room, text = "," if comma else " ", self._room(spec), ""
+        joiner, room, text = "," if comma else " ", self._rooms.of(spec), ""
         taken: set[str] = set()
         for term in (word.casefold() for text_ in self._terms() for word in _WORD.findall(text_)):
             longer = f"{text}{joiner}{term}" if text else term
-            if term not in taken and room.fits(longer) and self._checker.allows(spec, longer):
+            if term not in taken and room.fits(longer) and room.allows(longer):
                 text = longer
                 taken.add(term)
         return text
@@ -68,7 +66,7 @@ class Listing:
         for term in self._terms():
             tag = _hashtag(term)
             if tag and tag.casefold() not in {t.casefold() for t in tags}:
-                if spec is None or self._is_good(spec, self._room(spec), tag):
+                if spec is None or self._is_good(spec, self._rooms.of(spec), tag):
                     tags.append(tag)
             if len(tags) >= count:
                 break
@@ -76,12 +74,12 @@ class Listing:
 
     def path(self, spec: FieldSpec, number: int) -> str:
         """A word or two for the display path: the item first, then the category, lower case with hyphens."""
-        brief, room = self._material.brief, self._room(spec)
+        brief, room = self._material.brief, self._rooms.of(spec)
         category = next((f.value for f in brief.facts if f.key == "category"), "")
         sources = [t for t in (brief.item, category, brief.name) if t]
         chosen: list[str] = []
         for text in sources:
-            fitting = (s for s in self._slugs(text) if room.fits(s) and self._checker.allows(spec, s))
+            fitting = (s for s in self._slugs(text) if room.fits(s) and room.allows(s))
             slug = next((s for s in fitting if s not in chosen), "")
             if slug:
                 chosen.append(slug)
@@ -114,7 +112,7 @@ class Listing:
         yield from (word for word in _WORD.findall(brief.item) if len(word) > 3)
 
     def _many(self, spec: FieldSpec, lines: Iterable[str], count: int) -> list[str]:
-        room, result, seen = self._room(spec), [], set()
+        room, result, seen = self._rooms.of(spec), [], set()
         for line in lines:
             key = line.casefold()
             if key not in seen and self._is_good(spec, room, line):
@@ -132,14 +130,11 @@ class Listing:
                 yield "-".join(words[-size:])
 
     def _first_fitting(self, spec: FieldSpec, options: Iterable[str]) -> str:
-        room = self._room(spec)
-        return next((t for t in options if t and room.fits(t) and self._checker.allows(spec, t)), "")
+        room = self._rooms.of(spec)
+        return next((t for t in options if t and room.fits(t) and room.allows(t)), "")
 
     def _is_good(self, spec: FieldSpec, room: Room, text: str) -> bool:
-        return room.comfortable(text) and self._checker.allows(spec, text)
-
-    def _room(self, spec: FieldSpec) -> Room:
-        return Room.of(spec, self._language)
+        return room.comfortable(text) and room.allows(text)
 
 
 def _hashtag(term: str) -> str:

@@ -14,6 +14,7 @@ from copykit.providers.phrasebank.bank import Bank, bank_for, spoken
 from copykit.providers.phrasebank.choose import Chooser
 from copykit.providers.phrasebank.dice import Dice
 from copykit.providers.phrasebank.material import Material
+from copykit.providers.phrasebank.room import Rooms
 from copykit.providers.phrasebank.writer import VariantWriter
 
 __all__ = ["REVISION", "PhraseBank", "write_drafts"]
@@ -58,7 +59,7 @@ class PhraseBank:
 def write_drafts(brief: Brief, bank: Bank, variants: int) -> tuple[Draft, ...]:
     """Write *variants* drafts of *brief*; equal briefs and seeds give equal drafts on every machine."""
     material = Material.of(brief, bank)
-    checker = Checker(brief)
+    rooms = Rooms(brief.language.tag, Checker(brief))
     dice = Dice.from_text(_identity(brief))
     chooser = Chooser(material, dice.fork(0))
     structures = [catalog.structure(name) for name in brief.use_case.structures]
@@ -67,7 +68,7 @@ def write_drafts(brief: Brief, bank: Bank, variants: int) -> tuple[Draft, ...]:
         chooser.new_variant(number)
         own = dice.fork(number + 1)
         structure = structures[number % len(structures)]
-        drafts.append(VariantWriter(material, chooser, checker, own, structure).write())
+        drafts.append(VariantWriter(material, chooser, rooms, own, structure).write())
     return tuple(drafts)
 
 

@@ -2,65 +2,123 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from copykit.brief.catalog import FieldSpec, Limit
+from copykit.drafts.check import Checker
 from copykit.drafts.measure import measure
 
-__all__ = ["Room"]
+__all__ = ["Room", "Rooms"]
 
 _OPEN_ENDED = {"w": 160.0, "s": 60.0}
 _OPEN_CHARS = 700.0
 """Where a platform advises nothing, copy stays readable rather than filling the space."""
 _LEAST_CHARS = 60.0
+_CHARS_PER = {"w": 6.0, "s": 14.0}
+"""Characters that one word or one spoken second stands for, roughly, to judge room by."""
+_ADDITIVE = frozenset({"cp", "u16", "u8", "gr", "dw", "xw", "threads", "w", "s"})
+_ONE_A_CHAR = frozenset({"cp", "u16", "u8", "gr", "dw", "threads"})
+"""Units in which ASCII text measures its number of characters."""
 
 
-@dataclass(frozen=True, slots=True)
 class Room:
-    """The bounds of one field."""
+    """The bounds of one field, and which texts the rules let into it; remembers what it has judged."""
 
-    limits: tuple[Limit, ...]
-    language: str
-    low: float
-    """Advised minimum in the unit of the first limit that gives one; 0 if none."""
-    high: float
-    """What to aim below: the advised maximum, never above the hard bound."""
-    aim: Limit | None
-    """The limit that *low* and *high* belong to; None counts code points."""
-
-    @classmethod
-    def of(cls, spec: FieldSpec, language: str) -> Room:
-        """Read the bounds of *spec*."""
+    def __init__(self, spec: FieldSpec, language: str, checker: Checker) -> None:
+        self.spec = spec
         aim = next((limit for limit in spec.limits if limit.rec_max is not None), None)
         aim = aim or (spec.limits[0] if spec.limits else None)
-        if aim is None:
-            return cls((), language, 0.0, _OPEN_CHARS, None)
-        default = _OPEN_ENDED.get(aim.unit, _OPEN_CHARS)
-        high = aim.rec_max if aim.rec_max is not None else min(aim.hard or default, default)
-        return cls(spec.limits, language, aim.rec_min or 0.0, float(high), aim)
+        unit = aim.unit if aim else "cp"
+        default = _OPEN_ENDED.get(unit, _OPEN_CHARS)
+        hard = aim.hard if aim and aim.hard is not None else default
+        self.low = (aim.rec_min or 0.0) if aim else 0.0
+        """Advised minimum in the unit aimed at; 0 if none."""
+        self.high = float(aim.rec_max if aim and aim.rec_max is not None else min(hard, default))
+        """What to aim below: the advised maximum, never above the hard bound."""
+        self.wide = language[:2] in ("ja", "zh")
+        self._checker = checker
+        self._language = language
+        self._hard = [limit for limit in spec.limits if limit.hard is not None]
+        self._aim = aim
+        self._adds_up = all(limit.unit in _ADDITIVE for limit in spec.limits)
+        self._sizes: dict[str, tuple[float, ...]] = {}
+        self._allowed: dict[str, bool] = {}
 
-    def size(self, text: str) -> float:
-        """Measure *text* in the unit aimed at."""
-        if self.aim is None:
-            return len(text)
-        return measure(text, self.aim.unit, language=self.language, emoji_double=self.aim.emoji_double)
-
-    def fits(self, text: str) -> bool:
-        """Say whether *text* keeps every hard bound."""
-        for limit in self.limits:
-            if limit.hard is not None:
-                size = measure(text, limit.unit, language=self.language, emoji_double=limit.emoji_double)
-                if size > limit.hard:
-                    return False
-        return True
-
-    def comfortable(self, text: str) -> bool:
-        """Say whether *text* keeps the hard bounds and the advised maximum."""
-        return self.size(text) <= self.high and self.fits(text)
+    @property
+    def chars(self) -> float:
+        """The characters of English text that the advised maximum holds, roughly."""
+        unit = self._aim.unit if self._aim else "cp"
+        doubled = 2.0 if self.wide and unit not in ("dw", "xw") else 1.0
+        return self.high * _CHARS_PER.get(unit, 1.0) * doubled
 
     @property
     def is_tight(self) -> bool:
         """Whether only short phrases have room: about a headline."""
-        chars = {"w": 6.0, "s": 15.0}.get(self.aim.unit if self.aim else "cp", 1.0)
-        wide = 2.0 if self.aim and self.aim.unit in ("dw", "xw") and self.language[:2] in ("ja", "zh") else 1.0
-        return self.high * chars < _LEAST_CHARS * wide
+        return self.chars < _LEAST_CHARS
+
+    def size(self, text: str) -> float:
+        """Measure *text* in the unit aimed at."""
+        return self._measured(text)[0]
+
+    def fits(self, text: str) -> bool:
+        """Say whether *text* keeps every hard bound."""
+        return self._keeps(self._measured(text))
+
+    def comfortable(self, text: str) -> bool:
+        """Say whether *text* keeps the hard bounds and the advised maximum."""
+        sizes = self._measured(text)
+        return sizes[0] <= self.high and self._keeps(sizes)
+
+    def allows(self, text: str) -> bool:
+        """Say whether the rules let *text* into the field."""
+        known = self._allowed.get(text)
+        if known is None:
+            known = self._allowed[text] = self._checker.allows(self.spec, text)
+        return known
+
+    def state(self, pieces: list[str], gaps: float) -> tuple[bool, bool]:
+        """Tell whether *pieces* joined by separators of *gaps* characters in all fit, and fit comfortably.
+
+        Sizes of pieces add up in every unit but SMS segments and pixels; there the text is measured whole.
+        """
+        if not self._adds_up:
+            text = " ".join(pieces)
+            return self.fits(text), self.comfortable(text)
+        each = [self._measured(piece) for piece in pieces]
+        sizes = [sum(column) for column in zip(*each, strict=True)]
+        for index, limit in enumerate((self._aim, *self._hard)):
+            if limit is None or limit.unit not in ("w", "s"):
+                sizes[index] += gaps
+        fits = self._keeps(sizes)
+        return fits, fits and sizes[0] <= self.high
+
+    def _keeps(self, sizes: tuple[float, ...] | list[float]) -> bool:
+        return all(
+            size <= limit.hard for size, limit in zip(sizes[1:], self._hard, strict=True) if limit.hard is not None
+        )
+
+    def _measured(self, text: str) -> tuple[float, ...]:
+        """Give the size in the unit aimed at, then in the unit of each hard bound."""
+        sizes = self._sizes.get(text)
+        if sizes is None:
+            sizes = self._sizes[text] = tuple(self._one(text, limit) for limit in (self._aim, *self._hard))
+        return sizes
+
+    def _one(self, text: str, limit: Limit | None) -> float:
+        if limit is None or (limit.unit in _ONE_A_CHAR and text.isascii()):
+            return len(text)
+        return measure(text, limit.unit, language=self._language, emoji_double=limit.emoji_double)
+
+
+class Rooms:
+    """The rooms of one request, made once and shared by its variants."""
+
+    def __init__(self, language: str, checker: Checker) -> None:
+        self.checker = checker
+        self._language = language
+        self._rooms: dict[str, Room] = {}
+
+    def of(self, spec: FieldSpec) -> Room:
+        """Give the room of *spec*."""
+        room = self._rooms.get(spec.name)
+        if room is None:
+            room = self._rooms[spec.name] = Room(spec, self._language, self.checker)
+        return room

@@ -6,10 +6,10 @@ from functools import cache
 
 from copykit.brief.catalog import FieldSpec
 from copykit.data import load_toml
-from copykit.drafts.check import Checker
 from copykit.providers.phrasebank.dice import Dice
 from copykit.providers.phrasebank.listing import Listing
 from copykit.providers.phrasebank.material import Material
+from copykit.providers.phrasebank.room import Rooms
 
 __all__ = ["Surface"]
 
@@ -22,9 +22,9 @@ _WIDE_MARK = {"ja": "！", "zh": "！"}
 class Surface:
     """Applies a tone's surface settings, within what the placement allows."""
 
-    def __init__(self, material: Material, checker: Checker, dice: Dice) -> None:
+    def __init__(self, material: Material, rooms: Rooms, dice: Dice) -> None:
         self._material = material
-        self._checker = checker
+        self._rooms = rooms
         self._dice = dice
 
     def tail(self, spec: FieldSpec) -> str:
@@ -36,14 +36,14 @@ class Surface:
         room = brief.placement.hashtags.rec_max or 0
         if brief.placement.kind != "social" or has_field or not room:
             return ""
-        tags = Listing(self._material, self._checker).hashtags(None, min(room, 3))
-        return " ".join(tag for tag in tags if self._checker.allows(spec, tag))
+        tags = Listing(self._material, self._rooms).hashtags(None, min(room, 3))
+        return " ".join(tag for tag in tags if self._rooms.of(spec).allows(tag))
 
     def dress(self, spec: FieldSpec, text: str) -> str:
         """Add the tone's exclamation and emoji to the opening line, if the result is still allowed."""
         for change in (self._exclaim, self._with_emoji):
             changed = change(text)
-            if changed != text and self._checker.allows(spec, changed):
+            if changed != text and self._rooms.of(spec).allows(changed):
                 text = changed
         return text
 

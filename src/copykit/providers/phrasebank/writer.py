@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from copykit.brief.catalog import FieldSpec, Structure
-from copykit.drafts.check import Checker
 from copykit.drafts.draft import Draft
 from copykit.models import Part
 from copykit.providers.phrasebank.assets import Assets
@@ -14,6 +13,7 @@ from copykit.providers.phrasebank.choose import Chooser
 from copykit.providers.phrasebank.dice import Dice
 from copykit.providers.phrasebank.listing import Listing
 from copykit.providers.phrasebank.material import Material
+from copykit.providers.phrasebank.room import Rooms
 from copykit.providers.phrasebank.surface import Surface
 
 __all__ = ["VariantWriter"]
@@ -37,16 +37,16 @@ class VariantWriter:
     """Writes one draft; *dice* and *structure* are the variant's own."""
 
     def __init__(
-        self, material: Material, chooser: Chooser, checker: Checker, dice: Dice, structure: Structure
+        self, material: Material, chooser: Chooser, rooms: Rooms, dice: Dice, structure: Structure
     ) -> None:
         self._material = material
-        self._checker = checker
+        self._rooms = rooms
         self._dice = dice
         self._structure = structure
-        self._assets = Assets(material, chooser, checker, dice)
-        self._body = BodyWriter(material, chooser, checker, dice)
-        self._listing = Listing(material, checker)
-        self._surface = Surface(material, checker, dice)
+        self._assets = Assets(material, chooser, rooms, dice)
+        self._body = BodyWriter(material, chooser, rooms, dice)
+        self._listing = Listing(material, rooms)
+        self._surface = Surface(material, rooms, dice)
         self._pieces: list[tuple[str, Part]] = []
 
     def write(self) -> Draft:
@@ -130,7 +130,7 @@ class VariantWriter:
         return [part for _, part in sorted(self._pieces, key=lambda piece: order[piece[0]])]
 
     def _calls(self, spec: FieldSpec) -> Value | None:
-        room = [c for c in self._dice.shuffled(self._material.calls) if self._checker.allows(spec, c)]
+        room = [c for c in self._dice.shuffled(self._material.calls) if self._rooms.of(spec).allows(c)]
         calls = room[: max(1, spec.default_count)]
         self._name_steps(spec, [("action", call) for call in calls[:1]])
         return _shape(spec, calls)
@@ -157,7 +157,7 @@ class VariantWriter:
         text = ""
         for line in lines:
             longer = f"{text}{self._material.comma}{line}" if text else line
-            if self._checker.allows(spec, longer) and "." not in line:
+            if self._rooms.of(spec).allows(longer) and "." not in line:
                 text = longer
         return text
 
