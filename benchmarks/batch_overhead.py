@@ -45,10 +45,10 @@ def rows(count: int) -> list[dict[str, Any]]:
 
 
 def write_catalogue(path: Path, count: int, sample: list[dict[str, Any]]) -> None:
-    """Write *count* rows, repeating *sample* with ids of their own."""
+    """Write *count* rows, repeating *sample* with ids and prices of their own, so that no cache can answer."""
     with gzip.open(path, "wt", encoding="utf-8") as stream:
         for n in range(count):
-            row = {**sample[n % len(sample)], "id": f"row-{n}"}
+            row = {**sample[n % len(sample)], "id": f"row-{n}", "price": float(100 + n)}
             stream.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
@@ -111,15 +111,15 @@ if sys.argv[3] == "quick":
         async def generate(self, request, *, row=None):
             text = request.product_description
             variant = CopyVariant(fields={"text": text}, text=text, status="ok", field_status={})
-            return CopywritingOutput(id=str(row), variants=[variant], text=text, placement="x.post", language="en",
-                tone="plain", use_case="x", usage=Usage(), receipt=Receipt(served_by="quick"),
+            return CopywritingOutput(id=str(row), variants=[variant], text=text, placement="x.post",
+                language="en", tone="plain", use_case="x", usage=Usage(), receipt=Receipt(served_by="quick"),
                 created_at=datetime.now(UTC))
     batch._engine = lambda settings: Quick()
 import typer
 app = typer.Typer()
 app.command()(batch.command)
-words = [sys.argv[1], "--out", sys.argv[2], "--platform", "x.post", "--language", "en", "--overwrite", "--json",
-    "--format", "csv"]
+words = [sys.argv[1], "--out", sys.argv[2], "--platform", "x.post", "--language", "en", "--overwrite",
+    "--json", "--format", "csv"]
 try:
     app(words, standalone_mode=False)
 finally:

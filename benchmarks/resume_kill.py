@@ -71,7 +71,7 @@ def main() -> int:
 def compare(
     source: Path, language: str, folder: Path, options: argparse.Namespace, dice: random.Random
 ) -> bool:
-    """Run *source* once whole and once with kills; print one line and say whether the results are the same."""
+    """Run *source* whole and with kills; print one line and say whether the results are the same."""
     whole, killed = folder / "whole.jsonl", folder / "killed.jsonl"
     calm = subprocess.run(order(source, language, whole, options.limit), capture_output=True, check=False)
     words = order(source, language, killed, options.limit)

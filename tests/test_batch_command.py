@@ -99,6 +99,7 @@ def test_a_catalogue_becomes_lines_and_a_summary(call, tmp_path):
     assert (summary["rows_in"], summary["rows_out"], summary["lines"]) == (5, 5, 20)
     assert summary["status"] == {"ok": 16, "repaired": 0, "rejected": 0, "failed": 4}
     assert summary["reasons"] == [{"reason": "bad_record: 1 cells where the header has 5", "lines": 4}]
+    assert summary["served_by"] == {"phrasebank:": 16}
     lines = list(read_lines(tmp_path / "out.jsonl"))
     assert [(x.row, x.placement, x.language) for x in lines[:4]] == [
         (1, "x.post", "en"), (1, "x.post", "es-ES"),
@@ -325,6 +326,18 @@ def test_a_killed_run_resumes_to_the_same_result(call, tmp_path):
     assert subprocess.run(order, cwd=tmp_path, env={**environment, "COPYKIT_TEST_WAIT": "0"}).returncode == 3
     assert stable(path) == stable(tmp_path / "whole.jsonl")
     assert (tmp_path / "killed.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_two_runs_never_write_one_file(tmp_path):
+    """A run that is still alive keeps its file: neither resuming nor overwriting gets in."""
+    pytest.importorskip("fcntl")
+    with Journal(tmp_path / "out.jsonl", {"seed": 1}) as first:
+        first.start()
+        for attempt in (Journal.resume, lambda journal: journal.start(overwrite=True)):
+            with pytest.raises(InvalidRequest, match="another run"):
+                attempt(Journal(tmp_path / "out.jsonl", {"seed": 1}))
+    with Journal(tmp_path / "out.jsonl", {"seed": 1}) as second:
+        assert second.resume() is False
 
 
 def test_a_pipe_is_read_too(call, tmp_path):

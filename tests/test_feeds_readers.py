@@ -138,11 +138,8 @@ def test_a_torn_gzip_gives_what_it_holds(tmp_path):
     noise = random.Random(1)
     text = "".join(json.dumps({"id": str(n), "t": str(noise.random())}) + "\n" for n in range(20_000))
     packed = gzip.compress(text.encode())
-    path = tmp_path / "a.jsonl.gz"
-    path.write_bytes(packed)
-    source = open_source(path)
-    path.write_bytes(packed[: len(packed) // 2])
-    rows = list(read_rows(source))
+    rows = rows_of(tmp_path / "a.jsonl.gz", packed[: len(packed) // 2])
+    assert "damaged" in open_source(tmp_path / "a.jsonl.gz").notes[0]
     assert isinstance(rows[-1], BadRow)
     assert "middle" in rows[-1].reason
     assert len(rows) > 1000
@@ -150,7 +147,14 @@ def test_a_torn_gzip_gives_what_it_holds(tmp_path):
 
 @pytest.mark.parametrize(
     "data, word",
-    [(b"", "no rows"), (b" \n\n", "no rows"), (b"[1, 2]", "JSON array"), (b"PK\0\0" + b"\0" * 60, "binary")],
+    [
+        (b"", "no rows"),
+        (b" \n\n", "no rows"),
+        (b"[1, 2]", "JSON array"),
+        (b"PK\x03\x04" + bytes(60), "spreadsheet"),
+        (bytes(64), "binary"),
+        ("id,name".encode("utf-16-le"), "byte order mark"),
+    ],
 )
 def test_what_is_no_catalogue_is_refused_with_the_reason(tmp_path, data, word):
     """Empty files, arrays and spreadsheets are usage errors, not rows."""

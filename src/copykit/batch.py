@@ -72,6 +72,10 @@ class BatchStats:
     placements: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     """Why lines were rejected or failed, without the values that differ from row to row."""
+    served_by: Counter[str] = field(default_factory=Counter)
+    """Lines per writer, as the receipts name it."""
+    remarks: Counter[str] = field(default_factory=Counter)
+    """Lines per remark of their results, e.g. that a language's phrases are unreviewed."""
     started_s: float = field(default_factory=time.monotonic)
     _last_row: int = 0
 
@@ -84,13 +88,20 @@ class BatchStats:
             self.rows, self._last_row = self.rows + 1, line.row
         if line.status in ("rejected", "failed"):
             for reason in reasons(line):
-                # a file full of different mistakes must not fill the memory
-                known = reason in self.reasons or len(self.reasons) < 500
-                self.reasons[reason if known else "other"] += 1
+                _count(self.reasons, reason)
+        if line.output is not None:
+            _count(self.served_by, line.output.receipt.served_by)
+            for remark in line.output.info:
+                _count(self.remarks, remark)
 
     def rate(self, now_s: float | None = None) -> float:
         """Give lines per second since the start."""
         return self.lines / max(1e-9, (time.monotonic() if now_s is None else now_s) - self.started_s)
+
+
+def _count(counter: Counter[str], name: str) -> None:
+    # a file full of different mistakes must not fill the memory
+    counter[name if name in counter or len(counter) < 500 else "other"] += 1
 
 
 def plan(

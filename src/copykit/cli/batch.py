@@ -281,6 +281,8 @@ def _run(order: _Order, console: Console) -> dict[str, Any]:
         "lines": stats.lines,
         "status": {name: lines.get(name, 0) for name in ("ok", "repaired", "rejected", "failed")},
         "reasons": [{"reason": reason, "lines": count} for reason, count in stats.reasons.most_common(10)],
+        "served_by": dict(stats.served_by.most_common(10)),
+        "remarks": [{"remark": text, "lines": count} for text, count in stats.remarks.most_common(10)],
         "seconds": round(seconds, 3),
         "lines_per_s": round((stats.lines - resumed) / seconds, 1) if seconds else None,
         "resumed_after": resumed,
@@ -554,6 +556,10 @@ def _show(summary: dict[str, Any], console: Console) -> None:
     table.add_row("rows in / out", f"{summary['rows_in']} / {summary['rows_out']}")
     status = ", ".join(f"{count} {name}" for name, count in summary["status"].items())
     table.add_row("lines", f"{summary['lines']}: {status}")
+    if summary["served_by"]:
+        table.add_row(
+            "written by", ", ".join(f"{_escape(who)} ({n})" for who, n in summary["served_by"].items())
+        )
     if summary["lines_per_s"]:
         table.add_row("speed", f"{summary['lines_per_s']} lines/s in {summary['seconds']} s")
     if summary["resumed_after"]:
@@ -561,6 +567,8 @@ def _show(summary: dict[str, Any], console: Console) -> None:
     for kind, label in (("reasons", "why not"), ("left_out", "left out of uploads")):
         for entry in summary[kind]:
             table.add_row(label, f"{entry['lines']} x {_escape(entry['reason'])}")
+    for entry in summary["remarks"]:
+        table.add_row("remark", f"{entry['lines']} x {_escape(entry['remark'])}")
     for path, count in summary["files"].items():
         table.add_row("file", f"{_escape(path)} ({count} rows)")
     console.print(table)

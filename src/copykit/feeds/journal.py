@@ -35,17 +35,17 @@ class Journal:
         """Begin a new file.
 
         Raises:
-            InvalidRequest: an unfinished run lies there and *overwrite* is false.
+            InvalidRequest: an unfinished run lies there and *overwrite* is false, or a run is writing it now.
         """
         if not overwrite and self.path.exists() and not self._finished():
             hint = "--resume goes on with it, --overwrite starts anew"
             raise InvalidRequest("out", str(self.path), f"holds an unfinished or unknown run; {hint}")
         self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._open()
         # in this order, so that dying in between never leaves old lines beside a new note or the reverse
         self.sidecar.unlink(missing_ok=True)
-        self.path.write_bytes(b"")
+        self._stream.truncate(0)
         self._note(finished=False)
-        self._open()
 
     def resume(self) -> bool:
         """Go on with the file; starts a new one where there is none. Says whether the run was already
@@ -68,6 +68,7 @@ class Journal:
             raise InvalidRequest(
                 "resume", str(self.path), "its run is noted, but the file is gone; --overwrite starts anew"
             )
+        self._open()
         keep = 0
         with self.path.open("rb") as stream:
             for raw in stream:
@@ -76,9 +77,8 @@ class Journal:
                 self.done += 1
                 keep += len(raw)
         if keep < self.path.stat().st_size:
-            os.truncate(self.path, keep)
+            self._stream.truncate(keep)
             finished = False
-        self._open()
         return finished
 
     def last(self) -> BatchLine | None:
@@ -125,6 +125,15 @@ class Journal:
     def _open(self) -> None:
         # unbuffered: one write per line, so a kill can tear only the last one
         self._stream = self.path.open("ab", buffering=0)
+        try:
+            import fcntl
+        except ImportError:  # a system without file locks: two runs on one file are the user's to avoid
+            return
+        try:
+            fcntl.flock(self._stream, fcntl.LOCK_EX | fcntl.LOCK_NB)  # gone with the process, however it ends
+        except OSError:
+            self.close()
+            raise InvalidRequest("out", str(self.path), "another run is writing it now") from None
 
     def _read_note(self) -> dict[str, Any]:
         try:

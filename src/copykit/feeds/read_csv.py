@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-from .rows import MAX_CELL, BadRow, Lines, Row, Source, open_bytes, own_id
+from .rows import DAMAGED, MAX_CELL, BadRow, Lines, Row, Source, open_bytes, own_id
 
 __all__ = ["read_csv", "read_records"]
 
@@ -49,7 +49,7 @@ def read_records(source: Source) -> Iterator[tuple[int, dict[str, Any] | str]]:
                     yield line, _record(header, cells)
                 else:
                     yield line, f"{len(cells)} cells where the header has {len(header)}"
-        except (OSError, EOFError) as error:  # a torn gzip stream: what was read stands
+        except DAMAGED as error:  # a torn gzip stream: what was read stands
             yield lines.number + 1, f"the file ends in the middle: {error}"
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from .rows import MAX_CELL, BadRow, Lines, Row, Source, open_bytes, own_id
+from .rows import DAMAGED, MAX_CELL, BadRow, Lines, Row, Source, open_bytes, own_id
 
 __all__ = ["read_jsonl"]
 
@@ -22,7 +22,7 @@ def read_jsonl(source: Source) -> Iterator[Row | BadRow]:
                     continue
                 number += 1
                 yield _row(number, line, text, source.encoding)
-        except (OSError, EOFError) as error:  # a torn gzip stream: what was read stands
+        except DAMAGED as error:  # a torn gzip stream: what was read stands
             yield BadRow(number + 1, lines.number + 1, f"the file ends in the middle: {error}")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 from xml.parsers import expat
 
-from .rows import MAX_CELL, BadRow, Row, Source, open_bytes, own_id
+from .rows import DAMAGED, MAX_CELL, BadRow, Row, Source, open_bytes, own_id
 
 __all__ = ["read_merchant_xml"]
 
@@ -37,7 +37,7 @@ def read_merchant_xml(source: Source) -> Iterator[Row | BadRow]:
                 problem = "a document type declaration (<!DOCTYPE ...>) is not accepted in a feed"
             except expat.ExpatError as error:
                 problem = f"the XML breaks here, the rest is not read: {error}"
-            except (OSError, EOFError, ValueError) as error:
+            except (*DAMAGED, ValueError) as error:
                 problem = f"the rest cannot be read: {error}"
             for line, fields, reason in collector.take():
                 number += 1

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import re
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,9 @@ MAX_CELL = 1 << 20
 """Characters one value may have; a longer one makes its record a `BadRow`."""
 MAX_LINE = 8 * MAX_CELL
 """Bytes one physical line may have before it is skipped."""
+
+DAMAGED = (OSError, EOFError, zlib.error)
+"""What reading raises in the middle of a torn or broken file."""
 
 _SNIFF = 1 << 16
 
@@ -144,7 +148,7 @@ def open_source(path: str | Path, format: str | None = None) -> Source:
     try:
         size, digest, compressed = _digest(path)
         head, encoding, notes = _encoding(path, compressed)
-    except (OSError, EOFError, gzip.BadGzipFile) as error:
+    except DAMAGED as error:
         raise InvalidRequest("in", str(path), f"cannot be read: {error}") from error
     if not head.strip():
         raise InvalidRequest("in", str(path), "the file holds no rows")
@@ -226,11 +230,12 @@ def _encoding(path: Path, compressed: bool) -> tuple[str, str, list[str]]:
         head = stream.read(_SNIFF)
         if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
             return head.decode("utf-16", "replace"), "utf-16", ["encoding: UTF-16, by its byte order mark"]
+        if head.startswith(b"PK\x03\x04"):
+            raise InvalidRequest("in", str(path), "a spreadsheet or an archive; export it as CSV first")
         if head.count(b"\0") * 4 > len(head):
-            raise InvalidRequest(
-                "in", str(path), "binary data, not text (a spreadsheet is exported as CSV first)"
-            )
+            raise InvalidRequest("in", str(path), "binary data, or UTF-16 without a byte order mark")
         good = bad = 0
+        notes: list[str] = []
         rest = head
         while rest:
             if not rest.isascii():
@@ -240,12 +245,16 @@ def _encoding(path: Path, compressed: bool) -> tuple[str, str, list[str]]:
                             good += 1
                         else:
                             bad += 1
-            rest = stream.read(1 << 18)
+            try:
+                rest = stream.read(1 << 18)
+            except DAMAGED as error:
+                notes.append(f"the file is damaged: {error}; what can be read before that is read")
+                break
     # a block's edge can cut a character: at most one line in a quarter of a megabyte is misjudged
     if bad > good + 1 or (bad and not good):
-        note = "encoding: not UTF-8; read as Windows-1252"
-        return head.decode("cp1252", "replace"), "cp1252", [note]
-    return head.decode("utf-8-sig", "replace"), "utf-8", []
+        notes.append("encoding: not UTF-8; read as Windows-1252")
+        return head.decode("cp1252", "replace"), "cp1252", notes
+    return head.decode("utf-8-sig", "replace"), "utf-8", notes
 
 
 def _is_utf8(raw: bytes) -> bool:
