@@ -7,6 +7,7 @@ here, whoever wrote it, and raises `UnknownFormat` for the others, which a cache
 
 from __future__ import annotations
 
+import threading
 import zlib
 from collections.abc import Callable
 from functools import cache
@@ -107,10 +108,13 @@ class _Zstandard:
         zstandard: Any = import_module("zstandard")
 
         self._make = zstandard.ZstdCompressor
+        self._own = threading.local()  # a compressor must not be used by two threads at once
 
     def pack(self, data: bytes) -> bytes:
-        # one per call: a shared compressor must not be used by two threads at once
-        return cast(bytes, self._make(level=3).compress(data))
+        compressor = getattr(self._own, "compressor", None)
+        if compressor is None:
+            compressor = self._own.compressor = self._make(level=3)
+        return cast(bytes, compressor.compress(data))
 
 
 class _Cramjam:
@@ -161,10 +165,15 @@ def _unpack_zlib(body: bytes, size: int) -> bytes:
 def _zstandard_reader() -> Callable[[bytes, int], bytes]:
     zstandard: Any = import_module("zstandard")
 
+    own = threading.local()
+
     def unpack(body: bytes, size: int) -> bytes:
         if zstandard.frame_content_size(body) not in (size, -1):
             raise ValueError("another length inside")
-        return cast(bytes, zstandard.ZstdDecompressor().decompress(body, max_output_size=size))
+        reader = getattr(own, "reader", None)
+        if reader is None:
+            reader = own.reader = zstandard.ZstdDecompressor()
+        return cast(bytes, reader.decompress(body, max_output_size=size))
 
     return unpack
 
@@ -173,11 +182,7 @@ def _zstandard_reader() -> Callable[[bytes, int], bytes]:
 def _cramjam_zstd_reader() -> Callable[[bytes, int], bytes]:
     cramjam: Any = import_module("cramjam")
 
-    def unpack(body: bytes, size: int) -> bytes:
-        target = bytearray(size)
-        return bytes(target[: cramjam.zstd.decompress_into(body, target)])
-
-    return unpack
+    return lambda body, size: bytes(cramjam.zstd.decompress(body, output_len=size))
 
 
 @cache
@@ -202,7 +207,7 @@ def _blosc2_reader() -> Callable[[bytes, int], bytes]:
         # the length inside, bytes 4 to 8, decides what blosc2 allocates
         if int.from_bytes(body[4:8], "little") != size:
             raise ValueError("another length inside")
-        return cast(bytes, blosc2.decompress2(body))
+        return cast(bytes, blosc2.decompress2(body, nthreads=1))
 
     return unpack
 
@@ -229,9 +234,10 @@ CAPABILITY = Capability(
     "Compressed cache entries, each with a header that names its format.",
     (
         Candidate("zstandard", "zstandard", "copykit.accel.compress:_Zstandard", "fast"),
-        Candidate("cramjam", "cramjam", "copykit.accel.compress:_Cramjam", "fast"),
         Candidate("lz4", "lz4", "copykit.accel.compress:_Lz4", "accel"),
-        Candidate("blosc2", "blosc2", "copykit.accel.compress:_Blosc2", "accel"),
+        # slower than zlib on one result, which is all that copykit compresses at a time
+        Candidate("cramjam", "cramjam", "copykit.accel.compress:_Cramjam", "fast", by_default=False),
+        Candidate("blosc2", "blosc2", "copykit.accel.compress:_Blosc2", "accel", by_default=False),
         Candidate("zlib", None, "copykit.accel.compress:_Zlib"),
     ),
     _verify,

@@ -67,7 +67,8 @@ CAPABILITY = Capability(
     "In-process fingerprints, to find repeated texts.",
     (
         Candidate("xxhash", "xxhash", "copykit.accel.digest:_Xxhash", "accel"),
-        Candidate("blake3", "blake3", "copykit.accel.digest:_Blake3", "fast"),
+        # no faster than hashlib below some kilobytes
+        Candidate("blake3", "blake3", "copykit.accel.digest:_Blake3", "fast", by_default=False),
         Candidate("hashlib", None, "copykit.accel.digest:_Blake2b"),
     ),
     _verify,

@@ -100,8 +100,10 @@ class _Orjson:
             data: bytes = self._dumps(value, None, self._options)
         except Exception:
             return self._definition.dumps(value)
-        if b"e-" in data or b"e+" in data or b"0.0000" in data or not self._tells_exponents:
-            return data if _is_plain(value) else self._definition.dumps(value)
+        # one byte is found several times faster than two: ask for the sign first
+        odd = (b"-" in data and b"e-" in data) or (b"+" in data and b"e+" in data) or b"0.0000" in data
+        if (odd or not self._tells_exponents) and not _is_plain(value):
+            return self._definition.dumps(value)
         return data
 
     def loads(self, data: bytes | str) -> Any:

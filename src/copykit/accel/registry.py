@@ -31,6 +31,7 @@ __all__ = [
     "capability",
     "capability_names",
     "choose",
+    "chosen",
     "demote",
     "entry_point_failures",
     "expect",
@@ -71,6 +72,8 @@ class Candidate:
     """``package.module:attribute``, called without arguments to give the implementation."""
     extra: str | None = None
     """The extra of copykit that installs it, if there is one."""
+    by_default: bool = True
+    """False for one that gains nothing at copykit's sizes: it is used only when forced."""
 
     def load(self) -> Any:
         """Import *target* and call it; raises whatever the import or the call raises."""
@@ -163,6 +166,11 @@ def variable(name: str) -> str:
     return f"COPYKIT_{name.upper()}"
 
 
+def chosen(name: str) -> Choice | None:
+    """Give the choice already made for capability *name*, or None; loads nothing."""
+    return _choices.get(name)
+
+
 def forced(name: str) -> str | None:
     """Give the candidate that `override` or the environment asks for, or None."""
     return _overrides.get(name) or os.environ.get(variable(name), "").strip().lower() or None
@@ -217,8 +225,8 @@ def demote(name: str, candidate: str, reason: str) -> None:
     with _lock:
         _unusable[name, candidate] = reason
         _loaded.pop((name, candidate), None)
-        chosen = _choices.get(name)
-        if chosen is not None and chosen.candidate == candidate:
+        current = _choices.get(name)
+        if current is not None and current.candidate == candidate:
             del _choices[name]
 
 
@@ -255,7 +263,7 @@ def override(name: str, candidate: str) -> Iterator[Choice]:
     """
     load(name, candidate)
     with _lock:
-        before, chosen = _overrides.get(name), _choices.pop(name, None)
+        before, current = _overrides.get(name), _choices.pop(name, None)
         _overrides[name] = candidate
     try:
         yield choose(name)
@@ -265,8 +273,8 @@ def override(name: str, candidate: str) -> Iterator[Choice]:
             _overrides.pop(name, None)
             if before is not None:
                 _overrides[name] = before
-            if chosen is not None:
-                _choices[name] = chosen
+            if current is not None:
+                _choices[name] = current
 
 
 def reset() -> None:
@@ -301,8 +309,8 @@ def is_present(module: str) -> bool:
 
 
 def _walk(owner: Capability) -> Choice:
-    order = list(owner.candidates)
     wanted = forced(owner.name)
+    order = [c for c in owner.candidates if c.by_default or c.name == wanted]
     by = "override" if owner.name in _overrides else variable(owner.name)
     if wanted is not None:
         if wanted not in owner.names():

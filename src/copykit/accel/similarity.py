@@ -10,18 +10,23 @@ than it saves (`SMALL_WORK`, measured by ``benchmarks/accel_order.py``).
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+import math
+import operator
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any, Protocol, cast
 
-from .registry import Candidate, Capability, choose, demote, expect, forced
+from .registry import Candidate, Capability, choose, chosen, demote, expect, forced
 
-__all__ = ["CAPABILITY", "SMALL_WORK", "Similarity", "dots", "nearest"]
+__all__ = ["CAPABILITY", "SMALL_WORK", "TINY_WORK", "Similarity", "dots", "nearest"]
 
 Vector = Sequence[int]
 
 SMALL_WORK = 20_000
-"""Multiplications up to which Python is used without asking for a candidate."""
+"""Multiplications up to which nothing is loaded: Python needs less than a millisecond, loading a hundred."""
+
+TINY_WORK = 500
+"""Multiplications up to which Python is used even when a candidate is loaded: converting costs as much."""
 
 
 class Similarity(Protocol):
@@ -52,20 +57,24 @@ def nearest(query: Vector, matrix: Sequence[Vector], k: int) -> list[tuple[int, 
     Raises:
         ValueError: the vectors differ in length.
     """
-    if not matrix or k < 1:
+    if k < 1:
         return []
     row = _product([query], matrix)[0]
     return heapq.nsmallest(k, enumerate(row), key=lambda pair: (-pair[1], pair[0]))
 
 
 def _product(left: Sequence[Vector], right: Sequence[Vector]) -> list[list[int]]:
+    same = right is left
+    left = _lists(left)
+    right = left if same else _lists(right)
     if not left or not right:
         return [[] for _ in left]
     width = len(left[0])
     if any(len(v) != width for rows in (left, right) for v in rows):
         raise ValueError("vectors must be equally long")
     work = len(left) * len(right) * width
-    if not width or (work <= SMALL_WORK and forced("similarity") is None):
+    small = TINY_WORK if chosen("similarity") else SMALL_WORK
+    if not width or (work <= small and forced("similarity") is None):
         return _FALLBACK.product(left, right, 0)
     largest = width * _size(left) * (_size(right) if right is not left else _size(left))
     if largest >= 2**63:
@@ -83,19 +92,31 @@ def _product(left: Sequence[Vector], right: Sequence[Vector]) -> list[list[int]]
     return _FALLBACK.product(left, right, largest)
 
 
+def _lists(rows: Sequence[Vector]) -> Sequence[Vector]:
+    """Give rows of Python integers, since those of an array would overflow silently."""
+    return cast(Sequence[Vector], rows.tolist()) if hasattr(rows, "tolist") else rows
+
+
 def _size(rows: Sequence[Vector]) -> int:
     return max(max(max(row), -min(row)) for row in rows)
 
 
+def _dot(a: Vector, b: Vector) -> int:
+    return sum(map(operator.mul, a, b))
+
+
 class _Python:
+    def __init__(self) -> None:
+        self._dot: Callable[[Vector, Vector], int] = getattr(math, "sumprod", _dot)  # since Python 3.12
+
     def product(self, left: Sequence[Vector], right: Sequence[Vector], largest: int) -> list[list[int]]:
         if left is right:
             rows: list[list[int]] = [[0] * len(left) for _ in left]
             for i, a in enumerate(left):
                 for j in range(i, len(left)):
-                    rows[i][j] = rows[j][i] = sum(map(int.__mul__, a, left[j]))
+                    rows[i][j] = rows[j][i] = self._dot(a, left[j])
             return rows
-        return [[sum(map(int.__mul__, a, b)) for b in right] for a in left]
+        return [[self._dot(a, b) for b in right] for a in left]
 
 
 _FALLBACK = _Python()
@@ -168,7 +189,8 @@ CAPABILITY = Capability(
     (
         Candidate("numpy", "numpy", "copykit.accel.similarity:_Numpy", "fast"),
         Candidate("numba", "numba", "copykit.accel.similarity:_Numba", "fast"),
-        Candidate("cupy", "cupy", "copykit.accel.similarity:_Cupy", "gpu"),
+        # transfers to the device are worth it only beyond our sizes, and were not measured on one
+        Candidate("cupy", "cupy", "copykit.accel.similarity:_Cupy", "gpu", by_default=False),
         Candidate("python", None, "copykit.accel.similarity:_Python"),
     ),
     _verify,

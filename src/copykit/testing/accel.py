@@ -53,8 +53,35 @@ class _Price(float):
 
 def json_values(random: Random, count: int) -> list[Any]:
     """Give *count* values of JSON's own types, odd floats, integers and texts among them."""
-    texts = ["", "a", "e-commerce", "1e-7", "0.0000", "ñandú", "مرحبا", "日本語", "👟", '"\\/', "\u2028\x7f\x00\x1f", "null"]
-    floats = [0.0, -0.0, 0.1, 1e-4, 9.99e-5, 1e-7, 5e-324, 1e15, 1e16, 1e21, 1e22, 1.7976931348623157e308, -2.5e-9]
+    texts = [
+        "",
+        "a",
+        "e-commerce",
+        "1e-7",
+        "0.0000",
+        "ñandú",
+        "مرحبا",
+        "日本語",
+        "👟",
+        '"\\/',
+        "\u2028\x7f\x00\x1f",
+        "null",
+    ]
+    floats = [
+        0.0,
+        -0.0,
+        0.1,
+        1e-4,
+        9.99e-5,
+        1e-7,
+        5e-324,
+        1e15,
+        1e16,
+        1e21,
+        1e22,
+        1.7976931348623157e308,
+        -2.5e-9,
+    ]
     integers = [0, -1, 7, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1, 2**64, -(2**63), -(2**63) - 1, 10**30]
 
     def one(depth: int) -> Any:
@@ -110,11 +137,12 @@ class JsonContract:
     def test_odd_documents_decode_alike_or_are_refused_alike(self, implementation: JsonCodec) -> None:
         """Duplicate keys, huge numbers, bad escapes and byte order marks have one outcome."""
         documents: list[bytes | str] = [
-            b'{"a":1,"a":2}', b"12345678901234567890123", b"[18446744073709551616]", b"-9223372036854775809", b"-0",
-            b"-0.0", b"1e400", b"NaN", b"[Infinity]", b"-Infinity", b'"\\ud800"', '"\ud800"', b"\xef\xbb\xbf1",
-            "\ufeff1", b'"\x01"', b"1 2", b"", b" ", b"[1,]", b"01", b'"\xff"', b"'a'", b"{a:1}", b"[1", b"\x00",
-            b'{"a":1}x', b"tru", b"1.", b".5", b"+1", b"0x1", b'"\\x41"', b" [1 , 2 ]\r\n\t", '"é"', b"1E5",
-            b'"1234567890123456789012"', b"1.00000000000000000000000000001", '{"a":1}'.encode("utf-16"),
+            b'{"a":1,"a":2}', b"12345678901234567890123", b"[18446744073709551616]",
+            b"-9223372036854775809", b"-0", b"-0.0", b"1e400", b"NaN", b"[Infinity]", b"-Infinity",
+            b'"\\ud800"', '"\ud800"', b"\xef\xbb\xbf1", "\ufeff1", b'"\x01"', b"1 2", b"", b" ", b"[1,]",
+            b"01", b'"\xff"', b"'a'", b"{a:1}", b"[1", b"\x00", b'{"a":1}x', b"tru", b"1.", b".5", b"+1",
+            b"0x1", b'"\\x41"', b" [1 , 2 ]\r\n\t", '"é"', b"1E5", b'"1234567890123456789012"',
+            b"1.00000000000000000000000000001", '{"a":1}'.encode("utf-16"),
         ]  # fmt: skip
         for document in documents:
             _same(_outcome(implementation.loads, document), _outcome(StdlibJson().loads, document), document)
@@ -125,7 +153,9 @@ class JsonContract:
         for value in json_values(random, 300):
             data = bytearray(StdlibJson().dumps(value))
             data[random.randrange(len(data))] = random.choice(b'{}[]",:0eE-+. \\u\x80')
-            _same(_outcome(implementation.loads, bytes(data)), _outcome(StdlibJson().loads, bytes(data)), data)
+            _same(
+                _outcome(implementation.loads, bytes(data)), _outcome(StdlibJson().loads, bytes(data)), data
+            )
 
     def test_threads_may_share_it(self, implementation: JsonCodec) -> None:
         """Four threads encoding and decoding at once get their own answers."""
@@ -160,7 +190,7 @@ class CompressContract:
     def test_what_is_packed_comes_back(self, implementation: _compress.Compressor) -> None:
         """Empty, short, repeated, random and long input survives."""
         random = Random(5)  # noqa: S311
-        for data in (b"", b"a", bytes(70_000), random.randbytes(5000), "Zapatos. ".encode() * 300):
+        for data in (b"", b"a", bytes(70_000), random.randbytes(5000), b"Zapatos. " * 300):
             with_header = implementation.format + len(data).to_bytes(4, "big") + implementation.pack(data)
             if data:
                 _same(_compress.decompress(with_header), data)
