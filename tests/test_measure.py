@@ -439,6 +439,25 @@ def test_any_text_can_be_measured(text):
             assert measure(text, unit, language=language) >= 0
 
 
+@pytest.mark.parametrize(
+    "text", ["a-" * 50_000 + ".com", "a." * 50_000, "日本" * 50_000 + ".com", "x.co/" + "(" * 90_000]
+)
+@pytest.mark.timeout(30)
+def test_hostile_texts_are_measured_too(text):
+    """
+    No text makes the search for links backtrack without bound.
+    """
+    assert measure(text, "xw") > 25_000
+
+
+def test_links_keep_their_weight_whatever_their_length():
+    """
+    A path of thousands of characters still weighs 23.
+    """
+    assert measure("https://example.com/" + "a" * 3000, "xw") == 23
+    assert measure("example.com/" + "a" * 3000 + " b", "xw") == 25
+
+
 def test_half_of_a_surrogate_pair_is_measured_too():
     """
     A lone surrogate, as broken JSON brings it, is counted and not refused.

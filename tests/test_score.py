@@ -119,7 +119,7 @@ def test_brand_is_scored_where_there_is_one():
         ("es-ES", "El sol es luz. Hoy es un buen día para ti.",
          "Las organizaciones internacionales necesitan responsabilidades administrativas adicionales."),
         ("fr-FR", "Il fait beau. On va à la mer. Tu viens aussi.",
-         "Les organisations internationales nécessitent des responsabilités administratives supplémentaires."),
+         "Les organisations internationales nécessitent des responsabilités administratives utiles."),
         ("it", "Il sole è alto. Oggi si va al mare con te.",
          "Le organizzazioni internazionali necessitano responsabilità amministrative supplementari."),
         ("nl", "De zon is er. Wij gaan naar zee. Kom je mee.",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import struct
 import unicodedata
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -30,8 +31,13 @@ _DIRECTION = r"\u202a-\u202e\u061c\u200e\u200f\u2066-\u2069"
 _SPACES = r"\t-\r\x20\x85\xa0\u1680\u180e\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _PUNCTUATION = r"!'#%&()*+,\\\-./:;<=>?@\[\]\^_{|}~$"
 _DOMAIN = rf"[^{_PUNCTUATION}{_SPACES}{_INVALID}{_DIRECTION}]"
-# No domain label may exceed 63 characters: longer runs hold no link, and masking them keeps matching linear.
-_RUN = re.compile(rf"{_DOMAIN}{{512,}}")
+# What neither a domain name nor its separators hold: going back to one of these finds where a name may start.
+_BREAKS = frozenset(
+    "!'#%&()*+,\\/:;<=>?@[]^{|}~$\t\n\v\f\r \x85\xa0\u1680\u180e\u2028\u2029\u202f\u205f\u3000"
+    "\ufffe\ufeff\uffff\u061c\u200e\u200f"
+).union(map(chr, (*range(0x2000, 0x200B), *range(0x202A, 0x202F), *range(0x2066, 0x206A))))
+_LONGEST_DOMAIN = 320
+_LONGEST_POST = 25_000  # of a paying account; links further on count by their characters
 _QUERY = r"[A-Za-z0-9!?*'@();:&=+$/%#\[\]\-_.,~|]*[A-Za-z0-9\-_&=#/]"
 _LONGEST_URL, _LONGEST_LABEL, _LONGEST_SLUG = 4096, 63, 40
 
@@ -60,14 +66,14 @@ class _Patterns:
         # Only ASCII letters fold among the Latin names: JavaScript does not take dotless i for i.
         top = rf"(?:(?:(?i:{other})|(?ai:{latin}))(?=[^0-9a-zA-Z@+-]|\Z)|(?ai:xn--[-0-9a-z]+))"
         label = rf"{_DOMAIN}++(?:-++{_DOMAIN}++)*+"
-        part = rf"{_DOMAIN}++(?:[_-]++{_DOMAIN}++)*+"
+        part = rf"{_DOMAIN}{{1,600}}+(?:[_-]{{1,600}}+{_DOMAIN}{{1,600}}+)*+"
         general = rf"[A-Za-z{facts['path_letters']}0-9!*';:=+,.$/%#\[\]\-\u2013_~@|&]"
         parens = rf"\((?:{general}+|(?:{general}*\({general}+\){general}*))\)"
         ending = rf"[+\-A-Za-z{facts['path_letters']}0-9=_#/]"
         path = rf"(?:{general}*(?:{parens}{general}*)*{ending}|{parens}|@{general}+/)"
         self.url = re.compile(
             rf"([^A-Za-z0-9@\uff20$#\uff03{_INVALID}]|[{_DIRECTION}]|\A)"
-            rf"(((?ai:https?://))?((?:{part}\.)*{label}\.{top})(?::[0-9]+)?(/{path}*)?(?:\?{_QUERY})?)"
+            rf"(((?ai:https?://))?((?:{part}\.){{0,126}}{label}\.{top})(?::[0-9]+)?(/{path}*)?(?:\?{_QUERY})?)"
         )
         self.ascii_domain = re.compile(rf"(?:[-A-Za-z0-9{facts['accented_letters']}]+\.)+{top}")
         self.short = re.compile(rf"(?ai:https?://t\.co/([a-z0-9]+))(?:\?{_QUERY})?")
@@ -115,18 +121,37 @@ def urls(text: str) -> list[tuple[int, int]]:
     """
     if not _DOTTED.search(text):
         return []
-    if len(text) > 512:
-        text = _RUN.sub(lambda run: " " * len(run[0]), text)
     if not _ASTRAL.search(text):
         return _urls(text)
     units = _units(text)
     return [(_position(units, start), _position(units, end)) for start, end in _urls(units)]
 
 
+def _matches(text: str, url: re.Pattern[str]) -> Iterator[re.Match[str]]:
+    """Give what ``url.finditer(text)`` gives, but look only around dots, and never twice from one place."""
+    free = 0
+    for dot in _DOTTED.finditer(text, 0, _LONGEST_POST):
+        at = dot.start()
+        if at < free:
+            continue
+        first, lowest = at, max(free, at - _LONGEST_DOMAIN)
+        while first > lowest and text[first - 1] not in _BREAKS:
+            first -= 1
+        # Room for the scheme and the character before it.
+        for start in range(max(free, first - 9), at):
+            match = url.match(text, start)
+            if match:
+                yield match
+                free = match.end()
+                break
+        else:
+            free = at
+
+
 def _urls(text: str) -> list[tuple[int, int]]:
     patterns = _patterns()
     found: list[tuple[int, int]] = []
-    for match in patterns.url.finditer(text):
+    for match in _matches(text, patterns.url):
         before, url, protocol, domain, path = match.groups()
         start = match.start(2)
         if not _plausible(url, protocol or "", domain):
