@@ -42,20 +42,42 @@ def language(tag: str = "en") -> Language:
 def limit(hard: float | None, unit: str = "cp", **more: Any) -> Limit:
     """Give a limit of verified confidence unless *more* says otherwise."""
     values: dict[str, Any] = {
-        "unit": unit, "hard": hard, "rec_min": None, "rec_max": None, "confidence": "A", "source": "S00",
-        "source_date": "2026", "on_exceed": "reject", "valid_from": None, "regions": (), "exempt_regions": (),
-        "note": "", **more,
-    }  # fmt: skip
+        "unit": unit,
+        "hard": hard,
+        "rec_min": None,
+        "rec_max": None,
+        "confidence": "A",
+        "source": "S00",
+        "source_date": "2026",
+        "on_exceed": "reject",
+        "valid_from": None,
+        "regions": (),
+        "exempt_regions": (),
+        "note": "",
+        **more,
+    }
     return Limit(**values)
 
 
-def field(name: str = "text", role: str = "body", *limits: Limit, count: tuple[int, int] = (1, 1), **more: Any) -> FieldSpec:
+def field(
+    name: str = "text", role: str = "body", *limits: Limit, count: tuple[int, int] = (1, 1), **more: Any
+) -> FieldSpec:
     """Give a field; *count* is the least and the most number of items."""
     values: dict[str, Any] = {
-        "name": name, "role": role, "min_count": count[0], "max_count": count[1], "default_count": count[1],
-        "rec_min_count": None, "rec_max_count": None, "required": count[0] > 0, "limits": limits, "choices": (),
-        "rules": (), "note": "", **more,
-    }  # fmt: skip
+        "name": name,
+        "role": role,
+        "min_count": count[0],
+        "max_count": count[1],
+        "default_count": count[1],
+        "rec_min_count": None,
+        "rec_max_count": None,
+        "required": count[0] > 0,
+        "limits": limits,
+        "choices": (),
+        "rules": (),
+        "note": "",
+        **more,
+    }
     return FieldSpec(**values)
 
 
@@ -67,20 +89,44 @@ def policy(hard: int | None = None, advised: int | None = None, confidence: str 
 def place(*fields: FieldSpec, kind: str = "social", **more: Any) -> Placement:
     """Give a placement of *fields*, one body of 500 code points if there are none."""
     values: dict[str, Any] = {
-        "id": f"test.{kind}", "platform": "Test", "name": "Test", "kind": kind, "use_case": "social_media_post",
-        "fields": fields or (field("text", "body", limit(500)),), "independent": False, "emoji": policy(),
-        "hashtags": policy(), "links": policy(), "casing": "sentence", "rules": (), "token_syntax": (), "note": "", **more,
-    }  # fmt: skip
+        "id": f"test.{kind}",
+        "platform": "Test",
+        "name": "Test",
+        "kind": kind,
+        "use_case": "social_media_post",
+        "fields": fields or (field("text", "body", limit(500)),),
+        "independent": False,
+        "emoji": policy(),
+        "hashtags": policy(),
+        "links": policy(),
+        "casing": "sentence",
+        "rules": (),
+        "token_syntax": (),
+        "note": "",
+        **more,
+    }
     return Placement(**values)
 
 
 def tone(**more: Any) -> Tone:
     """Give a friendly tone that allows one exclamation mark and two emoji."""
     values: dict[str, Any] = {
-        "id": "friendly", "definition": "", "axes": (0, 0, 0, 0), "mean_sentence_words": 14, "max_sentence_words": 22,
-        "contractions": "either", "exclamations_per_field": 1, "exclamations_per_100_words": 2, "person": "you",
-        "address": "N", "max_emoji": 2, "signals": "", "avoid": "", "family": "warm", **more,
-    }  # fmt: skip
+        "id": "friendly",
+        "definition": "",
+        "axes": (0, 0, 0, 0),
+        "mean_sentence_words": 14,
+        "max_sentence_words": 22,
+        "contractions": "either",
+        "exclamations_per_field": 1,
+        "exclamations_per_100_words": 2,
+        "person": "you",
+        "address": "N",
+        "max_emoji": 2,
+        "signals": "",
+        "avoid": "",
+        "family": "warm",
+        **more,
+    }
     return Tone(**values)
 
 
@@ -107,13 +153,32 @@ def brief(
     texts = [source, name, item, *points, *(fact.value for fact in held), brand.name]
     values: dict[str, Any] = {
         "request": CopywritingInput(
-            product_description=source or item or "A thing", target_platform=placement.id, personalization=personalization or {}
+            product_description=source or item or "A thing",
+            target_platform=placement.id,
+            personalization=personalization or {},
         ),
-        "placement": placement, "fields": placement.fields, "language": spoken, "tone": tone(),
+        "placement": placement,
+        "fields": placement.fields,
+        "language": spoken,
+        "tone": tone(),
         "use_case": use_case or UseCase("social_media_post", ("aida",), (), ("none",), ""),
-        "structure": Structure("aida", "AIDA", ("attention", "action"), ("attention", "action"), True, "", ""),
-        "name": name, "item": item, "attributes": (), "points": points, "sentences": (), "facts": held, "audience": "",
-        "cta": "", "url": "", "keywords": (), "brand": brand, "restrictions": restrictions,
-        "ledger": Ledger.build(filter(None, texts), spoken), "source_text": "\n".join(filter(None, texts)), **more,
-    }  # fmt: skip
+        "structure": Structure(
+            "aida", "AIDA", ("attention", "action"), ("attention", "action"), True, "", ""
+        ),
+        "name": name,
+        "item": item,
+        "attributes": (),
+        "points": points,
+        "sentences": (),
+        "facts": held,
+        "audience": "",
+        "cta": "",
+        "url": "",
+        "keywords": (),
+        "brand": brand,
+        "restrictions": restrictions,
+        "ledger": Ledger.build(filter(None, texts), spoken),
+        "source_text": "\n".join(filter(None, texts)),
+        **more,
+    }
     return Brief(**values)

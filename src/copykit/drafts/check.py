@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 
 from copykit.brief.brief import Brief
 from copykit.brief.catalog import FieldSpec, Limit, Placement
@@ -31,7 +31,6 @@ _MAY_REJECT = frozenset({"url", "path", "keywords", "hashtags"})
 _PLAIN_UNITS = frozenset({"cp", "gr", "u16", "u8", "dw", "threads"})
 # The most that one code point can measure, so that a short text needs no measuring against a hard limit.
 _MOST = {"cp": 1, "gr": 1, "u16": 2, "u8": 4, "dw": 2, "threads": 4}
-_FACT_SIGNS = frozenset("0123456789%$€£¥₹/@")
 _INSERTED = re.compile(
     r"\{(?i:keyword):([^{}]*)\}|\{(?i:customizer)\.[^{}:]+:([^{}]*)\}|\{(?i:location)\([^{}()]*\):([^{}]*)\}"
     r"|\{(?i:(?:global_)?countdown)\(([^{}]*)\)\}"
@@ -203,7 +202,9 @@ class Checker:
             looks.append((spec, look))
             found.extend(self._look(self._place.field(spec), look, False))
         found.extend(
-            whole.whole_draft(draft, self.brief, looks, self._wording, written_by_model=self._written_by_model)
+            whole.whole_draft(
+                draft, self.brief, looks, self._wording, written_by_model=self._written_by_model
+            )
         )
         return found
 
@@ -251,11 +252,10 @@ class Checker:
 
         text = _INSERTED.sub(default, text)
         for key, value in self._tokens.items():
+            name = re.escape(key)
+            longest = value.replace("\\", r"\\")
             text = re.sub(
-                rf"\{{\{{\s*{re.escape(key)}\s*\}}\}}|\{{{re.escape(key)}\}}|%{re.escape(key)}%",
-                lambda _, v=value: v,
-                text,
-                flags=re.IGNORECASE,
+                rf"\{{\{{\s*{name}\s*\}}\}}|\{{{name}\}}|%{name}%", longest, text, flags=re.IGNORECASE
             )
         return text
 
@@ -284,7 +284,7 @@ class Checker:
                         limit=limit.hard,
                         unit=limit.unit,
                         source=limit.source,
-                    )  # fmt: skip
+                    )
                 )
             elif limit.rec_max is not None and size > limit.rec_max:
                 found.append(
@@ -297,7 +297,7 @@ class Checker:
                         limit=limit.rec_max,
                         unit=limit.unit,
                         source=limit.source,
-                    )  # fmt: skip
+                    )
                 )
             elif limit.rec_min is not None and size < limit.rec_min:
                 found.append(
@@ -310,7 +310,7 @@ class Checker:
                         limit=limit.rec_min,
                         unit=limit.unit,
                         source=limit.source,
-                    )  # fmt: skip
+                    )
                 )
 
     def _brief_rules(self, field: _Field, look: Look, found: list[Violation]) -> None:
@@ -340,9 +340,15 @@ class Checker:
         if self._rivals is not None:
             for term, start, end in self._rivals.find(text):
                 found.append(
-                    violation("C-09", label, f"{text[start:end]!r} names the competitor {term!r}", severity="error",
-                              span=(start, end), source="brief")
-                )  # fmt: skip
+                    violation(
+                        "C-09",
+                        label,
+                        f"{text[start:end]!r} names the competitor {term!r}",
+                        severity="error",
+                        span=(start, end),
+                        source="brief",
+                    )
+                )
         if self._exact is not None:
             for term, start, end in self._exact.find(text):
                 said = text[start:end]
@@ -350,12 +356,18 @@ class Checker:
                     found.append(
                         violation("C-07", label, f"{said!r} must be written {term!r}", span=(start, end))
                     )
-        if not _FACT_SIGNS.isdisjoint(look.chars) or not look.ascii or "." in look.chars:
-            for one in self.brief.ledger.untraced(text):
-                found.append(
-                    violation("C-03", label, f"the {one.kind} {one.text!r} is not in the brief", measured=one.text,
-                              span=(one.start, one.end))
-                )  # fmt: skip
+        for one in self.brief.ledger.untraced(text):
+            found.append(
+                violation(
+                    "C-03",
+                    label,
+                    f"the {one.kind} {one.text!r} is not in the brief",
+                    measured=one.text,
+                    # A number in words is more often a figure of speech ("two birds") than a claim.
+                    severity="warning" if one.spelled else None,
+                    span=(one.start, one.end),
+                )
+            )
 
     def _surface_rules(self, field: _Field, look: Look, found: list[Violation]) -> None:
         found.extend(surface(look, self._surface))
@@ -373,31 +385,43 @@ class Checker:
         wrong = language_match(look, brief.language, wording.foreign, self._own, brief.source_text)
         if wrong is not None:
             found.append(wrong)
-        found.extend(claims(look, wording, self._evidence, self._place.meta))
-        found.extend(cliches(look, wording))
-        for _, _, start, end in wording.residue.find(look.lower):
-            if look.lower[start:end] not in lowered(brief.source_text):
-                found.append(violation("M-16", look.label, f"{look.text[start:end]!r}", span=(start, end)))
         mixed = address_mix(look, wording, brief.source_text)
         if mixed is not None:
             found.append(mixed)
         if look.lower.strip(" .!?…。") in wording.weak:
             found.append(violation("C-06", look.label, f"{look.text!r} would fit any ad"))
-        else:
+        lists = wording.starts.of(look.words)
+        if lists:
+            self._phrase_rules(field, look, lists, found)
+
+    def _phrase_rules(
+        self, field: _Field, look: Look, lists: Collection[str], found: list[Violation]
+    ) -> None:
+        wording, brief = self._wording, self.brief
+        if "claims" in lists:
+            found.extend(claims(look, wording, self._evidence, self._place.meta))
+        if "cliches" in lists:
+            found.extend(cliches(look, wording))
+        if "residue" in lists:
+            for _, _, start, end in wording.residue.find(look.lower):
+                if look.lower[start:end] not in lowered(brief.source_text):
+                    found.append(
+                        violation("M-16", look.label, f"{look.text[start:end]!r}", span=(start, end))
+                    )
+        if "weak_phrases" in lists and not any(v.rule == "C-06" for v in found):
             for _, _, start, end in wording.weak_phrases.find(look.lower):
                 found.append(violation("C-06", look.label, f"{look.text[start:end]!r}", span=(start, end)))
-        for _, _, start, end in wording.comparisons.find(look.lower):
-            if look.lower[start:end] not in lowered(brief.source_text):
-                found.append(
-                    violation("C-09", look.label, f"{look.text[start:end]!r} compares", span=(start, end))
-                )
-        if field.leaning:
-            for phrase, _, start, _ in wording.leaning.find(look.lower):
+        if "comparisons" in lists:
+            for _, _, start, end in wording.comparisons.find(look.lower):
+                if look.lower[start:end] not in lowered(brief.source_text):
+                    found.append(
+                        violation("C-09", look.label, f"{look.text[start:end]!r} compares", span=(start, end))
+                    )
+        if field.leaning and "leaning" in lists:
+            for phrase, _, start, end in wording.leaning.find(look.lower):
                 if start == 0:
                     found.append(
-                        violation(
-                            "M-13", look.label, f"the text starts with {phrase!r}", span=(0, len(phrase))
-                        )
+                        violation("M-13", look.label, f"the text starts with {phrase!r}", span=(0, end))
                     )
                 break
 
@@ -410,8 +434,12 @@ class Checker:
                 if size > longest:
                     found.append(_too_long(look, size, longest, "cp"))
         elif len(look.words) > tone.max_sentence_words and wording.spaced:
-            sizes = [len(WORD.findall(sentence)) for sentence in sentences(look.text)]
+            parts = sentences(look.text)
+            sizes = [len(part.split()) for part in parts]
             size = max(sizes, default=0)
+            if size > tone.max_sentence_words:  # dashes stand between spaces too: count the words themselves
+                sizes = [len(WORD.findall(part)) for part in parts]
+                size = max(sizes)
             if size > tone.max_sentence_words:
                 found.append(_too_long(look, size, tone.max_sentence_words, "w"))
             elif len(sizes) > 1 and sum(sizes) / len(sizes) > 1.25 * tone.mean_sentence_words:
@@ -447,9 +475,9 @@ def _in_link(text: str, at: int) -> bool:
     start = max(text.rfind(" ", 0, at), text.rfind("\n", 0, at)) + 1
     head = text[start:at]
     return (
-        head.endswith(("#", "@", ".", "/", "-"))
+        (head.endswith(("#", "@", ".", "/", "-"))
         and len(head) > 0
-        and head != "-"
+        and head != "-")
         or "://" in head
         or "@" in head
     )

@@ -33,8 +33,12 @@ class Evidence:
 
 # A free, green or health word is a claim only while nobody denies it.
 _DENIED = re.compile(
-    r"\b(?:not|no|never|sin|sans|ohne|nicht|kein\w*|non|senza|niet|geen|nie|bez|não|sem)\s+(?:\w+\s+)?$"
+    r"(?<!\w)(?:not|no|never|sin|sans|ohne|nicht|kein\w*|non|senza|niet|geen|nie|bez|não|sem|لا|بلا|بدون|ليس)"
+    r"\s+(?:\w+\s+)?$"
 )
+
+
+_LABELLED = re.compile(r"\s*[:：]")
 
 
 def claims(look: Look, wording: Wording, evidence: Evidence, meta: bool) -> list[Violation]:
@@ -49,7 +53,15 @@ def claims(look: Look, wording: Wording, evidence: Evidence, meta: bool) -> list
         if rule == "L-21" and not meta:
             continue
         said = look.lower[start:end]
-        if rule in ("L-02", "L-11", "L-15") and _DENIED.search(look.lower[:start]):
+        # "OK" lists what only looks like a claim; a word before a colon is a label, one after a hyphen a part
+        # of another word ("sugar-free").
+        if (
+            rule == "OK"
+            or _LABELLED.match(look.lower, end)
+            or (rule == "L-11" and look.lower[:start].endswith("-"))
+        ):
+            continue
+        if rule in ("L-02", "L-11", "L-15", "L-16") and _DENIED.search(look.lower[:start]):
             continue
         severity: Severity = "error"
         what = f"{look.text[start:end]!r} is a claim that the brief does not make"
@@ -109,10 +121,15 @@ _GAPPY = re.compile(r"(?<!\w)(?:\w[.\-*_ ]){4,}\w(?!\w)")
 _SUBJECT = (
     ("SP-02", re.compile(r"^free\b|\bFREE\b|F\.R\.E\.E|(?i:^gratis\b|^gratuit\b|^kostenlos\b)")),
     ("SP-03", re.compile(r"^\$\s?\d")),
-    ("SP-04", re.compile(r"(?i)\bfor only\b|\bnow only\b|\bdouble your\b|\bas seen\b|\bfree instant\b|^guaranteed\b|\byour (?:debt|bills|credit)\b|\blose\b.{0,20}\b(?:weight|pounds)\b|\bsave (?:up to|big|\d)")),
+    (
+        "SP-04",
+        re.compile(
+            r"(?i)\bfor only\b|\bnow only\b|\bdouble your\b|\bas seen\b|\bfree instant\b|^guaranteed\b|\byour (?:debt|bills|credit)\b|\blose\b.{0,20}\b(?:weight|pounds)\b|\bsave (?:up to|big|\d)"
+        ),
+    ),
     ("SP-06", re.compile(r"(?i)^hello\b|[\w.+-]+@[\w-]+\.\w+")),
     ("SP-21", re.compile(r"(?i)^(?:re|fwd?|aw|wg)\s*:")),
-)  # fmt: skip
+)
 _BODY = (
     ("SP-07", re.compile(r"(?i)100\s?% guaranteed|guaranteed!")),
     ("SP-08", re.compile(r"(?i)\bdear (?:friend|sir|madam|investor|candidate)")),
@@ -128,7 +145,7 @@ _BODY = (
     ("SP-18", re.compile(r"(?i)\b(?:bad|no) credit\b|refinance now|no medical exam")),
     ("SP-19", re.compile(r"(?i)you are receiving this.{0,40}because|to be removed from.{0,30}mailings?")),
     ("SP-20", re.compile(r"(?i)\bfree\b.{0,40}\b(?:instant|online|no[- ]obligation)\b.{0,30}\bquote\b")),
-)  # fmt: skip
+)
 _SMS = re.compile(r"(?i)\$\$\$|\bwinner\b|\bcongratulations\b|\b(?:bit\.ly|tinyurl\.com|goo\.gl)/")
 _MARKS = re.compile(r"[!?.,;:…]")
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import Any
 
 from copykit.brief.brief import Brief
 from copykit.data import load_toml
@@ -14,9 +15,6 @@ from copykit.drafts.draft import Draft
 from copykit.drafts.lexicon import Lexicon
 from copykit.drafts.look import Look
 from copykit.models import Severity, Violation
-
-if TYPE_CHECKING:
-    from regex import Pattern
 
 __all__ = ["EditorialRule", "editorial", "editorial_draft", "editorial_field", "editorial_text"]
 
@@ -36,7 +34,8 @@ class EditorialRule:
     """pattern, characters, phrases, total, code or guidance."""
     gate: frozenset[str] | None
     """Characters of which at least one must occur for a break to be possible; None if any text may break it."""
-    pattern: Pattern[str] | None
+    pattern: Any
+    """Compiled by the third-party `regex`, or None."""
     phrases: Lexicon[str] | None
     characters: str
     maximum: int
@@ -53,7 +52,8 @@ _DIGITS = "0123456789"
 _MONEY = "$€£¥₹"
 _GATES: dict[str, str] = {
     "google-punctuation": "!?！？,:;*#~.",
-    "google-symbols": "•●○◦‣▪■□◆◇★☆✓✔✗✘✦✧♥♡►▶◀→←↑↓⇒⇨➔➜➤*" + "".join(map(chr, (*range(0x1D2C, 0x1D6B), *range(0x1D9B, 0x1DC0)))),
+    "google-symbols": "•●○◦‣▪■□◆◇★☆✓✔✗✘✦✧♥♡►▶◀→←↑↓⇒⇨➔➜➤*"
+    + "".join(map(chr, (*range(0x1D2C, 0x1D6B), *range(0x1D9B, 0x1DC0)))),
     "google-half-width-kana": "".join(map(chr, range(0xFF61, 0xFFA0))),
     "google-no-phone": _DIGITS,
     "google-tokens": "{",
@@ -83,11 +83,17 @@ _GATES: dict[str, str] = {
     "threads-one-topic": "#",
     "instagram-mentions": "@",
     "google-one-exclamation": "!！",
-}  # fmt: skip
+}
 # Emoji patterns: only a text with a character above U+2000 can break them.
-_PICTURES = frozenset({
-    "google-no-emoji", "tiktok-no-emoji", "snapchat-no-emoji", "amazon-bullet-emoji", "email-subject-emoji",
-})  # fmt: skip
+_PICTURES = frozenset(
+    {
+        "google-no-emoji",
+        "tiktok-no-emoji",
+        "snapchat-no-emoji",
+        "amazon-bullet-emoji",
+        "email-subject-emoji",
+    }
+)
 # Letters spaced or dotted out, or mixed with digits: what a text must show before the long pattern runs.
 _SPACED_OUT = re.compile(r"(?<!\w)\w[.\-_* ]\w[.\-_* ]\w|[a-zß-ÿ][01345@$][a-zß-ÿ]")
 
@@ -102,14 +108,14 @@ def editorial(name: str) -> EditorialRule:
     kind: str = row["kind"]
     pattern = None
     if kind == "pattern":
-        import regex  # its property classes are what the rules are written in
+        regex = import_module("regex")  # its property classes are what the rules are written in
 
         pattern = regex.compile(row["pattern"], regex.IGNORECASE if row.get("ignore_case") else 0)
     phrases = None
     if kind == "phrases":
         listed = [phrase.lower() for phrase in row["phrases"]]
         # Unspaced scripts have no word edges; every other phrase stands as whole words.
-        phrases = Lexicon({phrase: name for phrase in listed}, spaced=True)
+        phrases = Lexicon(dict.fromkeys(listed, name), spaced=True)
     gate = _GATES.get(name)
     return EditorialRule(
         id=name,
@@ -180,9 +186,13 @@ def editorial_text(rule: EditorialRule, look: Look, brief: Brief) -> Violation |
     start, end = spans[rule.maximum]
     said = look.text[start:end]
     return _violation(
-        rule, look.label, repr(said) if said else "the text", measured=len(spans) if rule.maximum else None,
-        limit=rule.maximum or None, span=(start, end),
-    )  # fmt: skip
+        rule,
+        look.label,
+        repr(said) if said else "the text",
+        measured=len(spans) if rule.maximum else None,
+        limit=rule.maximum or None,
+        span=(start, end),
+    )
 
 
 def _spans(rule: EditorialRule, look: Look, brief: Brief) -> _Spans:
@@ -271,9 +281,7 @@ def _testimonial(look: Look, brief: Brief) -> _Spans:
 # The coarse words only: a list for the twelve languages of the phrase bank. Own list (house), 2026-11.
 _PROFANITY = Lexicon(
     dict.fromkeys(
-        "fuck* shit* bullshit asshole* bitch* cunt* motherfuck* dickhead* mierda joder* coño gilipollas puta* cabrón "
-        "cabron merde putain connard* salope* enculé* scheiße scheiss* arschloch* fotze wichser* caralho* porra "
-        "merda* foda* puta cazzo* vaffanculo stronz* coglion* kut klootzak* kanker* kurwa* chuj* pierdol* jebać".split(),
+        ["fuck*", "shit*", "bullshit", "asshole*", "bitch*", "cunt*", "motherfuck*", "dickhead*", "mierda", "joder*", "coño", "gilipollas", "puta*", "cabrón", "cabron", "merde", "putain", "connard*", "salope*", "enculé*", "scheiße", "scheiss*", "arschloch*", "fotze", "wichser*", "caralho*", "porra", "merda*", "foda*", "puta", "cazzo*", "vaffanculo", "stronz*", "coglion*", "kut", "klootzak*", "kanker*", "kurwa*", "chuj*", "pierdol*", "jebać"],
         "profanity",
     )
 )

@@ -123,9 +123,12 @@ def _script(look: Look, script: str, own_words: frozenset[str], source: str) -> 
     if script != "Latn" and wrong <= 0.5 * total and _foreign_in_source(strange, source) and wrong < 25:
         return None
     return violation(
-        "P-ALL-3", look.label, f"{wrong} of {total} letters are not of the language's script",
-        measured=round(wrong / total, 2), limit=0.1,
-    )  # fmt: skip
+        "P-ALL-3",
+        look.label,
+        f"{wrong} of {total} letters are not of the language's script",
+        measured=round(wrong / total, 2),
+        limit=0.1,
+    )
 
 
 def _foreign_in_source(strange: list[str], source: str) -> bool:

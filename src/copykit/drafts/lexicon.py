@@ -22,9 +22,10 @@ class Lexicon(Generic[_T]):
     phrases that start at one place the longest wins.
     """
 
-    __slots__ = ("_meaning", "_pattern", "_plain")
+    __slots__ = ("_meaning", "_pattern", "_plain", "phrases")
 
     def __init__(self, phrases: Mapping[str, _T], *, spaced: bool = True) -> None:
+        self.phrases: tuple[str, ...] = tuple(lowered(phrase) for phrase in phrases)
         self._plain: dict[str, tuple[str, _T]] = {}
         stems: list[tuple[str, str, _T]] = []
         for phrase, meaning in phrases.items():

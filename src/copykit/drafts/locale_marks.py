@@ -96,7 +96,7 @@ _CHINESE = [
         ",.!?:;()",
         rf"(?<=[{_HAN}])[,!?;()]|(?<=[{_HAN}])\.(?![\w.])|(?<=[{_HAN}]):(?!\d|//)|[,!?;()](?=[{_HAN}])",
         _table(_TO_FULL_ZH),
-    ),  # fmt: skip
+    ),
     Mark(
         "P-ZH-2",
         frozenset(chr(c) for c in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))),
@@ -141,7 +141,7 @@ _OPENERS = {"?": "¿", "!": "¡"}
 @cache
 def marks_of(tag: str) -> tuple[Mark, ...]:
     """Give the punctuation rules of the language *tag*, none where it has no rules of its own."""
-    return tuple(_BY_TAG.get(tag) or _BY_TAG.get(tag.partition("-")[0], ()))
+    return tuple(_BY_TAG.get(tag) or _BY_TAG.get(tag.partition("-")[0]) or ())
 
 
 def open_marks(text: str) -> list[tuple[int, int, str]]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from itertools import pairwise
+from collections import Counter
+from itertools import islice
+from operator import eq
 
 from copykit.brief.catalog import Policy
 from copykit.drafts.look import EMOJI, URL, WORD, Look, emoji_count, violation
 from copykit.drafts.wording import Wording
 from copykit.models import Severity, Violation
 
-__all__ = ["INVISIBLE", "HASHTAG", "Surface", "sentences", "surface"]
+__all__ = ["HASHTAG", "INVISIBLE", "Surface", "sentences", "surface"]
 
 HASHTAG = re.compile(r"(?<![\w&/#])[#＃](\w+)")
 
@@ -28,14 +30,20 @@ _DOUBLED = tuple((mark, mark * 2) for mark in "?.,;:*#~$%&-？。，、；：؟�
 _REPEATED = re.compile(r"([?,;:*#~$%&\-？。，、；：؟،؛।¿¡€_=+^|•])\1+|(?<!\.)\.\.(?!\.)|\.{4,}|\?[ ]\?")
 _SHOUT = re.compile(r"[!！¡](?:\s*[!！¡])+")
 _MIXED_ENDS = re.compile(r"[?？][!！]|[!！][?？]")
-_CAPS = re.compile(r"(?<![\w@#.&+-])[^\W\d_]{3,}(?![\w&])")
+_UPPER = "A-ZÀ-ÖØ-Þ\u0100-\u024f\u0386-\u03ab\u0400-\u042f\u1e00-\u1eff"
+_LOWER = "a-zß-öø-ÿ\u03ac-\u03ce\u0430-\u045f"
+_TWO_CAPITALS = re.compile(f"[{_UPPER}]{{2}}")
+_CAPS = re.compile(rf"(?<![\w@#.&+-])[{_UPPER}]{{3,}}(?![\w&])")
+_CAMEL = re.compile(f"[{_LOWER}][{_UPPER}]")
+_TWO_ASCII, _CAMEL_ASCII = re.compile("[A-Z][A-Z]"), re.compile("[a-z][A-Z]")
 _GIMMICK = re.compile(
-    r"\b[^\W\d_]*[a-zß-öø-ÿ][A-ZÀ-ÖØ-Þ]{2,}[^\W\d_]*\b|\b(?:[a-z][A-Z]){2,}[a-z]?\b|\b(?:[A-Z][a-z]){3,}[A-Z]?\b"
+    rf"[{_LOWER}][{_UPPER}]{{2,}}|\b(?:[{_LOWER}][{_UPPER}]){{2,}}[{_LOWER}]?\b|\b(?:[{_UPPER}][{_LOWER}]){{3,}}[{_UPPER}]?\b"
 )
+_RESIDUE_WORDS = frozenset({"TBD", "TODO", "FIXME", "XXX", "XXXX", "XXXXX"})
 _TWICE = re.compile(r"(?<![\w'’-])([^\W\d_]{2,})[ \u00a0]\1(?![\w'’-])")
 _PLACEHOLDER = re.compile(
     r"\[[A-Z][A-Z0-9 _-]+\]|\[(?:insert|your|name|product|brand|company|add|placeholder)\b[^\]]*\]|<[A-Z][A-Z0-9 _-]+>"
-    r"|\b(?:XXX+|TBD|TODO|FIXME)\b|\blorem ipsum\b|\{\{[^{}]*\}\}|\{[^{}]*\}|%[A-Z]+_?[A-Z]+%",
+    r"|\{\{[^{}]*\}\}|\{[^{}]*\}|%[A-Z]+_?[A-Z]+%",
     re.IGNORECASE,
 )
 _MARKDOWN = re.compile(r"\*\*|__(?=\w)|```|^\s{0,3}#{1,6}\s|^\s*>\s|\[[^\]]+\]\(https?:", re.MULTILINE)
@@ -63,14 +71,38 @@ class Surface:
     """What the placement, tone and brief say about the surface of a text, prepared once."""
 
     __slots__ = (
-        "ads", "caps", "exclamations", "exempt", "per_hundred", "language", "link_error", "links_max", "markdown", "script",
-        "source", "source_lower", "wording", "tokens",
-    )  # fmt: skip
+        "ads",
+        "caps",
+        "exclamations",
+        "exempt",
+        "language",
+        "link_error",
+        "links_max",
+        "markdown",
+        "per_hundred",
+        "script",
+        "source",
+        "source_lower",
+        "tokens",
+        "wording",
+    )
 
     def __init__(
-        self, *, ads: bool, exclamations: int, per_hundred: int, links_max: int | None, link_error: bool, script: str,
-        language: str, wording: Wording, source: str, exempt: frozenset[str], tokens: frozenset[str], markdown: bool,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        ads: bool,
+        exclamations: int,
+        per_hundred: int,
+        links_max: int | None,
+        link_error: bool,
+        script: str,
+        language: str,
+        wording: Wording,
+        source: str,
+        exempt: frozenset[str],
+        tokens: frozenset[str],
+        markdown: bool,
+    ) -> None:
         self.ads = ads
         self.exclamations = exclamations
         self.per_hundred = per_hundred
@@ -113,11 +145,13 @@ def surface(look: Look, rules: Surface) -> list[Violation]:
         )
     elif "…" in chars and text.count("…") > 1 and rules.wording.base != "zh":
         found.append(violation("M-08", label, "more than one ellipsis", measured=text.count("…"), limit=1))
-    if len(chars) > 2 and not text.islower():
+    if (_TWO_ASCII if look.ascii else _TWO_CAPITALS).search(text):
         _capitals(look, rules, found)
+    if (_CAMEL_ASCII if look.ascii else _CAMEL).search(text):
+        _mixed_case(look, rules, found)
     if len(set(look.words)) < len(look.words):
         _repetition(look, rules, found)
-    if not _ODD.isdisjoint(chars) or "x" in chars or "X" in chars or "T" in chars or "o" in chars:
+    if not _ODD.isdisjoint(chars):
         _residue(look, rules, found)
     _spaces(look, rules, found)
     if not _QUOTE_MARKS.isdisjoint(chars) and '"' in chars and not chars.isdisjoint("“”„«»"):
@@ -181,7 +215,7 @@ def _exclamations(look: Look, rules: Surface, found: list[Violation]) -> None:
                 measured=count,
                 limit=budget,
                 span=(at, at + 1),
-            )  # fmt: skip
+            )
         )
 
 
@@ -199,45 +233,56 @@ def _repeated(look: Look, rules: Surface, found: list[Violation]) -> None:
 
 def _capitals(look: Look, rules: Surface, found: list[Violation]) -> None:
     text = look.masked
+    severity: Severity = "error" if rules.ads else "warning"
     shouted: list[tuple[str, tuple[int, int]]] = []
     for match in _CAPS.finditer(text):
         word = match.group()
-        if word.isupper() and word not in rules.wording.acronyms and not rules.own(word):
+        if not word.isupper() or rules.own(word):
+            continue
+        if word in _RESIDUE_WORDS:
+            found.append(violation("M-15", look.label, f"{word!r} is a placeholder", span=match.span()))
+        elif word not in rules.wording.acronyms:
             shouted.append((word, match.span()))
     if shouted:
         share = len(shouted) / max(1, len(look.words))
         if rules.ads or share > 0.10 or len(look.words) < 10:
             word, span = shouted[0]
-            severity: Severity = "error" if rules.ads else "warning"
             found.append(
                 violation("M-03", look.label, f"{word!r} is in capitals", severity=severity, span=span)
             )
+
+
+def _mixed_case(look: Look, rules: Surface, found: list[Violation]) -> None:
+    text = look.masked
     gimmick = _GIMMICK.search(text)
-    if gimmick and not rules.own(gimmick.group()) and gimmick.group() not in rules.wording.acronyms:
-        severity = "error" if rules.ads else "warning"
-        found.append(
-            violation(
-                "M-04", look.label, f"{gimmick.group()!r} mixes cases", severity=severity, span=gimmick.span()
-            )
-        )
+    if gimmick is None:
+        return
+    word = next(word for word in WORD.finditer(text) if word.end() > gimmick.start())
+    if rules.own(word.group()) or word.group() in rules.wording.acronyms:
+        return
+    severity: Severity = "error" if rules.ads else "warning"
+    found.append(
+        violation("M-04", look.label, f"{word.group()!r} mixes cases", severity=severity, span=word.span())
+    )
 
 
 def _repetition(look: Look, rules: Surface, found: list[Violation]) -> None:
     words = look.words
     wording = rules.wording
-    if not wording.reduplicates and any(a == b for a, b in pairwise(words)):
+    if not wording.reduplicates and any(map(eq, words, islice(words, 1, None))):
         for twice in _TWICE.finditer(look.lower):
             if twice.group(1) not in wording.doubles and twice.group() not in _source_lower(rules):
                 found.append(violation("M-09", look.label, f"{twice.group()!r}", span=twice.span()))
                 break
     if len(words) >= 20 and wording.spaced:
-        counts: dict[str, int] = {}
-        for word in words:
-            if len(word) > 3 and word not in wording.function_words and word not in rules.exempt:
-                counts[word] = counts.get(word, 0) + 1
-        if counts:
-            word, count = max(counts.items(), key=lambda pair: pair[1])
-            allowed = max(3, round(3 * len(words) / 50))
+        small = wording.function_words
+        content = [word for word in words if len(word) > 3 and word not in small]
+        # A word that stands four times makes three repetitions: most texts end here.
+        if len(content) - len(set(content)) < 3:
+            return
+        counts = Counter(word for word in content if word not in rules.exempt).most_common(1)
+        allowed = max(3, round(3 * len(words) / 50))
+        for word, count in counts:
             if count > allowed:
                 found.append(
                     violation(
@@ -254,7 +299,7 @@ def _source_lower(rules: Surface) -> str:
 
 def _residue(look: Look, rules: Surface, found: list[Violation]) -> None:
     text, chars, label = look.text, look.chars, look.label
-    if not chars.isdisjoint("[{<%") or not chars.isdisjoint("xXtTlL"):
+    if not chars.isdisjoint("[{<%"):
         for match in _PLACEHOLDER.finditer(text):
             held = match.group()
             if held in rules.tokens or _is_token(held, rules) or held in rules.source:
@@ -305,11 +350,10 @@ def _spaces(look: Look, rules: Surface, found: list[Violation]) -> None:
         "  " in text
         or (" ." in text and ". ." not in text and " .." not in text and _STRAY.search(text))
         or " ," in text
-    ):
-        if rules.wording.spaced:
-            match = _STRAY.search(text)
-            if match:
-                found.append(violation("P-ALL-1", look.label, "stray space", span=match.span()))
+    ) and rules.wording.spaced:
+        match = _STRAY.search(text)
+        if match:
+            found.append(violation("P-ALL-1", look.label, "stray space", span=match.span()))
 
 
 _STRAY = re.compile(r"(?<=\S) {2,}(?=\S)|(?<=\w) (?=[,.](?!\w))")
@@ -324,9 +368,13 @@ def _numbers(look: Look, rules: Surface, found: list[Violation]) -> None:
             for match in wrong.finditer(text):
                 if match.group() not in rules.source:
                     found.append(
-                        violation("M-24", look.label, f"{match.group()!r} is not how {rules.language} writes numbers",
-                                  span=match.span())
-                    )  # fmt: skip
+                        violation(
+                            "M-24",
+                            look.label,
+                            f"{match.group()!r} is not how {rules.language} writes numbers",
+                            span=match.span(),
+                        )
+                    )
     if wording.price is not None:
         match_price = wording.price.search(look.lower)
         if match_price and not _MONEY.search(text):
@@ -353,9 +401,16 @@ def _links(look: Look, rules: Surface, found: list[Violation]) -> None:
             else f"{len(links)} links where {rules.links_max} may stand"
         )
         found.append(
-            violation("M-26" if rules.links_max == 0 else "M-23", look.label, what, severity=severity,
-                      measured=len(links), limit=rules.links_max, span=first.span())
-        )  # fmt: skip
+            violation(
+                "M-26" if rules.links_max == 0 else "M-23",
+                look.label,
+                what,
+                severity=severity,
+                measured=len(links),
+                limit=rules.links_max,
+                span=first.span(),
+            )
+        )
     for link in links:
         low = link.group().lower()
         if low.startswith("http://"):
@@ -406,7 +461,7 @@ def sentences(text: str) -> list[str]:
     return [part.strip() for part in _SPLIT.split(text) if part.strip()]
 
 
-_SPLIT = re.compile(r"(?<=[.!?…؟।])\s+|(?<=[。！？])|\n+")
+_SPLIT = re.compile(r"(?:[.!?…؟।]+[\"”»)]*(?:\s+|$))|[。！？]+|\n+")
 
 
 def emoji_over(look: Look, policy: Policy, tone: int) -> Violation | None:
@@ -438,7 +493,12 @@ def emoji_over(look: Look, policy: Policy, tone: int) -> Violation | None:
     soft = tone if policy.rec_max is None else min(tone, policy.rec_max)
     if count > soft:
         return violation(
-            "M-21", look.label, f"{count} emoji where tone and placement advise {soft}",
-            severity="warning", measured=count, limit=soft, span=first.span(),
-        )  # fmt: skip
+            "M-21",
+            look.label,
+            f"{count} emoji where tone and placement advise {soft}",
+            severity="warning",
+            measured=count,
+            limit=soft,
+            span=first.span(),
+        )
     return None

@@ -19,6 +19,7 @@ from copykit.models import Part, Repair, Violation
 
 __all__ = ["apply_marks", "repair"]
 
+_ROUNDS = 6
 _UNTOUCHED = frozenset({"url", "path", "identifier", "info", "cta_choice"})
 _RTL = frozenset("\u061c\u200e\u200f\u2066\u2067\u2068\u2069")
 _FENCE = re.compile(r"^\s*```[\w-]*\s*\n?|\n?\s*```\s*$")
@@ -86,24 +87,38 @@ def _follow(part: Part, changed: dict[str, str]) -> Part:
 
 
 def _repeats(violations: Sequence[Violation], name: str) -> bool:
-    return any(v.rule == "M-12" and v.severity == "error" and v.field.startswith(f"{name}[") for v in violations)
+    return any(
+        v.rule == "M-12" and v.severity == "error" and v.field.startswith(f"{name}[") for v in violations
+    )
 
 
 def _mended(
-    text: str, label: str, spec: FieldSpec, brief: Brief, touched: set[str], repairs: list[Repair], changed: dict[str, str]
+    text: str,
+    label: str,
+    spec: FieldSpec,
+    brief: Brief,
+    touched: set[str],
+    repairs: list[Repair],
+    changed: dict[str, str],
 ) -> str:
     if label not in touched or not text:
         return text
     before = text
-    for rule, how, mend in _STEPS:
-        after = mend(text, brief)
-        if after == text or not after.strip():
-            continue
-        if len(after) > len(text) and _grows_too_long(text, after, spec, brief):
-            continue
-        repairs.append(Repair(variant=0, field=label, rule=rule, how=how))
-        text = after
+    done: dict[str, str] = {}
+    for _ in range(_ROUNDS):  # a mend may lay bare what an earlier one looks for, as markup around a label
+        start = text
+        for rule, how, mend in _STEPS:
+            after = mend(text, brief)
+            if after == text or not after.strip():
+                continue
+            if len(after) > len(text) and _grows_too_long(text, after, spec, brief):
+                continue
+            done.setdefault(how, rule)
+            text = after
+        if text == start:
+            break
     if text != before:
+        repairs.extend(Repair(variant=0, field=label, rule=rule, how=how) for how, rule in done.items())
         changed[f"{label}\n{before}"] = text
     return text
 
@@ -114,7 +129,9 @@ def _grows_too_long(before: str, after: str, spec: FieldSpec, brief: Brief) -> b
         if limit.hard is not None:
             size = px_size(spec.name) if limit.unit == "px" else 20.0
 
-            def sized(text: str, unit: str = limit.unit, double: bool = limit.emoji_double, px: float = size) -> float:
+            def sized(
+                text: str, unit: str = limit.unit, double: bool = limit.emoji_double, px: float = size
+            ) -> float:
                 return measure(text, unit, language=brief.language.tag, emoji_double=double, size_px=px)
 
             if sized(after) > limit.hard >= sized(before):
@@ -154,9 +171,14 @@ def _unwrapped(text: str, brief: Brief) -> str:
         if not brief.source_text.lower().startswith(label.group().lower()):
             text = text[label.end() :]
     closing = _WHOLE_QUOTE.get(text[:1])
-    if closing and len(text) > 2 and text[-1] == closing and closing not in text[1:-1] and text[0] not in text[1:-1]:
-        if text not in brief.source_text:
-            text = text[1:-1]
+    if (
+        closing
+        and len(text) > 2
+        and text[-1] == closing
+        and closing not in text[1:-1]
+        and text[0] not in text[1:-1]
+    ) and text not in brief.source_text:
+        text = text[1:-1]
     return text
 
 
@@ -210,7 +232,9 @@ def _calm(text: str, brief: Brief) -> str:
 
 def _last(text: str, mark: str, names: Sequence[str]) -> int:
     at = text.rfind(mark)
-    while at >= 0 and any(text.startswith(name, at - name.index("!")) for name in names if at >= name.index("!")):
+    while at >= 0 and any(
+        text.startswith(name, at - name.index("!")) for name in names if at >= name.index("!")
+    ):
         at = text.rfind(mark, 0, at)
     return at
 
@@ -224,7 +248,9 @@ def _marked(text: str, brief: Brief) -> str:
     if brief.placement.id.startswith("sms"):
         # Typographic marks turn a text message into UCS-2 and halve what fits: only real errors are mended there.
         base = brief.language.tag.partition("-")[0]
-        return apply_marks(text, brief.language) if base in ("es", "ar", "fa", "ja", "zh", "ro", "el") else text
+        return (
+            apply_marks(text, brief.language) if base in ("es", "ar", "fa", "ja", "zh", "ro", "el") else text
+        )
     return apply_marks(text, brief.language)
 
 
@@ -248,14 +274,23 @@ def _distinct(items: list[str], name: str, spec: FieldSpec, repairs: list[Repair
         key = text.casefold().strip(" .!?…。！？")
         if key in seen and spare > 0:
             spare -= 1
-            repairs.append(Repair(variant=0, field=f"{name}[{index}]", rule="M-12", how=f"dropped the repeated item {text!r}"))
+            repairs.append(
+                Repair(
+                    variant=0,
+                    field=f"{name}[{index}]",
+                    rule="M-12",
+                    how=f"dropped the repeated item {text!r}",
+                )
+            )
             continue
         seen.add(key)
         kept.append(text)
     return kept
 
 
-def _fewer_tags(fields: dict[str, str | list[str]], brief: Brief, repairs: list[Repair], changed: dict[str, str]) -> None:
+def _fewer_tags(
+    fields: dict[str, str | list[str]], brief: Brief, repairs: list[Repair], changed: dict[str, str]
+) -> None:
     """Drop hashtags beyond the platform's maximum, the last ones first, each whole."""
     most = brief.placement.hashtags.hard_max
     if most is None:
@@ -281,13 +316,13 @@ def _fewer_tags(fields: dict[str, str | list[str]], brief: Brief, repairs: list[
             room = max(0, most - total)
             total += min(len(tags), room)
             label = name if isinstance(value, str) else f"{name}[{index}]"
-            for tag in reversed(tags[room:]):
-                if not _may_go(text, tag):
+            for match in reversed(tags[room:]):
+                if not _may_go(text, match):
                     continue
-                shorter = (text[: tag.start()].rstrip(" ") + text[tag.end() :]).strip()
+                shorter = (text[: match.start()].rstrip(" ") + text[match.end() :]).strip()
                 if not shorter:
                     continue
-                repairs.append(Repair(variant=0, field=label, rule="M-22", how=f"dropped {tag.group()}"))
+                repairs.append(Repair(variant=0, field=label, rule="M-22", how=f"dropped {match.group()}"))
                 text = shorter
             texts[index] = text
         fields[name] = texts[0] if isinstance(value, str) else texts

@@ -307,9 +307,19 @@ def _structure(
 
 
 _FACT_FROM_BRIEF = {
-    "link": "url", "url": "url", "cart_link": "url", "deep_link": "url", "landing_page": "url", "terms_link": "url",
-    "keywords": "keywords", "audience": "audience", "cta": "cta", "item": "item", "viewed_item": "item", "brand": "name",
-}  # fmt: skip
+    "link": "url",
+    "url": "url",
+    "cart_link": "url",
+    "deep_link": "url",
+    "landing_page": "url",
+    "terms_link": "url",
+    "keywords": "keywords",
+    "audience": "audience",
+    "cta": "cta",
+    "item": "item",
+    "viewed_item": "item",
+    "brand": "name",
+}
 
 
 def missing_facts(brief: Brief) -> list[str]:

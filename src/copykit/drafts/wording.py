@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from copykit.brief.catalog import Language
-from copykit.data import load_toml
+from copykit.data import load_json, load_toml
 from copykit.drafts.lexicon import Lexicon
+from copykit.drafts.look import WORD_CLASS
 
 __all__ = ["Foreign", "Wording", "foreign_words", "wording_of"]
 
@@ -67,6 +68,68 @@ class Wording:
     comparisons: Lexicon[str]
     """Comparisons with others (rule C-09)."""
     foreign: Foreign
+    starts: Starts
+    """Which lists can match at all, told from the words of a text."""
+
+
+class Starts:
+    """Which phrase lists can match a text, told from its words alone.
+
+    Each phrase is filed under one telling word. Nearly no word of a text is one, so words once found innocent
+    are remembered and a text costs one set operation. Languages without spaces always try every list.
+    """
+
+    __slots__ = ("_innocent", "_known", "_spaced", "_stems", "_words", "everything")
+
+    def __init__(self, lists: Mapping[str, Lexicon[str]], spaced: bool, small: frozenset[str]) -> None:
+        self._spaced = spaced
+        self._words: dict[str, set[str]] = {}
+        self._stems: dict[str, set[str]] = {}
+        for name, lexicon in lists.items():
+            for phrase in lexicon.phrases:
+                tokens = [(match.group(1), match.group(2) == "*") for match in _TOKEN.finditer(phrase)]
+                if not tokens:
+                    continue
+                # A phrase is told by its longest word that not every text holds.
+                key, open_end = max(tokens, key=lambda token: (token[0] not in small, len(token[0])))
+                (self._stems if open_end else self._words).setdefault(key, set()).add(name)
+        self._known: dict[str, frozenset[str]] = {}
+        self._innocent: set[str] = set()
+        self.everything = frozenset(lists)
+
+    def of(self, words: Collection[str]) -> Collection[str]:
+        """Give the names of the lists that may match a text of these lower-case *words*."""
+        if not self._spaced:
+            return self.everything
+        unsure = set(words)
+        unsure -= self._innocent
+        if not unsure:
+            return ()
+        possible: frozenset[str] = frozenset()
+        for word in unsure:
+            lists = self._known.get(word)
+            if lists is None:
+                lists = self._lists(word)
+                if len(self._innocent) + len(self._known) > _REMEMBERED:
+                    self._innocent, self._known = set(), {}
+                if lists:
+                    self._known[word] = lists
+                else:
+                    self._innocent.add(word)
+            possible |= lists
+        return possible
+
+    def _lists(self, word: str) -> frozenset[str]:
+        lists: set[str] = set()
+        for part in {word, *word.split("'")}:
+            lists |= self._words.get(part, lists)
+            for end in range(1, len(part) + 1):
+                lists |= self._stems.get(part[:end], lists)
+        return frozenset(lists)
+
+
+_TOKEN = re.compile(rf"([{WORD_CLASS}]+(?:['’][{WORD_CLASS}]+)*)(\*?)")
+_REMEMBERED = 50_000
 
 
 @cache
@@ -91,7 +154,9 @@ def _common() -> dict[str, Any]:
 def _optional(path: str) -> dict[str, Any]:
     try:
         return load_toml(path)
-    except FileNotFoundError:  # nobody has written this language's list yet: nothing is checked, nothing invented
+    except (
+        FileNotFoundError
+    ):  # nobody has written this language's list yet: nothing is checked, nothing invented
         return {}
 
 
@@ -114,6 +179,19 @@ def _wording(base: str, decimal: str) -> Wording:
         listed.setdefault(phrase, "L-32")
     price = own.get("price")
     weak: list[str] = common["weak"]
+    phrases = own.get("call", []) + _bank_calls(base)
+    lists = {
+        "leaning": _lexicon(own, "leaning", spaced),
+        "weak_phrases": Lexicon(
+            {phrase: "weak" for phrase in weak if " " in phrase or not phrase.isascii()}, spaced=spaced
+        ),
+        "cliches": _lexicon(own, "cliches", spaced),
+        "claims": Lexicon(listed, spaced=spaced),
+        "residue": Lexicon(
+            dict.fromkeys([*common["residue"], *own.get("residue", [])], "M-16"), spaced=spaced
+        ),
+        "comparisons": _lexicon(own, "comparisons", spaced),
+    }
     return Wording(
         base=base,
         spaced=spaced,
@@ -125,23 +203,25 @@ def _wording(base: str, decimal: str) -> Wording:
         labels=frozenset(common["labels"]),
         price=re.compile(price) if price else None,
         tails=frozenset(own.get("tails", "").split()),
-        leaning=_lexicon(own, "leaning", spaced),
         formal=frozenset(own.get("formal", "").split()),
         informal=frozenset(own.get("informal", "").split()),
         formal_exact=frozenset(own.get("formal_exact", "").split()),
-        call=_lexicon(own, "call", spaced),
+        call=Lexicon(dict.fromkeys(phrases, "call"), spaced=spaced),
         weak=frozenset(own.get("weak", [])) | frozenset(weak),
-        weak_phrases=Lexicon(
-            {phrase: "weak" for phrase in weak if " " in phrase or not phrase.isascii()}, spaced=spaced
-        ),
-        cliches=_lexicon(own, "cliches", spaced),
-        claims=Lexicon(listed, spaced=spaced),
-        residue=Lexicon(
-            dict.fromkeys([*common["residue"], *own.get("residue", [])], "M-16"), spaced=spaced
-        ),
-        comparisons=_lexicon(own, "comparisons", spaced),
+        **lists,
+        starts=Starts(lists, spaced, foreign.own),
         foreign=foreign,
     )
+
+
+def _bank_calls(base: str) -> list[str]:
+    """Give the calls to action of the language's phrase bank: a text that ends in one asks for something."""
+    names = {"pt": "pt-BR", "zh": "zh-Hans"}
+    try:
+        calls = load_json(f"phrases/{names.get(base, base)}.json").get("cta", {})
+    except FileNotFoundError:
+        return []
+    return [call.lower() for levels in calls.values() for texts in levels.values() for call in texts]
 
 
 def _lexicon(own: Mapping[str, Any], key: str, spaced: bool) -> Lexicon[str]:
