@@ -45,7 +45,7 @@ def rows(count: int) -> list[dict[str, Any]]:
 
 
 def write_catalogue(path: Path, count: int, sample: list[dict[str, Any]]) -> None:
-    """Write *count* rows, repeating *sample* with ids and prices of their own, so that no cache can answer."""
+    """Write *count* rows, repeating *sample* with other ids and prices, so that no cache can answer."""
     with gzip.open(path, "wt", encoding="utf-8") as stream:
         for n in range(count):
             row = {**sample[n % len(sample)], "id": f"row-{n}", "price": float(100 + n)}

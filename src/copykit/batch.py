@@ -122,9 +122,8 @@ def plan(
         placements: Placement ids, already resolved.
         languages: Tags, already resolved; ``own`` stands for each row's language column.
         common: Arguments of `CopywritingInput` that are the same for all (tone, variants, seed ...).
-        final_url: A template for the address of rows without a link, and the placements that need one; copy
-        for
-            other placements is not given it, since it would appear in their text.
+        final_url: A template for the address of rows without a link, and the placements that hold one;
+            others are not given it, since it would turn up in their text.
         skip: Jobs at the start that are already done; they are counted, not built.
     """
     shared = {"deadline_s": ITEM_DEADLINE_S, **(common or {})}

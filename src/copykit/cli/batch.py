@@ -288,9 +288,7 @@ def _run(order: _Order, console: Console) -> dict[str, Any]:
         "resumed_after": resumed,
         "mapping": mapping.as_dict(),
         "files": files,
-        "left_out": [
-            {"reason": reason, "lines": count} for reason, count in exported.skipped.most_common(10)
-        ],
+        "left_out": [{"reason": reason, "lines": count} for reason, count in exported.skipped.most_common(5)],
         "notes": notes,
         "exit_code": EXIT_SOME_FAILED if failed else 0,
     }

@@ -48,13 +48,11 @@ class Journal:
         self._note(finished=False)
 
     def resume(self) -> bool:
-        """Go on with the file; starts a new one where there is none. Says whether the run was already
-        finished.
+        """Go on with the file, or start a new one where there is none; True if the run was already finished.
 
         Raises:
-            InvalidRequest: the run that left it had another input or other parameters (all are named), or the
-            file
-                was changed by others.
+            InvalidRequest: the run that left it had another input or other parameters (all are named), its
+                note is missing, or a run is writing it now.
         """
         empty = not self.path.exists() or self.path.stat().st_size == 0
         if empty and not self.sidecar.exists():

@@ -163,8 +163,7 @@ def override(mapping: ColumnMap, pairs: Sequence[str]) -> ColumnMap:
 
 
 def brief_of(row: Row, mapping: ColumnMap) -> dict[str, Any]:
-    """Give the arguments of a `CopywritingInput` that *row* holds: description, name, facts, key points, url
-    ...
+    """Give what *row* holds as arguments of a `CopywritingInput`: description, name, facts, points, url.
 
     Only what the row says: a price without a currency, an "old" price that is not higher, a size without a
     unit or a cell that means "none" is left out.
