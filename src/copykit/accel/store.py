@@ -157,56 +157,65 @@ class _Moka:
 
 
 class _MokaStore:
+    """One lock around every call, although moka has its own.
+
+    It tells of evictions through a Python callback while it holds inner locks; a second thread waiting for one
+    of those keeps the interpreter lock that the callback needs, and both wait for ever.
+    """
+
     def __init__(self, moka: Any, max_entries: int, max_bytes: int, clock: Clock) -> None:
         # moka has one bound: an entry weighs at least its share of the bytes, which bounds the entries too
         self._share = -(-max_bytes // max_entries)
         self._max_bytes, self._clock = max_bytes, clock
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._hits = self._misses = self._evictions = 0
         self._size = self._entries = 0
         self._cache: Any = moka(max_bytes, eviction_listener=self._forgotten, weigher=self._weigh)
 
     def get(self, key: str) -> Any | None:
-        entry = self._cache.get(key)
-        if entry is None or (entry.ends is not None and self._clock() >= entry.ends):
-            self._misses += 1
-            if entry is not None:
-                self._cache.remove(key)
-            return None
-        self._hits += 1
-        return entry.value
+        with self._lock:
+            entry = self._cache.get(key)
+            if entry is None or (entry.ends is not None and self._clock() >= entry.ends):
+                self._misses += 1
+                if entry is not None:
+                    self._cache.remove(key)
+                return None
+            self._hits += 1
+            return entry.value
 
     def set(self, key: str, value: Any, size_bytes: int, ttl_s: float | None = None) -> None:
         ends = None if ttl_s is None else self._clock() + ttl_s
-        if size_bytes > self._max_bytes:
-            self._cache.remove(key)
-            self._evictions += 1
-            return
         with self._lock:
+            if size_bytes > self._max_bytes:
+                self._cache.remove(key)
+                self._evictions += 1
+                return
             self._entries += 1
             self._size += size_bytes
-        self._cache.set(key, _Entry(value, size_bytes, ends))
-        self._cache.run_pending_tasks()  # else the bounds would hold only some time later
+            self._cache.set(key, _Entry(value, size_bytes, ends))
+            self._cache.run_pending_tasks()  # else the bounds would hold only some time later
 
     def delete(self, key: str) -> bool:
-        return self._cache.remove(key) is not None
+        with self._lock:
+            return self._cache.remove(key) is not None
 
     def clear(self) -> None:
-        self._cache.clear()
-        self._cache.run_pending_tasks()
+        with self._lock:
+            self._cache.clear()
+            self._cache.run_pending_tasks()
 
     def stats(self) -> StoreStats:
-        self._cache.run_pending_tasks()
-        return StoreStats(self._hits, self._misses, self._evictions, self._entries, self._size)
+        with self._lock:
+            self._cache.run_pending_tasks()
+            return StoreStats(self._hits, self._misses, self._evictions, self._entries, self._size)
 
     def _weigh(self, key: str, entry: _Entry) -> int:
         return max(entry.size, self._share)
 
     def _forgotten(self, key: str, entry: _Entry, cause: str) -> None:
-        with self._lock:
-            self._entries -= 1
-            self._size -= entry.size
-            self._evictions += cause == "size"
+        self._entries -= 1
+        self._size -= entry.size
+        self._evictions += cause == "size"
 
 
 def _verify(maker: StoreMaker) -> None:
