@@ -18,6 +18,8 @@ _LABELLED = frozenset({"name", "item", "label"})
 _POINTED = frozenset({"point", "points"})
 _FULL_STOPS = ".。।"
 _TRIES = 14
+_LEAST_FOR_LONG = 28.0
+"""Advised characters from which a headline takes a long frame."""
 _ALIKE = 0.8
 """Token overlap from which two assets say the same (rule M-12)."""
 _SPOKEN = ("attention", "solution", "interest", "desire", "action", "offer", "problem")
@@ -93,18 +95,25 @@ class Assets:
     def _one(
         self, spec: FieldSpec, room: Room, function: str, point: str, *, allow_bare: bool
     ) -> tuple[Asset | None, bool]:
+        roomy = room.low and room.low * room.chars / room.high > _LEAST_FOR_LONG
+        if not spec.is_list:
+            for length in (self._long, self._short) if roomy else (self._short,):
+                asset, has_slot = length(spec, room, function, point, slots=_LABELLED)
+                if asset is not None:
+                    return asset, has_slot
         if room.is_tight or spec.role in _CLOSED:
-            return self._short(spec, room, function, point, allow_bare=allow_bare)
+            slots = None if allow_bare else _LABELLED
+            return self._short(spec, room, function, point, slots=slots)
         asset, has_slot = self._long(spec, room, function, point)
         if asset is None:
-            return self._short(spec, room, function, point, allow_bare=allow_bare)
+            return self._short(spec, room, function, point, slots=None if allow_bare else _LABELLED)
         return asset, has_slot
 
     def _short(
-        self, spec: FieldSpec, room: Room, function: str, point: str, *, allow_bare: bool
+        self, spec: FieldSpec, room: Room, function: str, point: str, *, slots: frozenset[str] | None = None
     ) -> tuple[Asset | None, bool]:
-        slots = frozenset({"point"}) if point else None if allow_bare else _LABELLED
-        spare: Asset | None = None
+        slots = frozenset({"point"}) if point else slots
+        spare: tuple[str, Frame] | None = None
         for tries, frame in enumerate(self._chooser.offers(function, short=True, slots=slots)):
             if tries >= _TRIES:
                 break
@@ -113,12 +122,13 @@ class Assets:
             text = self._filled(spec, room, frame, point)
             if not text:
                 continue
-            if self._chooser.is_fresh(frame):
-                self._chooser.take(frame)
-                return self._say(text, function), bool(frame.slots)
-            spare = spare or Asset(text, function)
+            spare = spare or (text, frame)
+            if self._chooser.is_fresh(frame) and room.comfortable(text):
+                spare = (text, frame)
+                break
         if spare is not None:
-            return self._say(spare.text, function), True
+            self._chooser.take(spare[1])
+            return self._say(spare[0], function), bool(spare[1].slots)
         if point and room.fits(point) and self._is_new(point) and room.allows(point):
             return self._say(point[:1].upper() + point[1:], function), True
         return None, False
@@ -133,9 +143,12 @@ class Assets:
                 return text
         return ""
 
-    def _long(self, spec: FieldSpec, room: Room, function: str, point: str) -> tuple[Asset | None, bool]:
-        best: tuple[float, str, str] | None = None
-        for tries, frame in enumerate(self._chooser.offers(function, short=False)):
+    def _long(
+        self, spec: FieldSpec, room: Room, function: str, point: str, *, slots: frozenset[str] | None = None
+    ) -> tuple[Asset | None, bool]:
+        """Take the fresh frame that fills the room best; the rules are asked only about the best ones."""
+        found: list[tuple[bool, float, str, Frame]] = []
+        for tries, frame in enumerate(self._chooser.offers(function, short=False, slots=slots)):
             if tries >= _TRIES // 2:
                 break
             if "point" in frame.slots and not point:
@@ -143,16 +156,14 @@ class Assets:
             for points in self._point_lists(frame.slots, point):
                 label = self._material.labels[-1]
                 text = self._close(spec, self._chooser.fill(frame, label=label, point=point, points=points))
-                if room.comfortable(text) and self._is_new(text) and room.allows(text):
-                    size = room.size(text) + (0 if self._chooser.is_fresh(frame) else -1000)
-                    if best is None or size > best[0]:
-                        best = (size, text, frame.id)
-                        chosen, slots = frame, frame.slots
+                if room.comfortable(text):
+                    found.append((self._chooser.is_fresh(frame), room.size(text), text, frame))
                     break
-        if best is None:
-            return None, False
-        self._chooser.take(chosen)
-        return self._say(best[1], function), bool(slots)
+        for _, _, text, frame in sorted(found, key=lambda one: one[:2], reverse=True):
+            if self._is_new(text) and room.allows(text):
+                self._chooser.take(frame)
+                return self._say(text, function), bool(frame.slots)
+        return None, False
 
     def _point_lists(self, slots: frozenset[str], point: str) -> Iterator[str]:
         if "points" not in slots:

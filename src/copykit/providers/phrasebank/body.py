@@ -23,6 +23,7 @@ _NAMING = frozenset({"label"})
 _COMFORT_PER_STEP = 55.0
 """Aimed characters a step from which long frames read better than short ones."""
 _SHORT_TEXT, _LONG_TEXT = 240.0, 900.0
+_LEAST_FOR_LINK = 140.0
 
 
 @dataclass(slots=True)
@@ -41,6 +42,7 @@ class _Page:
     joiner: str
     glue: str
     tail: str
+    call: str = ""
 
     def text(self) -> str:
         text = self.glue.join(self.joiner.join(step.lines) for step in self.steps)
@@ -61,14 +63,18 @@ class _Page:
             gaps += max(1, len(self.glue))
         return self.room.state(pieces, gaps)
 
-    def add(self, home: _Step, line: str, *, must: bool = False) -> None:
-        """Add *line* to *home* if the text then still fits: the platform's bound if it *must*, else the advised one."""
+    def add(self, home: _Step, line: str, *, must: bool = False, leads: bool = False) -> None:
+        """Add *line* to *home* if the text then still fits: the platform's bound if it *must*, else the advised one.
+
+        It goes last, but before the call to action; first if it *leads*.
+        """
         if not line or not self.room.allows(line):
             return
-        home.lines.append(line)
+        at = 0 if leads else len(home.lines) - (home.lines[-1] == self.call)
+        home.lines.insert(at, line)
         fits, comfortable = self.state()
         if not (fits if must else comfortable):
-            home.lines.pop()
+            del home.lines[at]
 
     def home(self, *functions: str) -> _Step:
         """Give the first step that has one of *functions*, in that order of preference."""
@@ -96,6 +102,8 @@ class BodyWriter:
         self._rooms = rooms
         self._dice = dice
         self._named = False
+        self._proved = 0
+        self._called = ""
         self._careful = False
 
     def write(self, spec: FieldSpec, structure: Structure, tail: str = "") -> Body | None:
@@ -112,15 +120,16 @@ class BodyWriter:
 
     def _write(self, spec: FieldSpec, structure: Structure, tail: str) -> Body | None:
         room = self._rooms.of(spec)
-        self._named = False
+        self._named, self._proved, self._called = False, 0, ""
         page = _Page(room, [], self._material.join, self._glue(room), tail)
         long = room.chars / len(structure.steps) >= _COMFORT_PER_STEP
         for name, function in zip(structure.steps, structure.functions, strict=True):
             line = self._opening(room, function, long)
-            if line:
+            if line and not any(line in step.lines for step in page.steps):
                 page.steps.append(_Step(name, function, [line]))
         if not page.steps:
             return None
+        page.call = self._called
         self._must(page)
         if not page.state()[1]:
             self._shorter_frames(page)
@@ -131,13 +140,16 @@ class BodyWriter:
         """Give the line that carries a step: a frame, the call to action, or the terms."""
         material = self._material
         if function == "action" and (material.link or material.brief.cta):
-            return self._call()
+            self._called = self._call(room)
+            return self._called
         if function == "offer" and material.terms:
             return material.join.join(self._fact_line(*term) for term in material.terms[:3])
-        if function == "proof" and not material.points:
-            fact = next(iter(material.details or material.terms), None)
-            if fact is not None:
-                return self._fact_line(*fact)
+        if function == "proof" and (self._proved or not material.points):
+            facts = (*material.details, *material.terms)
+            more = [self._fact_line(*fact) for fact in facts] + list(material.sentences)
+            if len(more) > self._proved:
+                self._proved += 1
+                return more[self._proved - 1]
         naming = _NAMING if function in ("attention", "solution") and not self._named else None
         for slots in (naming, None) if naming else (None,):
             for short in (not long, long):
@@ -156,6 +168,7 @@ class BodyWriter:
             if not self._careful or room.allows(text):
                 self._chooser.take(frame)
                 self._named = self._named or bool(frame.slots & _NAMING)
+                self._proved += function == "proof"
                 return text[:1].upper() + text[1:]
         return ""
 
@@ -166,11 +179,12 @@ class BodyWriter:
         label = self._material.labels[0 if self._named else -1]
         return self._chooser.fill(frame, label=label, point=point, points=listed)
 
-    def _call(self) -> str:
+    def _call(self, room: Room) -> str:
         material = self._material
         calls = material.calls
         call = calls[self._dice.below(len(calls))]
-        return f"{call}{material.colon}{material.link}" if material.link else finish(call, material.stop)
+        link = material.link if room.chars >= _LEAST_FOR_LINK else ""
+        return f"{call}{material.colon}{link}" if link else finish(call, material.stop)
 
     def _fact_line(self, label: str, value: str) -> str:
         return finish(f"{label}{self._material.colon}{value}", self._material.stop)
@@ -184,13 +198,18 @@ class BodyWriter:
         material = self._material
         brief = material.brief
         if any(word and not page.says(word) for word in (brief.name, brief.item)):
-            page.add(page.steps[0], finish(self._identity(), material.stop), must=True)
+            leads = page.steps[0].function in ("proof", "interest", "offer")
+            page.add(page.steps[0], finish(self._identity(), material.stop), must=True, leads=leads)
+        if material.greeting and material.brief.placement.kind in ("email", "message"):
+            page.add(page.steps[0], material.greeting, leads=True)
         missing = [p for p in brief.points if not page.says(p) and material.may_say(p)]
         if missing:
             page.add(page.home("proof", "desire", "solution"), self._listed(missing), must=True)
         wants_call = any(intent != "none" for intent in brief.use_case.cta_intents)
         if wants_call and all(step.function != "action" for step in page.steps):
-            page.add(page.steps[-1], self._call(), must=bool(material.link))
+            call = self._call(page.room)
+            page.add(page.steps[-1], call, must=bool(material.link))
+            page.call = call
 
     def _identity(self) -> str:
         brief = self._material.brief
@@ -207,7 +226,7 @@ class BodyWriter:
             for step in page.steps:
                 if page.room.size(page.text()) >= page.room.low:
                     break
-                if step.function not in ("action", "offer"):
+                if step.function not in ("action", "offer", "proof"):
                     page.add(step, self._frame_line(page.room, step.function, short=False))
 
     def _extras(self, page: _Page) -> Iterator[tuple[_Step, str]]:

@@ -48,22 +48,33 @@ class Listing:
         """Search words: the caller's own, then item, points and single words of them."""
         return self._many(spec, self._terms(), count)
 
-    def joined_keywords(self, spec: FieldSpec) -> str:
-        """The same as one text, joined the way the field is read: commas where its rules say so."""
-        comma = any("comma" in rule for rule in spec.rules) or "comma" in spec.note
-        joiner, room, text = "," if comma else " ", self._rooms.of(spec), ""
-        taken: set[str] = set()
-        for term in (word.casefold() for text_ in self._terms() for word in _WORD.findall(text_)):
+    def joined_keywords(self, spec: FieldSpec, said: str) -> str:
+        """The same as one text: phrases between commas, or single words where the platform counts bytes.
+
+        Words of *said* (title, name, subtitle) are left out of the latter: those platforms index them anyway.
+        """
+        room = self._rooms.of(spec)
+        by_word = any(limit.unit == "u8" for limit in spec.limits)
+        comma = "comma" in spec.note or any("comma" in rule for rule in spec.rules)
+        joiner = "," if comma else " "
+        terms = (w.casefold() for t in self._terms() for w in _WORD.findall(t)) if by_word else self._terms()
+        taken = {word.casefold() for word in _WORD.findall(said)} if by_word else set()
+        text = ""
+        for term in terms:
             longer = f"{text}{joiner}{term}" if text else term
-            if term not in taken and room.fits(longer) and room.allows(longer):
+            if by_word and (len(term) < 2 or any(c.isdigit() for c in term)):
+                continue
+            if term.casefold() not in taken and room.fits(longer) and room.allows(longer):
                 text = longer
-                taken.add(term)
+                taken.add(term.casefold())
         return text
 
     def hashtags(self, spec: FieldSpec | None, count: int) -> list[str]:
         """Tags of the caller's keywords, points and item: letters and digits, words joined by capitals."""
         tags: list[str] = []
         for term in self._terms():
+            if any(c.isdigit() for c in term) and term not in self._material.brief.keywords:
+                continue
             tag = _hashtag(term)
             if tag and tag.casefold() not in {t.casefold() for t in tags}:
                 if spec is None or self._is_good(spec, self._rooms.of(spec), tag):

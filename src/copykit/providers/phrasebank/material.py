@@ -21,6 +21,8 @@ _JOIN = {"Hans": "", "Hant": "", "Jpan": ""}
 _TERMS = frozenset({"price", "old_price", "discount", "date", "deadline", "time", "place", "availability", "code"})
 _SILENT = frozenset({"category", "website", "postal_address", "sender", "unsubscribe", "id", "currency"})
 """Facts that identify or file the product and are no argument in copy."""
+_PRESUMING = frozenset({"sign_up", "try", "demo", "book"})
+"""Intents that suppose an offer (a trial, an account, an appointment) which a plain product does not have."""
 _LONG_FACT = 60
 
 
@@ -93,16 +95,39 @@ class Material:
         """Calls to action for the use case's first intent, in the tone's form of address; the caller's own comes alone."""
         if self.brief.cta:
             return (self.brief.cta.rstrip(".。।"),)
+        return tuple(self.bank.cta[self.intent][self.brief.tone.address])
+
+    @cached_property
+    def intent(self) -> str:
+        """What the reader is asked to do.
+
+        A use case that the caller named keeps its first intent. The placement's default one is only a guess,
+        so it asks to buy where the brief holds a price, and never to register or book unasked.
+        """
         intents = [i for i in self.brief.use_case.cta_intents if i != "none"] or ["learn"]
-        return tuple(self.bank.cta[intents[0]][self.brief.tone.address])
+        if self.brief.request.use_case:
+            return intents[0]
+        if "buy" in intents and any(fact.key == "price" for fact in self.brief.facts):
+            return "buy"
+        return intents[0] if intents[0] not in _PRESUMING else "learn"
 
     @cached_property
     def link(self) -> str:
         """The address, where the placement lets text carry one and has no field of its own for it."""
         brief = self.brief
-        closed = brief.placement.links.hard_max == 0 or brief.placement.links.rec_max == 0
+        links = brief.placement.links
+        closed = links.hard_max == 0 or links.rec_max == 0 or brief.placement.platform == "push"
         has_field = any(spec.role == "url" for spec in brief.fields)
         return "" if closed or has_field or not brief.url or not self.may_say(brief.url) else brief.url
+
+    @cached_property
+    def greeting(self) -> str:
+        """A greeting by merge token, where the caller personalises; empty otherwise."""
+        if "first_name" not in self.brief.request.personalization:
+            return ""
+        syntax = "".join(self.brief.placement.token_syntax)
+        token = "%FIRSTNAME%" if "%FIRSTNAME%" in syntax else "{{1}}" if "{{1}}" in syntax else "{{first_name}}"
+        return self.bank.greeting[self.brief.tone.address].replace("{first_name}", token)
 
     def may_say(self, text: str) -> bool:
         """Say whether no restriction of the brief forbids *text*."""

@@ -48,23 +48,26 @@ class VariantWriter:
         self._listing = Listing(material, rooms)
         self._surface = Surface(material, rooms, dice)
         self._pieces: list[tuple[str, Part]] = []
+        self._open_steps: list[str] = []
 
     def write(self) -> Draft:
         """Fill every field that the brief has something to say in."""
         brief = self._material.brief
         has_body = any(spec.role in _BODY_ROLES and spec.default_count for spec in brief.fields)
         fields: dict[str, Value] = {}
-        for spec in brief.fields:
+        self._open_steps = [] if has_body else list(self._structure.functions)
+        for spec in sorted(brief.fields, key=lambda one: one.role == "keywords"):
             override = brief.request.fields.get(spec.name)
             if override is not None and override.text is not None:
                 fields[spec.name] = [override.text] if spec.is_list else override.text
                 continue
             if not spec.default_count and not spec.required:
                 continue
-            value = self._field(spec, has_body)
+            value = self._keywords(spec, fields) if spec.role == "keywords" else self._field(spec, has_body)
             if value:
                 fields[spec.name] = value
-        return Draft(fields, tuple(self._ordered_parts()), self._structure.id)
+        ordered = {spec.name: fields[spec.name] for spec in brief.fields if spec.name in fields}
+        return Draft(ordered, tuple(self._ordered_parts()), self._structure.id)
 
     def _field(self, spec: FieldSpec, has_body: bool) -> Value | None:
         if spec.role in _BODY_ROLES:
@@ -86,7 +89,6 @@ class VariantWriter:
             "url": lambda spec: _shape(spec, [self._material.brief.url]),
             "bullets": self._bullets,
             "highlights": self._highlights,
-            "keywords": self._keywords,
             "identifier": lambda spec: listing.identifier(),
         }
 
@@ -102,12 +104,13 @@ class VariantWriter:
         return _shape(spec, texts)
 
     def _short(self, spec: FieldSpec, has_body: bool) -> Value | None:
-        functions = _FUNCTIONS_OF_ROLE.get(spec.role)
-        if functions is None or not has_body:
-            steps = self._structure.functions
-            functions = steps if spec.is_list or not has_body else _OPENING
-            if not spec.is_list:
-                functions = self._turn(_FUNCTIONS_OF_ROLE.get(spec.role, _OPENING))
+        """Write a short field: the structure's open steps where no long field carries them, else by role."""
+        if has_body:
+            functions = self._turn(_FUNCTIONS_OF_ROLE.get(spec.role, _OPENING))
+        elif spec.is_list:
+            functions = self._structure.functions
+        else:
+            functions = (*self._open_steps, *self._turn(_FUNCTIONS_OF_ROLE.get(spec.role, _OPENING)))
         assets = self._assets.write(spec, max(1, spec.default_count), functions)
         if not has_body:
             self._name_steps(spec, [(a.function, a.text) for a in assets])
@@ -122,7 +125,9 @@ class VariantWriter:
         for function, text in texts:
             for step, wanted in zip(self._structure.steps, self._structure.functions, strict=True):
                 if wanted == function and all(named != step for named, _ in self._pieces):
-                    self._pieces.append((step, Part(step=step, field=spec.name, text=text)))
+                    self._pieces.append((step, Part.model_construct(step=step, field=spec.name, text=text)))
+                    if wanted in self._open_steps:
+                        self._open_steps.remove(wanted)
                     break
 
     def _ordered_parts(self) -> list[Part]:
@@ -137,7 +142,7 @@ class VariantWriter:
 
     def _choice(self, spec: FieldSpec) -> Value | None:
         """Choose from the platform's own list by the use case's intent."""
-        for intent in self._material.brief.use_case.cta_intents:
+        for intent in (self._material.intent, *self._material.brief.use_case.cta_intents):
             choice = spec.choice_intents.get(intent)
             if choice:
                 return _shape(spec, [choice])
@@ -161,10 +166,11 @@ class VariantWriter:
                 text = longer
         return text
 
-    def _keywords(self, spec: FieldSpec) -> Value | None:
+    def _keywords(self, spec: FieldSpec, written: dict[str, Value]) -> Value | None:
         if spec.is_list:
             return self._listing.keywords(spec, max(spec.default_count, 1))
-        return self._listing.joined_keywords(spec)
+        indexed = (v for n, v in written.items() if n in ("title", "name", "subtitle") and isinstance(v, str))
+        return self._listing.joined_keywords(spec, " ".join(indexed))
 
 
 def _shape(spec: FieldSpec, texts: list[str]) -> Value | None:
