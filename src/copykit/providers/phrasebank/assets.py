@@ -20,6 +20,8 @@ _FULL_STOPS = ".。।"
 _TRIES = 14
 _LEAST_FOR_LONG = 28.0
 """Advised characters from which a headline takes a long frame."""
+_FULL_ENOUGH = 0.5
+"""Share of the advised length from which a longer text is no better."""
 _ALIKE = 0.8
 """Token overlap from which two assets say the same (rule M-12)."""
 _SPOKEN = ("attention", "solution", "interest", "desire", "action", "offer", "problem")
@@ -146,8 +148,8 @@ class Assets:
     def _long(
         self, spec: FieldSpec, room: Room, function: str, point: str, *, slots: frozenset[str] | None = None
     ) -> tuple[Asset | None, bool]:
-        """Take the fresh frame that fills the room best; the rules are asked only about the best ones."""
-        found: list[tuple[bool, float, str, Frame]] = []
+        """Take the first drawn frame that fills at least half the room, else the fullest; fresh ones first."""
+        found: list[tuple[bool, float, int, str, Frame]] = []
         for tries, frame in enumerate(self._chooser.offers(function, short=False, slots=slots)):
             if tries >= _TRIES // 2:
                 break
@@ -157,9 +159,10 @@ class Assets:
                 label = self._material.labels[-1]
                 text = self._close(spec, self._chooser.fill(frame, label=label, point=point, points=points))
                 if room.comfortable(text):
-                    found.append((self._chooser.is_fresh(frame), room.size(text), text, frame))
+                    filled = min(room.size(text) / room.high, _FULL_ENOUGH)
+                    found.append((not self._chooser.is_fresh(frame), -filled, tries, text, frame))
                     break
-        for _, _, text, frame in sorted(found, key=lambda one: one[:2], reverse=True):
+        for _, _, _, text, frame in sorted(found, key=lambda one: one[:3]):
             if self._is_new(text) and room.allows(text):
                 self._chooser.take(frame)
                 return self._say(text, function), bool(frame.slots)

@@ -150,7 +150,8 @@ class BodyWriter:
             if len(more) > self._proved:
                 self._proved += 1
                 return more[self._proved - 1]
-        naming = _NAMING if function in ("attention", "solution") and not self._named else None
+        names = function in ("attention", "solution") and not self._named and self._dice.below(2)
+        naming = _NAMING if names else None
         for slots in (naming, None) if naming else (None,):
             for short in (not long, long):
                 line = self._frame_line(room, function, short=short, slots=slots)

@@ -15,6 +15,7 @@ _MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u0652\u0900-\u0903\u093a-\u094f\u098
 """Combining letters that belong to a word but are no letters by themselves."""
 _WORD = re.compile(rf"(?:[^\W_]|[{_MARKS}])+(?:['’\-](?:[^\W_]|[{_MARKS}])+)*")
 _FULL_STOPS = ".。।"
+_LONGEST_TAG = 20
 
 
 class Listing:
@@ -154,4 +155,4 @@ def _hashtag(term: str) -> str:
         return ""
     cased = any(c.isupper() or c.islower() for c in term)
     body = "".join(w[:1].upper() + w[1:] for w in words) if cased else "_".join(words)
-    return f"#{body}" if len(body) <= 30 and not body.isdigit() else ""
+    return f"#{body}" if len(body) <= _LONGEST_TAG and not body.isdigit() else ""
