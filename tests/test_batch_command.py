@@ -18,6 +18,9 @@ from copykit.cli import batch as command
 from copykit.cli.batch import Outputs
 from copykit.errors import InvalidRequest
 from copykit.feeds.journal import Journal, read_lines
+from copykit.settings import CacheSettings, Settings
+
+BUILD = command._engine
 
 # The engine of these tests: the words of the row come back, after a wait if one is set.
 ENGINE = """
@@ -360,6 +363,12 @@ def test_ctrl_c_says_how_to_go_on(call, tmp_path, monkeypatch):
     done = call("in.csv", "--out", "out.jsonl", "--platform", "x")
     assert done.exit_code == 130
     assert "copykit batch in.csv --out out.jsonl --platform x --resume" in done.stderr
+
+
+def test_the_cache_of_a_run_is_small():
+    """Results kept for later rows are bounded well below a catalogue's size, so memory stays flat."""
+    assert BUILD(Settings()).settings.cache.max_entries == 500
+    assert BUILD(Settings(cache=CacheSettings(max_entries=0))).settings.cache.max_entries == 0
 
 
 def test_prices_without_a_currency_are_noted(call, tmp_path):

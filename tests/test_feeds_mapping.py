@@ -189,6 +189,15 @@ def test_food_rows_are_described_by_their_name():
     assert "health claims" in dict(mapping.unused)["nutrition_100g"]
 
 
+def test_an_ingredient_list_loses_its_label_and_its_full_stop():
+    """The copy sets the label; a list that its export may have cut is not stated at all."""
+    base = {"id": "1", "lang": "es", "name": "Pan"}
+    assert brief(**base, ingredients="Ingredientes: harina, agua.")["facts"] == {
+        "ingredients": "harina, agua"
+    }
+    assert brief(**base, ingredients="agua, " * 100)["facts"] == {}
+
+
 def test_a_row_without_any_text_says_so():
     """The line number is in the reason."""
     mapping = guess([row(name="A", description="A thing to see.")])

@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from copykit.errors import InvalidRequest
 from copykit.feeds.rows import MAX_CELL, BadRow, Row, count_rows, open_source, read_rows
@@ -260,6 +262,37 @@ def test_a_merchant_table_may_hold_quotes_without_quoting(tmp_path):
     assert open_source(path).format == "merchant-tsv"
     assert first.fields["title"] == '"Best" mug'
     assert second.fields["description"] == 'Quoted "text"'
+
+
+@given(
+    base=st.sampled_from(["csv", "shopify", "jsonl", "xml", "tsv"]),
+    cuts=st.lists(st.tuples(st.integers(0, 2000), st.binary(max_size=4)), max_size=6),
+    pack=st.booleans(),
+)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_damage_makes_a_reader_fail(tmp_path, base, cuts, pack):
+    """Whatever bytes are changed, rows stay numbered one by one with growing lines, and nothing is raised."""
+    data = {
+        "csv": b'id,name,text\n1,"a ""b""","two\nlines"\n2,x,y\n3,"c",\n',
+        "shopify": SHOPIFY.encode(),
+        "jsonl": '{"id": "1", "name": "é"}\n{"id": "2"}\n'.encode(),
+        "xml": RSS.encode(),
+        "tsv": 'id\ttitle\n1\t"a"\n2\tb\n'.encode("utf-16"),
+    }[base]
+    if pack:
+        data = gzip.compress(data)
+    for place, noise in cuts:
+        place %= len(data)
+        data = data[:place] + noise + data[place + len(noise) // 2 :]
+    path = tmp_path / "any"
+    path.write_bytes(data)
+    try:
+        source = open_source(path)
+    except InvalidRequest:
+        return
+    rows = list(read_rows(source))
+    assert [row.number for row in rows] == list(range(1, len(rows) + 1))
+    assert [row.line for row in rows] == sorted(row.line for row in rows)
 
 
 @needs_catalog

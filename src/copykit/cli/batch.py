@@ -33,6 +33,7 @@ EXIT_USAGE = 2
 EXIT_CONFIGURATION = 78
 EXIT_INTERRUPTED = 130
 
+_CACHE_ENTRIES = 500
 _SAMPLE = 200
 """Rows the mapping is guessed from."""
 
@@ -344,9 +345,17 @@ def _progress(console: Console, total: int, done: int) -> Iterator[Callable[[int
 
 
 def _engine(settings: Settings) -> Generates:
+    """Give the engine of one run.
+
+    Its cache is kept small: rows of a catalogue repeat rarely and close together, and a cache that fills for
+    ten thousand rows would make the memory grow with the file.
+    """
+    from dataclasses import replace
+
     from copykit.engine import Engine
 
-    return Engine(settings)
+    entries = min(settings.cache.max_entries, _CACHE_ENTRIES)
+    return Engine(replace(settings, cache=replace(settings.cache, max_entries=entries)))
 
 
 def _placements(names: Sequence[str]) -> tuple[str, ...]:

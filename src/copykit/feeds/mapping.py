@@ -27,7 +27,8 @@ FIELDS = (
 
 _TEXTS = ("description", "short_description", "tagline", "ingredients")
 _MAX_FACT = 120
-_MAX_INGREDIENTS = 600
+_MAX_INGREDIENTS = 500
+"""Characters; longer lists are left out: exports cut them (Open Food Facts: 600), and no copy holds them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,7 +364,7 @@ def _facts(row: Row, mapping: ColumnMap, cells: Mapping[str, Any], text: Mapping
     # a slug (partners-demo) is the shop system's name for the vendor, not the one readers know
     if (brand := text.get("brand", "")) and len(brand) <= _MAX_FACT and not _SLUG.fullmatch(brand):
         facts["brand"] = brand
-    ingredients = text.get("ingredients", "").replace("\n", " ")
+    ingredients = _list_label().sub("", text.get("ingredients", "").replace("\n", " ")).rstrip(" .;,")
     if ingredients and len(ingredients) <= _MAX_INGREDIENTS:
         facts["ingredients"] = ingredients
     for use in mapping.uses:
@@ -373,6 +374,13 @@ def _facts(row: Row, mapping: ColumnMap, cells: Mapping[str, Any], text: Mapping
     return facts
 
 
+@cache
+def _list_label() -> re.Pattern[str]:
+    """The word "ingredients" and its colon, which many cells repeat; the copy has a label of its own."""
+    names = sorted(map(re.escape, _data()["fields"]["ingredients"]), key=len, reverse=True)
+    return re.compile(rf"^\W*(?:{'|'.join(names)})\s*[:：]\s*", re.IGNORECASE)
+
+
 def _fact(key: str, value: Any, unit: str) -> list[tuple[str, str]]:
     if isinstance(value, dict):
         known = _data()["attributes"]["known"]
@@ -380,7 +388,7 @@ def _fact(key: str, value: Any, unit: str) -> list[tuple[str, str]]:
     if key == "attributes":
         known, pairs = _data()["attributes"]["known"], _PAIRS.findall(str(value or ""))
         return [pair for name, cell in pairs if name in known for pair in _fact(name, cell, "")]
-    text = text_of(value)
+    text = text_of(value).rstrip(" .;,")
     if ";" in text or "|" in text:
         text = ", ".join(part.strip() for part in re.split("[;|]", text) if part.strip())
     if not text or len(text) > _MAX_FACT or "\n" in text:

@@ -121,10 +121,12 @@ class _Reencoded(io.RawIOBase):
     """UTF-16 bytes as UTF-8 lines, so that one line reader serves both."""
 
     def __init__(self, stream: IO[bytes], encoding: str) -> None:
-        self._text = io.TextIOWrapper(stream, encoding="utf-16", errors="surrogatepass", newline="")
+        self._text = io.TextIOWrapper(stream, encoding="utf-16", errors="replace", newline="")
 
     def readline(self, size: int | None = -1, /) -> bytes:
-        return self._text.readline(size if size is not None else -1).encode("utf-8", "surrogatepass")
+        line = self._text.readline(size if size is not None else -1)
+        # halves of characters cannot be decoded: such a line is handed on as bytes that are not UTF-8 either
+        return line.encode() if "\ufffd" not in line else b"\xff\n"
 
 
 def open_source(path: str | Path, format: str | None = None) -> Source:
