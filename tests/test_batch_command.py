@@ -1,5 +1,6 @@
 """``copykit batch`` from the command line: a file in, files out, and what survives a kill."""
 
+import asyncio
 import gzip
 import json
 import os
@@ -18,9 +19,11 @@ from copykit.cli import batch as command
 from copykit.cli.batch import Outputs
 from copykit.errors import InvalidRequest
 from copykit.feeds.journal import Journal, read_lines
+from copykit.models import BatchLine, CopywritingInput
 from copykit.settings import CacheSettings, Settings
 
 BUILD = command._engine
+REQUEST = CopywritingInput(product_description="A cap.", product_name="Cap", target_platform="x.post")
 
 # The engine of these tests: the words of the row come back, after a wait if one is set.
 ENGINE = """
@@ -329,6 +332,19 @@ def test_a_killed_run_resumes_to_the_same_result(call, tmp_path):
     assert subprocess.run(order, cwd=tmp_path, env={**environment, "COPYKIT_TEST_WAIT": "0"}).returncode == 3
     assert stable(path) == stable(tmp_path / "whole.jsonl")
     assert (tmp_path / "killed.csv").read_bytes() == (tmp_path / "whole.csv").read_bytes()
+
+
+def test_a_result_that_is_no_text_fails_alone(tmp_path):
+    """Half a surrogate pair cannot be written; the line says so and the file stays readable."""
+    done = asyncio.run(_space["EchoEngine"]().generate(REQUEST, row=1))
+    broken = done.model_copy(update={"text": "\ud800"})
+    with Journal(tmp_path / "out.jsonl", {}) as journal:
+        journal.start()
+        for output in (done, broken, done):
+            row = journal.done + 1
+            line = BatchLine(row=row, id="p", placement="x.post", language="en", status="ok", output=output)
+            journal.write(line)
+    assert [line.status for line in read_lines(tmp_path / "out.jsonl")] == ["ok", "failed", "ok"]
 
 
 def test_two_runs_never_write_one_file(tmp_path):

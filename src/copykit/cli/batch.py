@@ -311,8 +311,7 @@ def _generate(
     async def drive(step: Callable[[int], None]) -> None:
         async with aclosing(run_batch(engine, jobs, concurrency=concurrency)) as lines:
             async for line in lines:
-                journal.write(line)
-                stats.add(line)
+                stats.add(journal.write(line))
                 step(stats.lines)
 
     started = time.monotonic()

@@ -94,12 +94,23 @@ class Journal:
                 step *= 4
         return _parse(tail.rpartition(b"\n")[2], self.done)
 
-    def write(self, line: BatchLine) -> None:
-        """Append *line*; once this returns, killing the process does not lose it."""
-        rest = memoryview(line.model_dump_json().encode() + b"\n")
+    def write(self, line: BatchLine) -> BatchLine:
+        """Append *line* and give what was written; once this returns, killing the process does not lose it.
+
+        A result that cannot be written as JSON (half a surrogate pair out of a model) becomes a failed line.
+        """
+        try:
+            text = line.model_dump_json()
+        except ValueError as problem:
+            reason = f"the result cannot be written: {problem}"
+            error = {"code": "output_invalid", "message": reason, "reason": "the result cannot be written"}
+            line = line.model_copy(update={"status": "failed", "error": error, "output": None})
+            text = line.model_dump_json()
+        rest = memoryview(text.encode() + b"\n")
         while rest:
             rest = rest[self._stream.write(rest) :]
         self.done += 1
+        return line
 
     def finish(self) -> None:
         """Bring everything to the disk and note that the run is complete."""
