@@ -172,8 +172,18 @@ def chosen(name: str) -> Choice | None:
 
 
 def forced(name: str) -> str | None:
-    """Give the candidate that `override` or the environment asks for, or None."""
-    return _overrides.get(name) or os.environ.get(variable(name), "").strip().lower() or None
+    """Give the candidate that `override` or the environment asks for, or None.
+
+    Raises:
+        ConfigurationError: there is no candidate of that name, with the nearest.
+    """
+    wanted = _overrides.get(name) or os.environ.get(variable(name), "").strip().lower()
+    if not wanted:
+        return None
+    known = candidate_names(name)
+    if wanted not in known:
+        raise ConfigurationError(f"{variable(name)}={_unknown(wanted, known)}")
+    return wanted
 
 
 def choose(name: str) -> Choice:
@@ -313,8 +323,6 @@ def _walk(owner: Capability) -> Choice:
     order = [c for c in owner.candidates if c.by_default or c.name == wanted]
     by = "override" if owner.name in _overrides else variable(owner.name)
     if wanted is not None:
-        if wanted not in owner.names():
-            raise ConfigurationError(f"{by}={_unknown(wanted, owner.names())}")
         order.sort(key=lambda c: c.name != wanted)
     passed: list[Probe] = []
     for candidate in order:
