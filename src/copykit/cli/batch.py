@@ -212,7 +212,7 @@ def _run(order: _Order, console: Console) -> dict[str, Any]:
     from copykit.feeds.export import check_template
     from copykit.feeds.journal import Journal
     from copykit.feeds.mapping import guess, override
-    from copykit.feeds.rows import count_rows, open_source, read_rows
+    from copykit.feeds.rows import Row, count_rows, open_source, read_rows
     from copykit.settings import Settings
 
     settings = Settings.from_env()
@@ -223,11 +223,12 @@ def _run(order: _Order, console: Console) -> dict[str, Any]:
     ):
         check_template(field, template)
     source = open_source(order.path, order.input_format)
-    mapping = override(guess(islice(read_rows(source), _SAMPLE)), order.maps)
+    sample = [row for row in islice(read_rows(source), _SAMPLE) if isinstance(row, Row)]
+    mapping = override(guess(sample), order.maps)
     mapping.check()
     placements, languages = _placements(order.platforms), _languages(order.languages, mapping)
     _validate(order.options)
-    notes = [*source.notes, *_notes(mapping, order, placements, languages)]
+    notes = [*source.notes, *_notes(mapping, sample, order, languages)]
     _show_mapping(mapping, source, notes, console)
 
     total = count_rows(source)
@@ -388,15 +389,27 @@ def _validate(options: dict[str, Any]) -> None:
 
 
 def _notes(
-    mapping: ColumnMap, order: _Order, placements: Sequence[str], languages: Sequence[str]
+    mapping: ColumnMap, sample: Sequence[Row], order: _Order, languages: Sequence[str]
 ) -> Iterator[str]:
-    if mapping.use("price") and not mapping.use("currency"):
+    if mapping.use("price") and not mapping.use("currency") and not any(map(_priced(mapping), sample)):
         yield "prices without a currency are left out of the copy; --map currency==EUR names one for all rows"
     if not order.languages:
         yield f"language: {languages[0]} (no --language given)"
     ads = [name for name in order.outputs.uploads if name in ("google-ads-editor", "microsoft-ads")]
     if ads and not (order.destination.campaign and order.destination.ad_group):
         yield f"{', '.join(ads)}: without --campaign and --ad-group every row is listed as left out"
+
+
+def _priced(mapping: ColumnMap) -> Callable[[Row], bool]:
+    from copykit.feeds.mapping import brief_of
+
+    def priced(row: Row) -> bool:
+        try:
+            return "price" in brief_of(row, mapping)["facts"]
+        except InvalidRequest:
+            return False
+
+    return priced
 
 
 def _parameters(
