@@ -135,6 +135,8 @@ def peak_mib(path: Path, out: Path, engine: str) -> float:
         text=True,
         check=False,
     )
+    if '"exit_code": 0' not in child.stdout and '"exit_code": 3' not in child.stdout:
+        raise SystemExit(f"the run did not finish:\n{child.stderr[-2000:]}")
     unit = 2**20 if sys.platform == "darwin" else 1024
     return int(child.stderr.strip().splitlines()[-1]) / unit
 

@@ -388,13 +388,16 @@ def test_the_cache_of_a_run_is_small():
 
 
 def test_prices_without_a_currency_are_noted(call, tmp_path):
-    """The user learns why no price is in the copy, and how to change it."""
-    (tmp_path / "in.csv").write_text("id,title,description,price\n1,Cap,A warm cap.,20\n")
+    """The user learns why no price is in the copy, and how to change it; a price with its currency is fine."""
     words = ("in.csv", "--out", "out.jsonl", "--platform", "x", "--json")
-    assert any("currency" in note for note in json.loads(call(*words).stdout)["notes"])
-    assert not any(
-        "currency" in n for n in json.loads(call(*words, "--map", "currency==EUR").stdout)["notes"]
-    )
+
+    def noted(price, *more):
+        (tmp_path / "in.csv").write_text(f"id,title,description,price\n1,Cap,A warm cap.,{price}\n")
+        return any("currency" in note for note in json.loads(call(*words, *more).stdout)["notes"])
+
+    assert noted("20")
+    assert not noted("20", "--map", "currency==EUR")
+    assert not noted("20 EUR")
 
 
 def test_the_command_is_documented():
