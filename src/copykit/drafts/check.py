@@ -169,7 +169,7 @@ class Checker:
         )
 
     def text(self, spec: FieldSpec, text: str, label: str) -> list[Violation]:
-        """Give every rule that *text* breaks as a text of the field *spec*; *label* names it in the results."""
+        """Give every rule that *text* breaks as a text of the field *spec*; *label* names it in the results."""  # noqa: E501
         return self._look(self._place.field(spec), Look(text, label, self._names), False)
 
     def allows(self, spec: FieldSpec, text: str) -> bool:
@@ -209,7 +209,7 @@ class Checker:
         return found
 
     def _look(self, field: _Field, look: Look, first: bool) -> list[Violation]:
-        """Run the rules over one text, cheap ones first; with *first*, stop after a stage that found an error."""
+        """Run the rules over one text, cheap ones first; with *first*, stop after a stage that found an error."""  # noqa: E501
         found: list[Violation] = []
         if not look.text.strip():
             return [violation("F-01", look.label, "the text is empty")]
@@ -245,7 +245,7 @@ class Checker:
         return measure(text, limit.unit, language=self._tag, emoji_double=limit.emoji_double, size_px=size)
 
     def _expanded(self, text: str) -> str:
-        """Give *text* as the platform counts it: tokens by their default, merge fields by their longest value."""
+        """Give *text* as the platform counts it: tokens by their default, merge fields by their longest value."""  # noqa: E501
 
         def default(found: re.Match[str]) -> str:
             return next((part for part in found.groups()[:3] if part is not None), _COUNTDOWN)
@@ -471,16 +471,10 @@ _PLAIN_NAME = re.compile(r"[\w\s'’&-]*")
 
 
 def _in_link(text: str, at: int) -> bool:
-    """Whether the word at *at* is part of a link, address, handle or hashtag, which have a case of their own."""
+    """Whether the word at *at* is part of a link, address, handle or hashtag, which have a case of their own."""  # noqa: E501
     start = max(text.rfind(" ", 0, at), text.rfind("\n", 0, at)) + 1
     head = text[start:at]
-    return (
-        (head.endswith(("#", "@", ".", "/", "-"))
-        and len(head) > 0
-        and head != "-")
-        or "://" in head
-        or "@" in head
-    )
+    return head.endswith(("#", "@", ".", "/")) or "://" in head or "@" in head
 
 
 def _too_long(look: Look, size: float, limit: int, unit: str) -> Violation:

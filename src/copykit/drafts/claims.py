@@ -96,7 +96,7 @@ def cliches(look: Look, wording: Wording) -> list[Violation]:
 
 
 def address_mix(look: Look, wording: Wording, source: str) -> Violation | None:
-    """Find formal and informal address in one text; a side that only the brief's own words bring is a warning."""
+    """Find formal and informal address in one text; a side that only the brief's own words bring is a warning."""  # noqa: E501
     informal = wording.informal.intersection(look.words)
     if not informal:
         return None
@@ -124,7 +124,7 @@ _SUBJECT = (
     (
         "SP-04",
         re.compile(
-            r"(?i)\bfor only\b|\bnow only\b|\bdouble your\b|\bas seen\b|\bfree instant\b|^guaranteed\b|\byour (?:debt|bills|credit)\b|\blose\b.{0,20}\b(?:weight|pounds)\b|\bsave (?:up to|big|\d)"
+            r"(?i)\bfor only\b|\bnow only\b|\bdouble your\b|\bas seen\b|\bfree instant\b|^guaranteed\b|\byour (?:debt|bills|credit)\b|\blose\b.{0,20}\b(?:weight|pounds)\b|\bsave (?:up to|big|\d)"  # noqa: E501
         ),
     ),
     ("SP-06", re.compile(r"(?i)^hello\b|[\w.+-]+@[\w-]+\.\w+")),

@@ -33,7 +33,7 @@ class EditorialRule:
     kind: str
     """pattern, characters, phrases, total, code or guidance."""
     gate: frozenset[str] | None
-    """Characters of which at least one must occur for a break to be possible; None if any text may break it."""
+    """Characters of which at least one must occur for a break to be possible; None if any text may break it."""  # noqa: E501
     pattern: Any
     """Compiled by the third-party `regex`, or None."""
     phrases: Lexicon[str] | None
@@ -281,7 +281,49 @@ def _testimonial(look: Look, brief: Brief) -> _Spans:
 # The coarse words only: a list for the twelve languages of the phrase bank. Own list (house), 2026-11.
 _PROFANITY = Lexicon(
     dict.fromkeys(
-        ["fuck*", "shit*", "bullshit", "asshole*", "bitch*", "cunt*", "motherfuck*", "dickhead*", "mierda", "joder*", "coño", "gilipollas", "puta*", "cabrón", "cabron", "merde", "putain", "connard*", "salope*", "enculé*", "scheiße", "scheiss*", "arschloch*", "fotze", "wichser*", "caralho*", "porra", "merda*", "foda*", "puta", "cazzo*", "vaffanculo", "stronz*", "coglion*", "kut", "klootzak*", "kanker*", "kurwa*", "chuj*", "pierdol*", "jebać"],
+        [
+            "fuck*",
+            "shit*",
+            "bullshit",
+            "asshole*",
+            "bitch*",
+            "cunt*",
+            "motherfuck*",
+            "dickhead*",
+            "mierda",
+            "joder*",
+            "coño",
+            "gilipollas",
+            "puta*",
+            "cabrón",
+            "cabron",
+            "merde",
+            "putain",
+            "connard*",
+            "salope*",
+            "enculé*",
+            "scheiße",
+            "scheiss*",
+            "arschloch*",
+            "fotze",
+            "wichser*",
+            "caralho*",
+            "porra",
+            "merda*",
+            "foda*",
+            "puta",
+            "cazzo*",
+            "vaffanculo",
+            "stronz*",
+            "coglion*",
+            "kut",
+            "klootzak*",
+            "kanker*",
+            "kurwa*",
+            "chuj*",
+            "pierdol*",
+            "jebać",
+        ],
         "profanity",
     )
 )

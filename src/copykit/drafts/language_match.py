@@ -22,20 +22,54 @@ _SCRIPTS = {
     "Deva": r"\u0900-\u097f",
     "Beng": r"\u0980-\u09ff",
     "Thai": r"\u0e00-\u0e7f",
-    "Kore": r"\uac00-\ud7af\u1100-\u11ff\u3130-\u318f\u4e00-\u9fff",
+    "Kore": r"\uac00-\ud7af\u1100-\u11ff\u3130-\u318f",
     "Jpan": r"\u3040-\u30ff\u31f0-\u31ff\uff66-\uff9f\u4e00-\u9fff\u3400-\u4dbf々",
     "Hans": r"\u4e00-\u9fff\u3400-\u4dbf",
     "Hant": r"\u4e00-\u9fff\u3400-\u4dbf",
 }
 # Characters of everyday Chinese that only one of the two ways of writing has, and Japanese does not share.
-_SIMPLIFIED = "这们为个来时说过还对开关后发经头实现样问题应该从无间长见门让给话买卖车东几么样业专书会儿电话运动难风飞马鸟鱼齐岁丰产亲亿从众优传伤伟体价"
-_TRADITIONAL = "這們為個來時說過還對開關後發經頭實現樣問題應該從無間長見門讓給話買賣車東幾麼業專書會兒電運動難風飛馬鳥魚齊歲豐產親億眾優傳傷偉體價"
+_SIMPLIFIED = "这们为个来时说过还对开关后发经头实现样问题应该从无间长见门让给话买卖车东几么样业专书会儿电话运动难风飞马鸟鱼齐岁丰产亲亿从众优传伤伟体价"  # noqa: E501
+_TRADITIONAL = "這們為個來時說過還對開關後發經頭實現樣問題應該從無間長見門讓給話買賣車東幾麼業專書會兒電運動難風飛馬鳥魚齊歲豐產親億眾優傳傷偉體價"  # noqa: E501
 _ONLY_SIMPLIFIED = frozenset(_SIMPLIFIED) - frozenset(_TRADITIONAL)
 _ONLY_TRADITIONAL = frozenset(_TRADITIONAL) - frozenset(_SIMPLIFIED)
 _KANA = re.compile(r"[\u3041-\u30ff]")
 _HAN = re.compile(r"[\u4e00-\u9fff\u3400-\u4dbf]")
 _KANA_SET = frozenset(chr(c) for c in range(0x3041, 0x30FB))
+_CAPITALISED = re.compile(r"(?<![A-Za-z])[A-Z][A-Za-z]+")
 _LETTER = re.compile(rf"[{WORD_CLASS}]")
+_OWN_LETTERS = {
+    "es": "áéíóúüñ",
+    "fr": "àâæçéèêëîïôœùûüÿ",
+    "de": "äöüß",
+    "pt": "áâãàçéêíóôõú",
+    "it": "àèéìòùí",
+    "nl": "ëïéèöü",
+    "ca": "àçéèíïóòúü·",
+    "pl": "ąćęłńóśźż",
+    "tr": "çğıöşüâî",
+    "sv": "åäöé",
+    "da": "æøåé",
+    "nb": "æøåéò",
+    "fi": "äöå",
+    "cs": "áčďéěíňóřšťúůýž",
+    "sk": "áäčďéíĺľňóôŕšťúýž",
+    "ro": "ăâîșțşţ",
+    "hu": "áéíóöőúüű",
+    "hr": "čćđšž",
+    "vi": "àáâãèéêìíòóôõùúýăđĩũơưạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹ",
+    "en": "",
+    "id": "",
+    "ms": "",
+    "fil": "ñ",
+    "ru": "ыэёъ",
+    "uk": "іїєґ",
+    "bg": "ъ",
+    "ar": "ةىكيأإ",
+    "fa": "پچژگکی",
+}
+"""Letters that tell languages of one script apart: accented Latin ones, a few Cyrillic and Arabic ones."""
+_TELLING = frozenset("".join(_OWN_LETTERS.values()))
+_UNSPACED = ("Jpan", "Hans", "Hant", "Thai", "Kore")
 _FEW = 4
 """Words below which frequent words decide nothing: a headline may be all names."""
 
@@ -72,8 +106,12 @@ def language_match(
             return wrong
         if script in ("Jpan", "Hans", "Hant"):
             return _han(look, language, source)
+    base = language.tag.partition("-")[0]
+    odd_letters: set[str] = set()
+    if not look.ascii:
+        odd_letters = (look.chars & _TELLING).difference(_OWN_LETTERS.get(base, ""))
     strange = foreign.words.keys() & look.words
-    if len(strange) < 2:
+    if len(strange) + len(odd_letters) < 2:
         return None
     counted = [word for word in look.words if word not in own_words]
     if len(counted) < _FEW:
@@ -89,16 +127,27 @@ def language_match(
             weight = 0.5 if len(word) == 1 else 1.0
             for tag in tags:
                 scores[tag] = scores.get(tag, 0.0) + weight
+    if odd_letters:
+        _add_letters(counted, odd_letters, scores)
     if not scores:
         return None
     best, score = max(sorted(scores.items()), key=lambda pair: pair[1])
-    base = language.tag.partition("-")[0]
     needed = 3.0 if frozenset((best, base)) in _CLOSE else 2.0
-    if score < needed or score < 1.5 * seen + 1 or score < 0.12 * len(counted):
+    if score < needed or score < 1.3 * seen + 0.8 or score < 0.12 * len(counted):
         return None
     return violation(
         "M-17", look.label, f"the text reads as {best!r}, not {base!r}", measured=best, limit=base
     )
+
+
+def _add_letters(words: list[str], odd: set[str], scores: dict[str, float]) -> None:
+    """Let each word with a letter the own language lacks speak for the languages that have it."""
+    for word in set(words):
+        letters = odd.intersection(word)
+        if letters:
+            for tag, known in _OWN_LETTERS.items():
+                if letters.issubset(known):
+                    scores[tag] = scores.get(tag, 0.0) + 1.0
 
 
 def _script(look: Look, script: str, own_words: frozenset[str], source: str) -> Violation | None:
@@ -108,12 +157,22 @@ def _script(look: Look, script: str, own_words: frozenset[str], source: str) -> 
         return None
     kept = total = 0
     own_letter = _own_letters(script)
+    names: set[str] = set()
+    if script != "Latn":
+        names = {name.lower() for name in _CAPITALISED.findall(text)}
+        names = names if len(names) <= 2 else set()
     for word in look.words:
         # What the brief wrote in another script (a name, a model) may stand as it is.
         if word in own_words:
             continue
+        if not word.isascii() and script in _UNSPACED and names:
+            for name in names:
+                word = word.replace(name, "")
         letters = _LETTER.findall(word)
+        # Short Latin words are units and models everywhere, one capitalised word or two are names.
         if script != "Latn" and word.isascii() and (len(word) <= 3 or word.upper() == word):
+            continue
+        if script != "Latn" and names and word in names:
             continue
         total += len(letters)
         kept += len(own_letter.findall(word)) + sum(1 for c in letters if c.isdigit() or not c.isalpha())

@@ -46,7 +46,7 @@ class Lexicon(Generic[_T]):
         return self._pattern is not None and self._pattern.search(lower) is not None
 
     def find(self, lower: str) -> Iterable[tuple[str, _T, int, int]]:
-        """Give (phrase as listed, meaning, start, end) of every occurrence, left to right, not overlapping."""
+        """Give (phrase as listed, meaning, start, end) of every occurrence, left to right, not overlapping."""  # noqa: E501
         if self._pattern is None:
             return
         for found in self._pattern.finditer(lower):
@@ -91,12 +91,12 @@ def _write(node: _Node) -> str:
         if character == "":
             continue
         if character == "*":
-            token = rf"[{WORD_CLASS}']*"
+            piece = rf"[{WORD_CLASS}']*"
         elif character in " -":
-            token = r"[\s-]+"
+            piece = r"[\s-]+"
         else:
-            token = re.escape(character)
-        branches.append(token + _write(rest))
+            piece = re.escape(character)
+        branches.append(piece + _write(rest))
     if not branches:
         return ""
     body = branches[0] if len(branches) == 1 else f"(?:{'|'.join(branches)})"

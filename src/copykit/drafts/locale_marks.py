@@ -12,7 +12,7 @@ from copykit.brief.catalog import Language
 from copykit.drafts.look import URL, Look, violation
 from copykit.models import Violation
 
-__all__ = ["Mark", "apply_marks", "locale_marks", "marks_of", "open_marks"]
+__all__ = ["Mark", "apply_marks", "locale_marks", "marks_of", "open_marks", "outside_links"]
 
 _AR = r"\u0621-\u065f\u066e-\u06d3\u06fa-\u06ff\u0750-\u077f"
 _KANA_KANJI = r"\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff々"
@@ -86,7 +86,7 @@ _ARABIC = [
 ]
 _JAPANESE = [
     _mark("P-JA-1", " ", rf"(?<=[{_KANA_KANJI}]) +(?=[{_KANA_KANJI}])", ""),
-    _mark("P-JA-2", "!?,.", rf"(?<=[{_KANA_KANJI}])[!?,.]+(?![\w.])", _table(_TO_FULL)),
+    _mark("P-JA-2", "!?,.", rf"(?<=[{_KANA_KANJI}])[!?,.]+(?![A-Za-z0-9.])", _table(_TO_FULL)),
     Mark("P-JA-2", frozenset(chr(c) for c in range(0xFF61, 0xFFA0)), re.compile(r"[\uff61-\uff9f]+"), _half),
 ]
 _CHINESE = [
@@ -240,14 +240,14 @@ def apply_marks(text: str, language: Language) -> str:
     Meaning, words and order stay. Links and addresses are left as they are. Idempotent.
     """
     if language.tag.partition("-")[0] == "es":
-        return _per_stretch(text, _open_spanish) if "?" in text or "!" in text else text
+        return outside_links(text, _open_spanish) if "?" in text or "!" in text else text
     marks = marks_of(language.tag)
     if not marks:
         return text
     chars = set(text)
     for mark in marks:
         if not mark.trigger.isdisjoint(chars):
-            return _per_stretch(text, lambda stretch: _mend(stretch, marks))
+            return outside_links(text, lambda stretch: _mend(stretch, marks))
     return text
 
 
@@ -264,8 +264,8 @@ def _open_spanish(text: str) -> str:
     return text
 
 
-def _per_stretch(text: str, mend: Callable[[str], str]) -> str:
-    """Apply *mend* with links and addresses held out: each is one private-use character meanwhile."""
+def outside_links(text: str, mend: Callable[[str], str]) -> str:
+    """Apply *mend* to *text* with links and addresses held out: each is one private-use character meanwhile."""  # noqa: E501
     if "://" not in text and "@" not in text and "www." not in text:
         return mend(text)
     held: list[str] = []

@@ -30,7 +30,9 @@ _DOUBLED = tuple((mark, mark * 2) for mark in "?.,;:*#~$%&-？。，、；：؟�
 _REPEATED = re.compile(r"([?,;:*#~$%&\-？。，、；：؟،؛।¿¡€_=+^|•])\1+|(?<!\.)\.\.(?!\.)|\.{4,}|\?[ ]\?")
 _SHOUT = re.compile(r"[!！¡](?:\s*[!！¡])+")
 _MIXED_ENDS = re.compile(r"[?？][!！]|[!！][?？]")
-_UPPER = "A-ZÀ-ÖØ-Þ\u0100-\u024f\u0386-\u03ab\u0400-\u042f\u1e00-\u1eff"
+_UPPER = "A-ZÀ-ÖØ-Þ\u0386-\u038f\u0391-\u03ab\u0400-\u042f" + "".join(
+    c for c in map(chr, (*range(0x100, 0x180), *range(0x218, 0x21C), *range(0x1EA0, 0x1F00))) if c.isupper()
+)
 _LOWER = "a-zß-öø-ÿ\u03ac-\u03ce\u0430-\u045f"
 _TWO_CAPITALS = re.compile(f"[{_UPPER}]{{2}}")
 _CAPS = re.compile(rf"(?<![\w@#.&+-])[{_UPPER}]{{3,}}(?![\w&])")
@@ -42,16 +44,13 @@ _GIMMICK = re.compile(
 _RESIDUE_WORDS = frozenset({"TBD", "TODO", "FIXME", "XXX", "XXXX", "XXXXX"})
 _TWICE = re.compile(r"(?<![\w'’-])([^\W\d_]{2,})[ \u00a0]\1(?![\w'’-])")
 _PLACEHOLDER = re.compile(
-    r"\[[A-Z][A-Z0-9 _-]+\]|\[(?:insert|your|name|product|brand|company|add|placeholder)\b[^\]]*\]|<[A-Z][A-Z0-9 _-]+>"
+    r"\[[A-Z][A-Z0-9 _-]+\]|\[(?:insert|your|name|product|brand|company|add|placeholder)\b[^\]]*\]|<[A-Z][A-Z0-9 _-]+>"  # noqa: E501
     r"|\{\{[^{}]*\}\}|\{[^{}]*\}|%[A-Z]+_?[A-Z]+%",
     re.IGNORECASE,
 )
 _MARKDOWN = re.compile(r"\*\*|__(?=\w)|```|^\s{0,3}#{1,6}\s|^\s*>\s|\[[^\]]+\]\(https?:", re.MULTILINE)
 _LABEL = re.compile(r"^\W{0,3}(?:[^\W\d_]+ )?[^\W\d_]+ ?\d{0,2}\s*[:：]")
 _QUOTED = {'"': '"', "“": "”", "„": "“”", "«": "»", "「": "」", "『": "』", "‘": "’", "”": "”"}
-_PHONE = re.compile(
-    r"(?<![\w.,/-])(?:\+\d{1,3}[ .-]?)?(?:\(\d{2,4}\)[ .-]?)?\d{2,4}(?:[ .-]\d{2,4}){2,4}(?![\w%€$£,-])"
-)
 _SHORTENERS = ("bit.ly/", "tinyurl.com/", "goo.gl/", "ow.ly/", "t.co/", "is.gd/", "cutt.ly/", "rb.gy/")
 _SENTENCE = re.compile(r"[^.!?…。！？؟।\n]+[.!?…。！？؟।]*(?=\s|$|[^\s\d])|\n")
 _GROUP_COMMA = re.compile(
@@ -322,20 +321,15 @@ def _residue(look: Look, rules: Surface, found: list[Violation]) -> None:
                     )
                 )
     closing = _QUOTED.get(text[:1])
-    if closing and len(text) > 2 and text[-1] in closing and not (chars_inside(text) & set(closing)):
-        if text not in rules.source:
-            found.append(violation("M-16", label, "the whole text stands in quotes", span=(0, len(text))))
+    quoted = closing and len(text) > 2 and text[-1] in closing and set(text[1:-1]).isdisjoint(closing)
+    if quoted and text not in rules.source:
+        found.append(violation("M-16", label, "the whole text stands in quotes", span=(0, len(text))))
 
 
 _KNOWN_TOKEN = re.compile(
-    r"\{(?:key ?word|customizer\.[^:{}]+|location\([^)]*\)|countdown\([^)]*\)|global_countdown\([^)]*\))[:}]?",
+    r"\{(?:key ?word|customizer\.[^:{}]+|location\([^)]*\)|countdown\([^)]*\)|global_countdown\([^)]*\))[:}]?",  # noqa: E501
     re.IGNORECASE,
 )
-
-
-def chars_inside(text: str) -> set[str]:
-    """Give the characters between the first and the last of *text*."""
-    return set(text[1:-1])
 
 
 def _is_token(held: str, rules: Surface) -> bool:
@@ -419,16 +413,6 @@ def _links(look: Look, rules: Surface, found: list[Violation]) -> None:
             found.append(
                 violation("M-23", look.label, f"{link.group()!r} hides where it leads", span=link.span())
             )
-
-
-def phone_numbers(text: str) -> list[tuple[int, int]]:
-    """Give the spans of telephone numbers: at least seven digits in groups, or after a plus sign."""
-    spans = []
-    for match in _PHONE.finditer(text):
-        digits = sum(c.isdigit() for c in match.group())
-        if 7 <= digits <= 15:
-            spans.append(match.span())
-    return spans
 
 
 def _ending(look: Look, rules: Surface, found: list[Violation]) -> None:

@@ -1,4 +1,4 @@
-"""Mending that cannot change the meaning: marks, spaces, quotes, residue, whole hashtags. Never a cut word."""
+"""Mending that cannot change the meaning: marks, spaces, quotes, residue, whole hashtags. Never a cut word."""  # noqa: E501
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from dataclasses import replace
 from copykit.brief.brief import Brief
 from copykit.brief.catalog import FieldSpec
 from copykit.drafts.draft import Draft
-from copykit.drafts.locale_marks import apply_marks
-from copykit.drafts.look import URL
+from copykit.drafts.locale_marks import apply_marks, outside_links
 from copykit.drafts.measure import measure, px_size
 from copykit.drafts.mechanics import HASHTAG, INVISIBLE
 from copykit.drafts.wording import wording_of
@@ -54,7 +53,7 @@ def repair(draft: Draft, violations: Sequence[Violation], brief: Brief) -> tuple
 
     Returns:
         The mended draft, and one `Repair` per change with ``variant`` 0 for the engine to number.
-    """
+    """  # noqa: E501
     specs = {spec.name: spec for spec in brief.fields}
     touched = {violation.field for violation in violations}
     repairs: list[Repair] = []
@@ -167,9 +166,10 @@ def _unwrapped(text: str, brief: Brief) -> str:
         text = _BOLD.sub(lambda found: found.group(1) or found.group(2), text)
     text = _HEADING.sub("", text)
     label = _LABEL.match(text)
-    if label and label.group(1).lower() in wording_of(brief.language).labels and label.end() < len(text):
-        if not brief.source_text.lower().startswith(label.group().lower()):
-            text = text[label.end() :]
+    labels = wording_of(brief.language).labels
+    if label and label.group(1).lower() in labels and label.end() < len(text):
+        own = brief.source_text.lower().startswith(label.group().lower())
+        text = text if own else text[label.end() :]
     closing = _WHOLE_QUOTE.get(text[:1])
     if (
         closing
@@ -183,21 +183,15 @@ def _unwrapped(text: str, brief: Brief) -> str:
 
 
 def _one_mark(text: str, brief: Brief) -> str:
-    links: list[str] = []
+    return outside_links(text, _without_runs)
 
-    def hold(found: re.Match[str]) -> str:
-        links.append(found.group())
-        return "\ue000"
 
-    held = URL.sub(hold, text) if "://" in text or "@" in text or "www." in text else text
-    held = _DOTS.sub("…", held)
-    held = _MIXED.sub(lambda found: found.group(1) or found.group(2), held)
-    held = _SHOUT.sub(r"\1", held)
-    held = _ASK.sub(r"\1", held)
-    held = _REPEATED.sub(lambda found: next(filter(None, found.groups())), held)
-    for link in links:
-        held = held.replace("\ue000", link, 1)
-    return held
+def _without_runs(text: str) -> str:
+    text = _DOTS.sub("…", text)
+    text = _MIXED.sub(lambda found: found.group(1) or found.group(2), text)
+    text = _SHOUT.sub(r"\1", text)
+    text = _ASK.sub(r"\1", text)
+    return _REPEATED.sub(lambda found: next(filter(None, found.groups())), text)
 
 
 def _spaced(text: str, brief: Brief) -> str:
@@ -246,7 +240,7 @@ def _stop(brief: Brief) -> str:
 
 def _marked(text: str, brief: Brief) -> str:
     if brief.placement.id.startswith("sms"):
-        # Typographic marks turn a text message into UCS-2 and halve what fits: only real errors are mended there.
+        # Typographic marks turn a text message into UCS-2 and halve what fits: only real errors are mended there.  # noqa: E501
         base = brief.language.tag.partition("-")[0]
         return (
             apply_marks(text, brief.language) if base in ("es", "ar", "fa", "ja", "zh", "ro", "el") else text

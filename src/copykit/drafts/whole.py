@@ -327,7 +327,7 @@ def missing_facts(brief: Brief) -> list[str]:
 
     A fact counts as given when one of the brief's facts has its key, when its field of the request is
     filled (``link`` is `Brief.url`), or when the brief's own words name it.
-    """
+    """  # noqa: E501
     required = brief.use_case.required_facts
     if not required:
         return []

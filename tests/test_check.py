@@ -1,0 +1,600 @@
+"""Facts about the checks: every rule has a text that breaks it and one that only looks like it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+import briefs as b
+from copykit.brief.catalog import UseCase
+from copykit.data import load_toml
+from copykit.drafts.check import Checker
+from copykit.drafts.draft import Draft
+from copykit.drafts.editorial import editorial
+from copykit.drafts.lexicon import Lexicon
+from copykit.drafts.look import Look, rules
+from copykit.models import Brand, Part, Violation
+
+AD = b.place(
+    b.field("text", "description", b.limit(200, "dw")), kind="ad", emoji=b.policy(0), hashtags=b.policy(0), links=b.policy(0)  # noqa: E501
+)  # fmt: skip
+MAIL = b.place(
+    b.field("subject", "subject"), b.field("preheader", "description"), b.field("body", "body"), kind="email"
+)
+
+
+def found(text: str, tag: str = "en", **more: object) -> list[Violation]:
+    checker = Checker(b.brief(tag, **more))  # type: ignore[arg-type]
+    return checker.text(checker.brief.fields[0], text, "text")
+
+
+def ids(text: str, tag: str = "en", **more: object) -> set[str]:
+    return {violation.rule for violation in found(text, tag, **more)}
+
+
+MECHANICAL = [
+    ("M-03", "This is VERY nice for you", "The USB lamp and the LUMO lamp", {"placement": AD, "source": "LUMO lamp"}),  # noqa: E501
+    ("M-04", "See our SoFtWaRe", "See it on YouTube and the iPhone", {"placement": AD}),
+    ("M-05", "Look here!!", "Look here!", {}),
+    ("M-05", "Really?!", "Really?", {"placement": AD}),
+    ("M-06", "Look! And look!", "Look here! And look.", {}),
+    ("M-07", "Look here,, please", "Look here, please", {}),
+    ("M-07", "Look here..", "Look here…", {}),
+    ("M-08", "Look here...", "Look here…", {}),
+    ("M-09", "Look at the the lamp", "We know that that lamp is small", {}),
+    ("M-10", "The lantern stands here. " * 6, "The lantern stands here. A chair stands there. " * 2, {}),
+    ("M-14", "A lamp for the desk and", "What is it for?", {}),
+    ("M-14", "A lamp, a desk,", "A lamp, a desk", {}),
+    ("M-15", "Meet [PRODUCT NAME] today", "Meet the lamp (today)", {}),
+    ("M-15", "Meet the TBD today", "Meet the tbd band", {}),
+    ("M-15", "Hello {{first_name}}, look", "Hello {{first_name}}, look", {"_good": {"personalization": {"first_name": "Ana"}}}),  # noqa: E501
+    ("M-16", "Sure, here is a line for you", "Sure, you can look", {}),
+    ("M-16", "A **lamp** for the desk", "A lamp for the desk", {}),
+    ("M-16", "Headline 1: A lamp", "Note: a lamp", {}),
+    ("M-16", "“A lamp for the desk”", "A lamp called “Lumo”", {}),
+    ("M-19", "A la\u200bmp for you", "A lamp for you 👩‍💻", {}),
+    ("M-19", "A 𝐥𝐚𝐦𝐩 for you", "A lamp for you", {}),
+    ("M-20", "A cafe\u0301 lamp", "A café lamp", {}),
+    ("M-21", "A lamp 💡", "A lamp ™", {"placement": AD}),
+    ("M-21", "A 💡💡💡", "A 💡💡", {}),
+    ("M-22", "A lamp #2024", "A lamp #Lumo2024", {"source": "2024"}),
+    ("M-22", "A lamp #lumo", "A lamp, no. # there", {"placement": AD}),
+    ("M-23", "See http://lumo.example/a", "See https://lumo.example/a", {"source": "lumo.example/a"}),
+    ("M-26", "See https://lumo.example/a", "See lumo", {"placement": AD, "source": "https://lumo.example/a"}),
+    ("M-26", "Write to hi@lumo.example", "Write to us at once", {"placement": AD, "source": "hi@lumo.example"}),  # noqa: E501
+    ("M-27", " A lamp", "A lamp", {}),
+    ("M-28", 'A "lamp" and a “desk” here', "A “lamp” and a “desk” here", {}),
+    ("P-ALL-1", "A lamp  for the desk", "A lamp for the desk", {}),
+    ("P-ALL-2", "A lamp (for the desk", "A lamp (for the desk) :)", {}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "bad", "good", "more"), MECHANICAL)
+def test_mechanical_rule_fires_on_its_fault_only(
+    rule: str, bad: str, good: str, more: dict[str, object]
+) -> None:
+    """Each mechanical rule names the faulty text and leaves the innocent one."""
+    settings = {key: value for key, value in more.items() if key != "_good"}
+    innocent: dict[str, object] = {**settings, **more.get("_good", {})}  # type: ignore[dict-item]
+    assert rule in ids(bad, **settings)
+    assert rule not in ids(good, **innocent)
+
+
+LOCALE = [
+    ("P-ES-1", "es-ES", "Buscas una mesa?", "¿Buscas una mesa? ¡Mírala!"),
+    ("P-ES-1", "es-MX", "Mira esta mesa!", "Mira esta mesa."),
+    ("P-FR-1", "fr-FR", "Vous cherchez une table?", "Vous cherchez une table\u202f?"),
+    ("P-FR-2", "fr-FR", "En bref: une table", "En bref\u00a0: rendez-vous à 12:30"),
+    ("P-FR-3", "fr-FR", "Vous cherchez une table ?", "Vous cherchez une table\u202f?"),
+    ("P-FR-3", "fr-CA", "Vous cherchez une table ?", "Vous cherchez une table?"),
+    ("P-DE-1", "de", 'Der Tisch "Lumo" ist da', 'Der Tisch „Lumo“ ist 24" breit'),
+    ("P-PL-1", "pl", 'Stół "Lumo" już jest', "Stół „Lumo” już jest"),
+    ("P-AR-1", "ar", "هل تبحث عن طاولة?", "هل تبحث عن طاولة؟"),
+    ("P-AR-1", "ar", "طاولة, وكرسي", "طاولة، وكرسي"),
+    ("P-HE-1", "he", 'צה"ל', "צה״ל"),
+    ("P-EL-1", "el", "Θέλετε τραπέζι?", "Θέλετε τραπέζι;"),
+    ("P-EL-2", "el", "Ο πίνακασ εδώ", "Ο πίνακας εδώ"),
+    ("P-JA-1", "ja", "小さな 机です。", "小さな机です。Lumo の机。"),
+    ("P-JA-2", "ja", "机です!", "机です！"),
+    ("P-JA-2", "ja", "ﾃｰﾌﾞﾙです。", "テーブルです。"),
+    ("P-ZH-1", "zh-Hans", "看看这张桌子,很小", "看看这张桌子，很小，宽 12.5 厘米"),
+    ("P-ZH-2", "zh-Hans", "看看Ｌｕｍｏ桌子", "看看Lumo桌子"),
+    ("P-ZH-3", "zh-Hans", "看看吧！！", "看看吧！"),
+    ("P-KO-1", "ko", "책상을 보세요。", "책상을 보세요."),
+    ("P-TH-1", "th", "ดูโต๊ะตัวนี้.", "ดูโต๊ะตัวนี้"),
+    ("P-RO-1", "ro", "Masa aceasta şi scaunul", "Masa aceasta și scaunul"),
+    ("P-VI-1", "vi", "Ba\u0300n ghế cho bạn", "Bàn ghế cho bạn"),
+    ("P-ALL-3", "hi", "Look at this lovely small table", "यह छोटी मेज़ देखें"),
+    ("P-ALL-3", "en", "Look at this маленький столик здесь", "Look at the café table"),
+]
+
+
+@pytest.mark.parametrize(("rule", "tag", "bad", "good"), LOCALE)
+def test_locale_punctuation_rule(rule: str, tag: str, bad: str, good: str) -> None:
+    """Each language's own marks are asked for, and accepted where they stand."""
+    more = {"source": "24 12:30 12.5"}
+    assert rule in ids(bad, tag, **more)
+    assert not {name for name in ids(good, tag, **more) if name.startswith("P-")}
+
+
+CLAIMS = [
+    ("L-02", "en", "The best lamp in town", "A lamp, best before noon"),
+    ("L-02", "es-ES", "La mejor lámpara", "Mejorar la luz es posible"),
+    ("L-02", "fr-FR", "La meilleure lampe", "Une lampe pour lire"),
+    ("L-02", "de", "Die beste Lampe", "Eine Lampe zum Lesen"),
+    ("L-02", "pl", "Najlepsza lampa", "Lampa do czytania"),
+    ("L-02", "hi", "सर्वश्रेष्ठ लैंप", "पढ़ने के लिए लैंप"),
+    ("L-03", "en", "Clinically proven light", "A clinic in town"),
+    ("L-04", "pt-BR", "Resultado garantido", "Veja como fica"),
+    ("L-11", "en", "Get a free lamp", "Feel free to look, and it is sugar-free"),
+    ("L-11", "it", "Lampada gratis", "Guarda la lampada"),
+    ("L-13", "nl", "Alleen vandaag bij ons", "Vandaag is een goede dag"),
+    ("L-13", "ja", "本日限りです。", "今日はどんな日？"),
+    ("L-15", "de", "Eine nachhaltige Lampe", "Nachher ist auch Zeit"),
+    ("L-16", "en", "This lamp cures headaches", "A secure lamp"),
+    ("L-17", "fr-FR", "Perdre du poids", "Prendre son temps"),
+    ("L-19", "en", "Your way to financial freedom", "Your way to the desk"),
+    ("L-29", "ar", "مصباح معتمد", "مصباح للقراءة"),
+    ("L-32", "en", "Approved by Google", "Seen on a desk"),
+    ("L-33", "zh-Hans", "这是最佳桌子", "看看这张桌子"),
+    ("L-33", "ja", "日本一の机", "机を見る"),
+]
+
+
+@pytest.mark.parametrize(("rule", "tag", "bad", "good"), CLAIMS)
+def test_invented_claim_is_an_error_and_the_briefs_own_a_warning(
+    rule: str, tag: str, bad: str, good: str
+) -> None:
+    """A claim nobody made is an error; the brief's own claim is left to a human."""
+    assert [v.severity for v in found(bad, tag) if v.rule == rule] == ["error"]
+    assert {v.severity for v in found(bad, tag, source=bad) if v.rule == rule} == {"warning"}
+    assert not {name for name in ids(good, tag) if name.startswith("L-")}
+
+
+def test_personal_attributes_matter_to_meta_only() -> None:
+    """Rule L-21 follows Meta's policy and fires where the placement carries it."""
+    meta = b.place(kind="ad", rules=("meta-personal-attributes",))
+    assert "L-21" in ids("Are you diabetic? Look here.", placement=meta)
+    assert "L-21" not in ids("Are you diabetic? Look here.")
+    assert "L-21" not in ids("Are you looking for a lamp?", placement=meta)
+
+
+LANGUAGES = {
+    "en": "Take a look at the details and choose what you like",
+    "es-ES": "Mira los detalles y elige lo que más te gusta",
+    "fr-FR": "Découvrez les détails et choisissez ce que vous aimez",
+    "de": "Schauen Sie sich die Details an und wählen Sie in Ruhe",
+    "pt-BR": "Veja os detalhes e escolha o que você mais gosta",
+    "it": "Guarda i dettagli e scegli quello che ti piace di più",
+    "nl": "Bekijk de details en kies wat je het mooist vindt",
+    "pl": "Zobacz szczegóły i wybierz to, co podoba ci się najbardziej",
+    "ru": "Посмотрите детали и выберите то, что вам нравится",
+    "uk": "Подивіться деталі та оберіть те, що вам подобається",
+    "tr": "Ayrıntılara bakın ve size uygun olanı seçin, her gün için",
+    "ar": "شاهدوا التفاصيل واختاروا ما يناسبكم من هذه المجموعة",
+    "fa": "جزئیات را ببینید و آن را که دوست دارید انتخاب کنید",
+    "hi": "विवरण देखें और जो आपको पसंद हो वह चुनें",
+    "ja": "こまかいところを見て、好きなものを選びましょう。",
+    "zh-Hans": "看看这些细节，选择你们喜欢的样子。",
+    "zh-Hant": "看看這些細節，選擇你們喜歡的樣子。",
+    "ko": "자세히 보고 마음에 드는 것을 고르세요.",
+    "sv": "Titta på detaljerna och välj det som du gillar",
+    "fi": "Katso tarkemmin ja valitse se, joka on sinun",
+    "cs": "Podívejte se na detaily a vyberte si to, co se vám líbí",
+    "hu": "Nézze meg a részleteket, és válassza ki, ami önnek tetszik",
+    "ro": "Vezi detaliile și alege ce îți place cel mai mult din toate",
+    "el": "Δείτε τις λεπτομέρειες και επιλέξτε αυτό που σας αρέσει",
+    "vi": "Hãy xem các chi tiết và chọn những gì bạn thích",
+    "id": "Lihat detailnya dan pilih yang Anda suka untuk hari ini",
+    "th": "ดูรายละเอียดแล้วเลือกแบบที่คุณชอบ",
+}
+
+
+@pytest.mark.parametrize("tag", sorted(LANGUAGES))
+def test_text_in_its_own_language_passes_and_in_another_does_not(tag: str) -> None:
+    """A sentence is accepted as its own language and as no other of the list."""
+    caught = []
+    for other, text in LANGUAGES.items():
+        rules_found = ids(text, tag) & {"M-17", "P-ALL-3"}
+        if other == tag:
+            assert not rules_found
+        elif not rules_found:
+            caught.append(other)
+    assert caught == []
+
+
+def test_headline_of_names_alarms_in_no_language() -> None:
+    """Names, models and the brief's own words are no foreign language."""
+    more = {"name": "The North Face Base Camp", "points": ("Made for you and your family",)}
+    for tag in ("es-ES", "de", "ja", "ar"):
+        for text in ("The North Face Base Camp", "Base Camp – Made for you and your family"):
+            assert not ids(text, tag, **more) & {"M-17", "P-ALL-3"}
+
+
+GOOD = {
+    "en": ["Meet Lumo.", "A lamp for the desk. See the details.", "One look is enough to decide.",
+           "Still comparing? Here is what is inside: oak, linen, two switches."],
+    "es-ES": ["Conoce Lumo.", "¿Cómo la imaginas en casa? Mira los detalles.", "Así es: roble, lino, dos interruptores.",  # noqa: E501
+              "Hoy es un buen día para empezar. Descúbrela."],
+    "fr-FR": ["Voici Lumo.", "Et chez vous\u202f? Regardez de plus près.", "En bref\u00a0: chêne, lin, deux interrupteurs.",  # noqa: E501
+              "Prenez le temps de choisir."],
+    "de": ["Das ist Lumo.", "Wie sieht sie bei Ihnen aus? Sehen Sie selbst.", "Kurz gesagt: Eiche, Leinen, zwei Schalter.",  # noqa: E501
+           "Nehmen Sie sich Zeit und entscheiden Sie in Ruhe."],
+    "pt-BR": ["Conheça Lumo.", "Como ela fica na sua casa? Veja os detalhes.", "Em resumo: carvalho, linho, dois interruptores.",  # noqa: E501
+              "Escolha com calma."],
+    "it": ["Ecco Lumo.", "Come la immagini a casa tua? Guarda i dettagli.", "In breve: rovere, lino, due interruttori.",  # noqa: E501
+           "Scegli con calma."],
+    "nl": ["Maak kennis met Lumo.", "Hoe staat hij bij jou thuis? Bekijk de details.", "Kort gezegd: eiken, linnen, twee schakelaars.",  # noqa: E501
+           "Kies op je gemak."],
+    "pl": ["Poznaj Lumo.", "Jak wygląda u ciebie? Zobacz szczegóły.", "W skrócie: dąb, len, dwa przełączniki.",  # noqa: E501
+           "Wybierz w swoim tempie."],
+    "ar": ["تعرفوا على Lumo.", "كيف ستبدو في بيتكم؟ شاهدوا التفاصيل.", "باختصار: خشب، كتان، مفتاحان.", "اختاروا على مهل."],  # noqa: E501
+    "hi": ["Lumo से मिलिए।", "आपके घर में यह कैसा लगेगा? विवरण देखें।", "संक्षेप में: लकड़ी, लिनन, दो स्विच।", "आराम से चुनिए।"],  # noqa: E501
+    "ja": ["Lumoのご紹介です。", "お部屋に置くとどうでしょう？くわしくご覧ください。", "まとめると、木、麻、スイッチ二つ。", "ゆっくりお選びください。"],  # noqa: E501
+    "zh-Hans": ["认识一下 Lumo。", "放在家里会是什么样？看看细节。", "简单来说：橡木、亚麻、两个开关。", "慢慢挑选。"],  # noqa: E501
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("tag", "text"), [(tag, text) for tag, texts in GOOD.items() for text in texts])
+def test_good_copy_raises_no_alarm(tag: str, text: str) -> None:
+    """Copy as a careful writer would write it breaks nothing."""
+    source = "two, dos, deux, zwei, dois, due, twee, dwa, दो, 二つ, 两个 Lumo"
+    assert [(v.rule, v.message) for v in found(text, tag, name="Lumo", source=source)] == []
+
+
+def test_length_is_judged_by_confidence() -> None:
+    """A verified figure rejects, an unsourced one warns, an advised one informs; each says size and unit."""
+    for confidence, severity in (("A", "error"), ("C", "warning")):
+        place = b.place(b.field("text", "body", b.limit(5, "dw", confidence=confidence)))
+        (broken,) = [v for v in found("東京都", "ja", placement=place) if v.rule == "M-01"]
+        assert (broken.severity, broken.measured, broken.limit, broken.unit) == (severity, 6, 5, "dw")
+    place = b.place(b.field("text", "body", b.limit(None, rec_max=3)))
+    assert [v.severity for v in found("Look", placement=place) if v.rule == "M-01"] == ["info"]
+
+
+def test_hard_figure_of_any_confidence_is_not_allowed() -> None:
+    """What a writer may choose never exceeds a hard figure, sourced or not; advised figures do not bind."""
+    place = b.place(b.field("text", "body", b.limit(5, confidence="U", rec_max=2)))
+    checker = Checker(b.brief(placement=place))
+    assert checker.allows(place.fields[0], "Look.")
+    assert not checker.allows(place.fields[0], "Look at")
+    assert not Checker(b.brief()).allows(b.place().fields[0], "The best!!")
+
+
+def test_tokens_are_measured_by_what_they_show() -> None:
+    """An insertion token counts as its default, a merge field as its longest value."""
+    place = b.place(b.field("text", "headline", b.limit(12)))
+    assert "M-01" not in ids("Buy {KeyWord:Lamps}", placement=place)
+    assert "M-01" in ids("Buy {KeyWord:Lamps and more}", placement=place)
+    assert "M-01" not in ids("Hi {{first_name}}", placement=place, personalization={"first_name": "Maximil"})
+    assert "M-01" in ids("Hi {{first_name}}", placement=place, personalization={"first_name": "Maximilian"})
+
+
+def test_brand_terms_keep_their_spelling() -> None:
+    """Another spelling of a brand term is an error, unless it is a link or a hashtag."""
+    brand = Brand(name="LumoTec", terms=["iFrame"])
+    assert "C-07" in ids("Meet Lumotec today", brand=brand)
+    assert "C-07" in ids("Meet the iframe lamp", brand=brand)
+    assert "C-07" not in ids("Meet LumoTec and iFrame #lumotec", brand=brand)
+
+
+def test_banned_terms_and_rivals_are_found_in_disguise() -> None:
+    """Look-alikes and zero-width letters do not hide a banned term; longer words are left alone."""
+    brand = Brand(banned_terms=["cheap"], competitors=["Acme"])
+    assert "C-02" in ids("A сheаp lamp", brand=brand)
+    assert "C-02" in ids("A ch\u200beap lamp", brand=brand)
+    assert "C-09" in ids("Like ACME, only here", brand=brand)
+    assert not ids("A lamp at the academy", brand=brand) & {"C-02", "C-09"}
+
+
+def test_numbers_must_come_from_the_brief() -> None:
+    """A figure the brief does not hold is an error, in any digits; the brief's own is fine."""
+    assert [v.severity for v in found("Now 49.90 EUR", source="Lamp") if v.rule == "C-03"] == ["error"]
+    assert "C-03" in ids("السعر ٤٩ ريال", "ar", source="مصباح")
+    assert "C-03" not in ids("Now 49.90 EUR", source="Lamp, 49.90 EUR")
+
+
+def test_forms_of_address_do_not_mix() -> None:
+    """Formal and informal address in one text is an error; either alone is not."""
+    assert "C-21" in ids("Sehen Sie, was Ihnen gefällt, und nimm dir Zeit.", "de")
+    assert "C-21" not in ids("Sie sehen selbst. Nehmen Sie sich Zeit.", "de")
+    assert "C-21" in ids("Descubra su mesa y cuéntanos tu idea.", "es-ES")
+    assert "C-21" not in ids("Cuéntanos tu idea. Te escuchamos.", "es-ES")
+    assert "C-21" in ids("आप देखिए और तुम चुनो।", "hi")
+
+
+def test_cliches_and_weak_calls_are_told() -> None:
+    """Worn phrases warn; a call that fits any ad informs, and is an error where the platform says so."""
+    assert "C-10" in ids("A game-changer for your desk")
+    assert "C-10" in ids("Une lampe incontournable", "fr-FR")
+    assert "C-10" not in ids("A change of light for your desk")
+    assert [v.severity for v in found("Click here") if v.rule == "C-06"] == ["info"]
+    google = b.place(kind="ad", rules=("google-generic-call",))
+    assert [v.severity for v in found("Click here", placement=google) if v.rule == "C-06"] == ["error"]
+
+
+def test_sentence_length_follows_the_tone() -> None:
+    """A sentence beyond the tone's maximum warns with its size; Japanese is counted in characters."""
+    short = b.tone(max_sentence_words=6, mean_sentence_words=5)
+    (broken,) = [
+        v for v in found("This one sentence has far too many words.", tone=short) if v.rule == "C-15"
+    ]
+    assert (broken.measured, broken.limit) == (8, 6)
+    assert "C-15" not in ids("This one fits well. So does this.", tone=short)
+    assert "C-15" in ids("机" * 61 + "です。", "ja")
+
+
+def test_spam_signals_add_up_in_mail_only() -> None:
+    """Three signals of mail filters warn in a mail, two do not, and a post is not judged."""
+    loud = "FREE: for only today, guaranteed! Save up to half!"
+    assert "SP" in ids(
+        "FREE for only you, save up to half, as seen. Now! Yes! No! So?", placement=MAIL
+    ) or "SP" in ids(loud, placement=MAIL)
+    assert "SP" not in ids("A note about your lamp", placement=MAIL)
+    assert "SP" not in ids(loud)
+
+
+def whole(fields: dict[str, str | list[str]], brief: object, **more: object) -> dict[str, list[Violation]]:
+    grouped: dict[str, list[Violation]] = {}
+    for violation in Checker(brief).draft(Draft(fields, **more)):  # type: ignore[arg-type]
+        grouped.setdefault(violation.rule, []).append(violation)
+    return grouped
+
+
+SET = b.place(
+    b.field("headlines", "headline", b.limit(30, "dw"), count=(3, 15), rec_min_count=8),
+    b.field("descriptions", "description", b.limit(90, "dw"), count=(2, 4)),
+    kind="ad", independent=True,
+)  # fmt: skip
+
+
+def test_items_are_counted() -> None:
+    """Too few or too many items are errors, fewer than advised informs, a missing required field is an error."""  # noqa: E501
+    brief = b.brief(placement=SET)
+    result = whole({"headlines": ["Meet it", "See it"]}, brief)
+    assert [v.severity for v in result["M-02"]] == ["error"]
+    assert [v.field for v in result["F-01"]] == ["descriptions"]
+    result = whole(
+        {"headlines": ["Meet it", "See it", "Choose it"], "descriptions": ["See the lamp", "Look at a desk"]},
+        brief,
+    )
+    assert [v.severity for v in result["M-02"]] == ["info"]
+    result = whole(
+        {"headlines": [f"Word{chr(65 + n)} light" for n in range(16)], "descriptions": ["A", "B"]}, brief
+    )
+    assert "error" in {v.severity for v in result["M-02"]}
+    assert "F-03" in whole({"title": "A lamp"}, brief)
+
+
+def test_repeated_assets_are_reported_once_each() -> None:
+    """An equal headline is an error, a nearly equal one a warning, a different one is nothing."""
+    lines = [
+        "Meet the small oak lamp today",
+        "Meet the small oak lamp today.",
+        "Meet the small oak lamp today now",
+        "See the desk",
+    ]
+    result = whole(
+        {"headlines": lines, "descriptions": ["See the lamp", "Look at a desk"]}, b.brief(placement=SET)
+    )
+    assert [(v.field, v.severity) for v in result["M-12"]] == [
+        ("headlines[1]", "error"),
+        ("headlines[2]", "warning"),
+    ]
+
+
+def test_assets_stand_alone() -> None:
+    """In independent assets an opening that needs a predecessor warns; in a post it does not."""
+    lines = ["That's why it fits", "Meet it here", "See it there"]
+    result = whole(
+        {"headlines": lines, "descriptions": ["See the lamp", "Look at a desk"]}, b.brief(placement=SET)
+    )
+    assert [v.field for v in result["M-13"]] == ["headlines[0]"]
+    assert "M-13" not in ids("That's why it fits")
+
+
+def test_uncovered_key_points_are_never_silent() -> None:
+    """No point covered warns, one of two covered informs about the other, both covered says nothing."""
+    brief = b.brief(points=("Solid oak", "Linen shade"))
+    assert [v.severity for v in whole({"text": "See the lamp."}, brief)["C-01"]] == ["warning", "warning"]
+    (told,) = whole({"text": "Solid oak. See the lamp."}, brief)["C-01"]
+    assert told.severity == "info"
+    assert "Linen shade" in told.message
+    assert "C-01" not in whole({"text": "Solid oak, linen shade. See the lamp."}, brief)
+
+
+def test_copy_asks_for_something_where_the_use_case_wants_it() -> None:
+    """A body without a call warns if the use case has an intent; a call or a button field answers it."""
+    buy = UseCase("product_page", ("aida",), (), ("buy",), "")
+    assert "C-04" in whole({"text": "The lamp stands on the desk."}, b.brief(use_case=buy))
+    assert "C-04" not in whole(
+        {"text": "The lamp stands on the desk. Order it today."}, b.brief(use_case=buy)
+    )
+    assert "C-04" not in whole({"text": "The lamp stands on the desk."}, b.brief())
+
+
+def test_name_is_said_early() -> None:
+    """The name must stand in a headline or the first two sentences, where a field can hold it."""
+    brief = b.brief(name="Lumo")
+    assert "C-08" in whole({"text": "See it. Touch it. Take Lumo."}, brief)
+    assert "C-08" not in whole({"text": "See Lumo. Touch it."}, brief)
+    tiny = b.place(b.field("text", "body", b.limit(3)))
+    assert "C-08" not in whole({"text": "See"}, b.brief(name="Lumo", placement=tiny))
+
+
+def test_mail_parts_do_not_repeat_each_other() -> None:
+    """A preheader that repeats the subject and a body that opens with it are told."""
+    brief = b.brief(placement=MAIL)
+    result = whole(
+        {
+            "subject": "A lamp for your desk",
+            "preheader": "A lamp for your desk",
+            "body": "A lamp for your desk. See it.",
+        },
+        brief,
+    )
+    assert {"C-18", "C-19"} <= result.keys()
+    result = whole(
+        {"subject": "A lamp for your desk", "preheader": "Oak and linen", "body": "Good morning. See it."},
+        brief,
+    )
+    assert not {"C-18", "C-19"} & result.keys()
+
+
+def test_missing_facts_are_named() -> None:
+    """A use case names the facts the brief lacks, and is silent about those it has."""
+    sale = UseCase("seasonal_sale", ("aida",), ("price", "dates", "link"), ("none",), "")
+    brief = b.brief(use_case=sale, facts={"price": "10 EUR"})
+    assert [v.measured for v in whole({"text": "See it."}, brief)["B-01"]] == ["dates", "link"]
+
+
+def test_structure_steps_stay_in_order() -> None:
+    """Parts in another order than the structure's are told; missing steps too."""
+    brief = b.brief()
+    parts = (
+        Part(step="action", field="text", text="See it."),
+        Part(step="attention", field="text", text="Hello."),
+    )
+    assert "S-01" in whole({"text": "See it. Hello."}, brief, parts=parts, structure="aida")
+    assert "S-01" in whole({"text": "See it."}, brief, parts=parts[:1], structure="aida")
+    assert "S-01" not in whole({"text": "Hello. See it."}, brief, parts=parts[::-1], structure="aida")
+
+
+def test_restrictions_report_their_own_words() -> None:
+    """A restriction that code can check is an error with the caller's words in the message."""
+    restrictions = pytest.importorskip("copykit.brief.restrictions")
+    compiled = restrictions.compile_restrictions(
+        ["don't mention the price"], language=b.language("en"), brand=Brand()
+    )
+    (broken, *_) = [
+        v for v in found("Price: 10 EUR", restrictions=compiled, source="10 EUR") if v.rule == "C-02"
+    ]
+    assert "don't mention the price" in broken.message
+
+
+EDITORIAL = [
+    ("google-punctuation", "Look, , here", "Look, here"),
+    ("google-lookalike-letters", "Get f1owers here", "Get flowers at 4"),
+    ("google-lookalike-letters", "Get F.L.O.W.E.R.S here", "Get flowers in the U.S."),
+    ("google-symbols", "A lamp → a desk", "A lamp - a desk"),
+    ("google-no-phone", "Call 030 1234 5678", "Open 9-17 in 2026"),
+    ("google-no-exclamation-headline", "Look here!", "Look here."),
+    ("google-path", "lamps/oak", "lamps-oak"),
+    ("google-tokens", "Buy {Thing}", "Buy {KeyWord:Lamps}"),
+    ("press-no-exclamation", "A new lamp!", "A new lamp"),
+    ("push-one-line", "A lamp\nand a desk", "A lamp and a desk"),
+    ("email-fake-reply", "Re: your lamp", "Regarding your lamp"),
+    ("etsy-title-once", "A: B: C", "A: B"),
+    ("amazon-title-repetition", "Lamp lamp lamp oak", "Lamp oak lamp"),
+    ("meta-no-profanity", "This is bullshit", "This is a shiitake lamp"),
+]
+
+
+@pytest.mark.parametrize(("rule", "bad", "good"), EDITORIAL)
+def test_editorial_rule(rule: str, bad: str, good: str) -> None:
+    """A platform's rule fires where the placement carries it, on its fault only."""
+    place = b.place(rules=(rule,))
+    more = {"placement": place, "source": "9-17 in 2026 4"}
+    assert rule in ids(bad, **more)
+    assert rule not in ids(good, **more)
+    assert rule not in ids(bad, source="9-17 in 2026 4")
+
+
+def test_every_editorial_rule_compiles() -> None:
+    """All rules of the data file can be read, and a pattern's gate holds a character of some match."""
+    for name in load_toml("rules/editorial.toml"):
+        rule = editorial(name)
+        assert rule.description
+        assert rule.severity in ("error", "warning", "info")
+
+
+def test_gates_let_every_fault_through() -> None:
+    """A gate never hides a match: no pattern matches a text that its gate turns away."""
+    samples = [bad for _, bad, _ in EDITORIAL] + [good for _, _, good in EDITORIAL]
+    samples += [text for texts in GOOD.values() for text in texts]
+    samples += [
+        "#a #1",
+        "a@b.example",
+        "https://a.example",
+        "a  b",
+        "• a",
+        "x<b>y</b>",
+        "Fwd: a",
+        "“a”",
+        "a\nb\nc\nd\ne\nf",
+    ]
+    for name in load_toml("rules/editorial.toml"):
+        rule = editorial(name)
+        if rule.pattern is not None and rule.gate is not None:
+            for text in samples:
+                if rule.pattern.search(text):
+                    assert not rule.gate.isdisjoint(text), (name, text)
+
+
+def test_message_says_what_to_do() -> None:
+    """Every violation explains the fault and the remedy, and names its source."""
+    (broken,) = [v for v in found("Look here!!") if v.rule == "M-05"]
+    assert broken.message == "'!!' repeats the mark: keep one mark"
+    assert broken.source == "S10, S91"
+    assert "Look here!!"[slice(*broken.span)] == "!!"
+
+
+def test_every_rule_of_the_code_is_in_the_data() -> None:
+    """The rules named in the code are exactly those that the data and so the docs describe."""
+    import re
+    from importlib.resources import files
+
+    root = files("copykit.drafts")
+    code = "".join(
+        root.joinpath(f"{name}.py").read_text(encoding="utf-8")
+        for name in (
+            "check",
+            "whole",
+            "claims",
+            "mechanics",
+            "locale_marks",
+            "language_match",
+            "wording",
+            "repair",
+        )
+    )
+    claimed = {rule for tag in GOOD for rule in load_toml(f"rules/claims/{tag.partition('-')[0]}.toml")} - {
+        "OK"
+    }
+    named = set(re.findall(r'"((?:[MCLTBFS]-\d\d|P-[A-Z]{2,3}-\d|SP))"', code)) | claimed
+    assert named == set(rules())
+
+
+def test_lexicon_takes_the_longest_phrase_and_whole_words() -> None:
+    """Stems, hyphens and longest matches work; a phrase inside a longer word does not count."""
+    lexicon = Lexicon({"free": 1, "free of charge": 2, "nachhalt*": 3, "eco friendly": 4})
+    assert [(p, m) for p, m, _, _ in lexicon.find("free of charge, free")] == [
+        ("free of charge", 2),
+        ("free", 1),
+    ]
+    assert [m for _, m, _, _ in lexicon.find("nachhaltige eco-friendly freedom carefree")] == [3, 4]
+
+
+def test_checker_is_not_changed_by_texts() -> None:
+    """The same text gets the same answer whatever was checked before."""
+    checker = Checker(b.brief(name="Lumo"))
+    spec = checker.brief.fields[0]
+    before = checker.text(spec, "The best lamp!!", "a")
+    for text in ("Free lamp", "Sure, here it is", "Meet Lumo."):
+        checker.text(spec, text, "b")
+    assert checker.text(spec, "The best lamp!!", "a") == before
+
+
+def test_look_keeps_offsets() -> None:
+    """Lower-casing and masking keep every offset, Turkish dotted I included."""
+    look = Look("İstanbul’da https://a.example/b? Bak!", "t")
+    assert len(look.lower) == len(look.text) == len(look.masked)
+    assert look.masked.endswith("? Bak!")
+
+
+def test_caller_limit_is_an_error() -> None:
+    """A limit the caller set rejects, with the brief as its source."""
+    spec = replace(b.field("text", "body"), limits=(b.limit(4, source="brief"),))
+    (broken,) = [v for v in found("Look here", placement=b.place(spec)) if v.rule == "M-01"]
+    assert (broken.severity, broken.source) == ("error", "brief")
