@@ -176,9 +176,17 @@ class BodyWriter:
     def _filled(self, frame: Frame) -> str:
         points = self._material.points
         point = points[self._dice.below(len(points))] if points and "point" in frame.slots else ""
-        listed = self._material.list(points[:4]) if points and "points" in frame.slots else ""
+        listed = self._material.list(self._few(points, frame)) if points and "points" in frame.slots else ""
         label = self._material.labels[0 if self._named else -1]
         return self._chooser.fill(frame, label=label, point=point, points=listed)
+
+    def _few(self, points: tuple[str, ...], frame: Frame) -> tuple[str, ...]:
+        """Keep up to four points, fewer where the tone asks for short sentences; the first always."""
+        room = self._material.brief.tone.max_sentence_words - frame.words
+        kept = 1
+        while kept < min(4, len(points)) and sum(len(p.split()) for p in points[: kept + 1]) <= room:
+            kept += 1
+        return points[:kept]
 
     def _call(self, room: Room) -> str:
         material = self._material

@@ -98,6 +98,14 @@ class Material:
         return tuple(self.bank.cta[self.intent][self.brief.tone.address])
 
     @cached_property
+    def spare_calls(self) -> tuple[str, ...]:
+        """Calls for fields too small for `calls`: those that ask for nothing more than a look, shortest first."""
+        address = self.brief.tone.address
+        levels = dict.fromkeys((address, "N", "F", "C") if address != "F" else ("F", "N"))
+        found = (c for level in levels for intent in ("learn", "visit", "contact") for c in self.bank.cta[intent][level])
+        return () if self.brief.cta else tuple(sorted(found, key=len))
+
+    @cached_property
     def intent(self) -> str:
         """What the reader is asked to do.
 

@@ -135,8 +135,11 @@ class VariantWriter:
         return [part for _, part in sorted(self._pieces, key=lambda piece: order[piece[0]])]
 
     def _calls(self, spec: FieldSpec) -> Value | None:
-        room = [c for c in self._dice.shuffled(self._material.calls) if self._rooms.of(spec).allows(c)]
-        calls = room[: max(1, spec.default_count)]
+        room = self._rooms.of(spec)
+        count = max(1, spec.default_count)
+        options = (*self._dice.shuffled(self._material.calls), *self._material.spare_calls)
+        fitting = (call for call in options if room.fits(call) and room.allows(call))
+        calls = [call for call, _ in zip(fitting, range(count), strict=False)]
         self._name_steps(spec, [("action", call) for call in calls[:1]])
         return _shape(spec, calls)
 
@@ -170,7 +173,7 @@ class VariantWriter:
         if spec.is_list:
             return self._listing.keywords(spec, max(spec.default_count, 1))
         indexed = (v for n, v in written.items() if n in ("title", "name", "subtitle") and isinstance(v, str))
-        return self._listing.joined_keywords(spec, " ".join(indexed))
+        return self._listing.joined_keywords(spec, " ".join(indexed)) or self._listing.joined_keywords(spec, "")
 
 
 def _shape(spec: FieldSpec, texts: list[str]) -> Value | None:

@@ -1,0 +1,322 @@
+"""The phrase bank: sound banks, whole sentences around any noun, structures in order, every placement."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import re
+import unicodedata
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import copykit
+from copykit import CopywritingInput
+from copykit.brief import catalog
+from copykit.brief.compile import compile_brief
+from copykit.brief.prompt import build_prompt
+from copykit.drafts.check import Checker
+from copykit.drafts.draft import Draft
+from copykit.errors import InvalidRequest
+from copykit.providers.base import Completion
+from copykit.providers.phrasebank.bank import bank_for, spoken
+from copykit.providers.phrasebank.dice import Dice
+from copykit.providers.phrasebank.provider import PhraseBank
+from copykit.testing.contracts import ProviderContract
+from copykit.testing.phrases import FAMILIES, FUNCTIONS, frames, lint
+
+PHRASES = Path(copykit.__file__).parent / "data" / "phrases"
+TWELVE = ("ar", "de", "en", "es", "fr", "hi", "it", "ja", "nl", "pl", "pt-BR", "zh-Hans")
+BRIEFS = {
+    "ar": ("مكتب من خشب البلوط، سطح مزيت", "مجرى للأسلاك"),
+    "de": ("Schreibtisch aus Eiche, geölt, 120x60 cm", "Kabelkanal"),
+    "en": ("Oak desk, oiled, 120x60 cm", "Cable tray"),
+    "es": ("Escritorio de roble, aceitado, 120x60 cm", "Bandeja para cables"),
+    "fr": ("Bureau en chêne, huilé, 120x60 cm", "Passe-câbles"),
+    "hi": ("ओक की मेज़, तेल की परत", "तार की ट्रे"),
+    "it": ("Scrivania in rovere, oliata, 120x60 cm", "Passacavi"),
+    "ja": ("オーク材のデスク、オイル仕上げ", "ケーブルトレー"),
+    "nl": ("Bureau van eikenhout, geolied, 120x60 cm", "Kabelgoot"),
+    "pl": ("Biurko dębowe, olejowane, 120x60 cm", "Kanał na kable"),
+    "pt-BR": ("Escrivaninha de carvalho, 120x60 cm", "Bandeja para cabos"),
+    "zh-Hans": ("橡木书桌，涂油表面", "走线槽"),
+}
+
+
+def request(language: str = "en", **changes: Any) -> CopywritingInput:
+    """Give a small brief in *language*."""
+    description, point = BRIEFS[language]
+    fields: dict[str, Any] = {
+        "product_description": description,
+        "product_name": "Norr",
+        "target_platform": "x.post",
+        "language": language,
+        "key_points": [point],
+        "facts": {"price": "249 EUR", "height": "73 cm"},
+        "url": "https://example.com/norr",
+    }
+    return CopywritingInput(**{**fields, **changes})
+
+
+def write(asked: CopywritingInput) -> tuple[Draft, ...]:
+    """Write the drafts of a request."""
+    prompt = build_prompt(compile_brief(asked), nonce="n")
+    completion: Completion = asyncio.run(PhraseBank().complete(prompt))
+    return completion.drafts
+
+
+@cache
+def bank_file(tag: str) -> dict[str, Any]:
+    """Read one bank."""
+    data: dict[str, Any] = json.loads((PHRASES / f"{tag}.json").read_text(encoding="utf-8"))
+    return data
+
+
+class TestPhraseBankAsProvider(ProviderContract):
+    """It keeps the contract of every provider."""
+
+    def make(self) -> PhraseBank:
+        """Give the provider."""
+        return PhraseBank()
+
+
+def test_twelve_languages_are_spoken() -> None:
+    """The bank speaks at least the twelve languages of the docs."""
+    assert set(TWELVE) <= set(spoken())
+
+
+@pytest.mark.parametrize("tag", TWELVE)
+def test_every_bank_keeps_the_authors_contract(tag: str) -> None:
+    """Cells are full, slots stand where they may, nothing is typed wrong: the lint finds nothing."""
+    assert lint(bank_file(tag)) == []
+
+
+def test_the_lint_finds_faults() -> None:
+    """A short cell, a strange slot, an exclamation mark, a digit and a repeated frame are all told."""
+    bank = json.loads(json.dumps(bank_file("en")))
+    cell = bank["frames"]["attention"]["formal"]
+    cell["s"][:] = ["Look here!", "Model {size}.", "Number 7.", "Number 7."]
+    told = "\n".join(lint(bank))
+    for fault in ("4 short frames", "no contract", "exclamation mark", "digit", "stands in"):
+        assert fault in told
+
+
+@pytest.mark.parametrize("tag", TWELVE)
+def test_authored_words_claim_nothing(tag: str) -> None:
+    """No frame and no call, with its slots filled by plain names, breaks a claim rule of its language."""
+    brief = compile_brief(request(tag, target_platform="facebook.post"))
+    checker = Checker(brief)
+    spec = brief.fields[0]
+    wrong = []
+    texts = [text for _, _, _, text in frames(bank_file(tag))]
+    texts += [call for levels in bank_file(tag)["cta"].values() for calls in levels.values() for call in calls]
+    for text in texts:
+        filled = re.sub(r"\{\w+\}", "Norr", text)
+        for violation in checker.text(spec, filled, spec.name):
+            if violation.rule.startswith("L-") or violation.rule in ("C-03", "C-10", "M-15", "M-16"):
+                wrong.append(f"{violation.rule}: {text} ({violation.message})")
+    assert not wrong, "\n".join(wrong)
+
+
+NASTY = [
+    "iPhone 15 Pro Max", "WD-40", "Äpfel", "l’eau de toilette", "Hüte & Schals", "50 % Baumwolle", "E471", "7UP",
+    "Los Ángeles", "a", "École", "ñu", "שולחן", "مكتب خشبي", "デスク", "书桌", "मेज़", "Straße", "pants", "scissors",
+    "An hour of yoga for absolute beginners at home", "Kit: three brushes", "Mañana, siempre", "1/4-inch screws",
+    "O’Neill", "d’Artagnan", "Žluťoučký kůň", "Œuvre", "Ångström", "Øl", "Łódź", "İstanbul", "ßeta", "Ça va", "œufs frais",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("tag", TWELVE)
+def test_any_noun_stands_unchanged_in_every_frame(tag: str) -> None:
+    """
+    Plural, any gender, vowel starts, digits, other scripts, right-to-left inside left-to-right, one to eight
+    words: the noun comes out as it went in, the frame around it stays whole, NFC, without doubled marks or spaces.
+    """
+    bank = bank_for(catalog.language(tag))
+    assert bank is not None
+    dice = random.Random(7)
+    for cell in bank.cells.values():
+        for frame in cell:
+            noun = dice.choice(NASTY)
+            text = frame.text.format(name=noun, item=noun, label=noun, point=noun, points=f"{noun}, {noun}")
+            assert unicodedata.is_normalized("NFC", text)
+            assert "  " not in text
+            assert text == text.strip()
+            assert not re.search(r"[.?!:,;。？：、]{2}", text), text
+            if frame.slots:
+                assert noun in text
+            assert "{" not in text.replace(noun, "")
+
+
+@pytest.mark.parametrize("structure", [s.id for s in catalog.structures()])
+def test_structures_give_their_steps_in_order(structure: str) -> None:
+    """With room, a long text carries every step of its structure, each named, in order, each in the text."""
+    found = catalog.structure(structure)
+    case = next((u for u in catalog.use_cases() if structure in u.structures), None)
+    if case is None:
+        pytest.skip(f"no use case has {structure} among its structures")
+    number = case.structures.index(structure)
+    drafts = write(request(target_platform="linkedin.post", use_case=case.id, variants=number + 1))
+    draft = drafts[number]
+    assert draft.structure == structure
+    assert [part.step for part in draft.parts] == list(found.steps)
+    text = draft.fields["text"]
+    assert isinstance(text, str)
+    positions = [text.find(part.text.split("\n")[0][:25]) for part in draft.parts[1:]]
+    assert -1 not in positions
+    assert positions == sorted(positions)
+
+
+@pytest.mark.parametrize("tag", TWELVE)
+def test_every_placement_is_filled_without_an_error(tag: str) -> None:
+    """All placements of the catalogue, in this language: no error-severity violation, no hard limit exceeded."""
+    wrong = []
+    for placement in catalog.placements():
+        if all(spec.role == "info" for spec in placement.fields):
+            continue
+        asked = request(tag, target_platform=placement.id)
+        brief = compile_brief(asked)
+        checker = Checker(brief)
+        for draft in write(asked):
+            wrong += [
+                f"{placement.id} {v.field}: {v.rule} {v.message}"
+                for v in checker.draft(draft)
+                if v.severity == "error"
+            ]
+            if not draft.fields:
+                wrong.append(f"{placement.id}: nothing written")
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("tone", [t.id for t in catalog.tones()])
+def test_every_tone_writes_and_sounds_its_own(tone: str) -> None:
+    """Each tone draws from its own family: its draft passes, and no error is found."""
+    asked = request(tone=tone, target_platform="instagram", variants=2)
+    brief = compile_brief(asked)
+    drafts = write(asked)
+    assert drafts[0].fields["text"] != drafts[1].fields["text"]
+    assert not [v for draft in drafts for v in Checker(brief).draft(draft) if v.severity == "error"]
+
+
+def test_tones_of_different_families_share_no_opening() -> None:
+    """The first lines of nine tones, one of each family, are nine different lines."""
+    by_family = {tone.family: tone.id for tone in catalog.tones()}
+    assert set(by_family) == set(FAMILIES)
+    openings = {
+        str(write(request(tone=tone, target_platform="linkedin.post"))[0].fields["text"]).split("\n")[0]
+        for tone in by_family.values()
+    }
+    assert len(openings) == len(FAMILIES)
+
+
+@pytest.mark.parametrize("tag", TWELVE)
+def test_headlines_of_a_set_say_different_things(tag: str) -> None:
+    """Fifteen headlines are asked for; what comes is without repeats and within thirty display columns."""
+    from copykit.drafts.measure import measure
+
+    headlines = write(request(tag, target_platform="google_ads.rsa"))[0].fields["headlines"]
+    assert isinstance(headlines, list)
+    assert len(headlines) >= 8
+    assert len({h.casefold() for h in headlines}) == len(headlines)
+    assert all(measure(h, "dw") <= 30 for h in headlines)
+    assert not any(h.endswith((".", "。", "!")) for h in headlines)
+
+
+def test_a_set_holds_only_as_much_as_the_brief_says() -> None:
+    """A brief of one word gives fewer headlines than one with many facts, and never the same twice."""
+    poor = write(
+        CopywritingInput(product_description="Soap", target_platform="google_ads.rsa", creativity_level=0)
+    )[0]
+    rich = write(request(target_platform="google_ads.rsa"))[0]
+    assert 3 <= len(poor.fields["headlines"]) <= len(rich.fields["headlines"])
+    assert len(set(poor.fields["headlines"])) == len(poor.fields["headlines"])
+
+
+def test_key_points_and_the_name_are_always_in_a_long_text() -> None:
+    """Nothing the caller insists on is dropped for the sake of a phrase."""
+    for seed in range(20):
+        text = write(request(target_platform="facebook.post", seed=seed))[0].fields["text"]
+        assert isinstance(text, str)
+        assert "Norr" in text
+        assert "cable tray" in text.casefold()
+        assert "https://example.com/norr" in text
+
+
+def test_what_a_restriction_forbids_is_not_written() -> None:
+    """With 'no prices' no variant holds the price, with 'no emoji' none an emoji, with a banned word not the word."""
+    asked = request(
+        target_platform="instagram",
+        tone="playful",
+        restrictions=["no prices", "no emoji", "don't say desk"],
+        product_description="Work table, oiled oak desk alternative",
+        variants=6,
+    )
+    for draft in write(asked):
+        text = json.dumps(draft.fields, ensure_ascii=False)
+        assert "249" not in text
+        assert not re.search(r"[\U0001F300-\U0001FAFF\u2600-\u27BF]", text)
+        assert "desk" not in text.casefold()
+
+
+def test_variants_turn_the_structure_and_the_words() -> None:
+    """Ten variants are ten different texts, over all structures of the use case."""
+    drafts = write(request(target_platform="linkedin.post", variants=10))
+    assert len({str(d.fields["text"]) for d in drafts}) == 10
+    case = catalog.use_case(catalog.placement("linkedin.post").use_case)
+    assert {d.structure for d in drafts} == set(case.structures)
+
+
+def test_nothing_is_cut() -> None:
+    """Under ever tighter limits every text still ends where a phrase ends, or the field is left out."""
+    for limit in range(20, 281, 10):
+        text = write(request(fields={"text": {"limit": limit}}))[0].fields.get("text")
+        if text is not None:
+            assert isinstance(text, str)
+            assert len(text) <= limit + 23
+            assert re.search(r"(?:[.?!:…]|https://example\.com/norr|#\w+)$", text), text
+
+
+def test_a_name_longer_than_a_field_is_left_out_of_it() -> None:
+    """An overlong product name never breaks a headline; the other headlines come without it."""
+    name = "The Incomparably Verbose Manufactory of Northern Writing Furniture"
+    headlines = write(request(product_name=name, target_platform="google_ads.rsa"))[0].fields["headlines"]
+    assert len(headlines) >= 3
+    assert all(name not in headline for headline in headlines)
+
+
+@pytest.mark.parametrize("tag", ["sv", "ru", "pt-PT", "zh-Hant", "th"])
+def test_other_languages_are_refused_in_a_sentence(tag: str) -> None:
+    """The error says that the phrase bank does not speak the language yet and what it speaks."""
+    with pytest.raises(InvalidRequest, match="does not speak .* yet; it speaks"):
+        write(request("en", language=tag))
+
+
+@pytest.mark.parametrize(("regional", "base"), [("es-MX", "es"), ("en-GB", "en"), ("fr-CA", "fr")])
+def test_regional_tags_use_their_language_s_bank(regional: str, base: str) -> None:
+    """A region's tag is served by the language's bank."""
+    assert bank_for(catalog.language(regional)).language == base  # type: ignore[union-attr]
+
+
+def test_a_greeting_carries_the_merge_token() -> None:
+    """With a first name to personalise, an e-mail opens with a greeting that holds the token."""
+    body = write(request(target_platform="email", personalization={"first_name": "Maximilian"}))[0].fields
+    assert str(body["body_html"]).startswith("Dear {{first_name}},")
+
+
+def test_the_dice_are_the_same_everywhere() -> None:
+    """Known draws of a known seed, so that copy does not depend on the machine."""
+    dice = Dice.from_text("copykit")
+    assert [dice.below(1000) for _ in range(5)] == DRAWS
+    assert dice.fork(1).below(10**9) == Dice.from_text("copykit").fork(1).below(10**9)
+
+
+DRAWS = [417, 424, 846, 56, 639]
+
+
+def test_functions_and_families_of_the_catalogue_are_those_of_the_bank() -> None:
+    """Structures map to the bank's functions and tones to its families, nothing else."""
+    assert {f for s in catalog.structures() for f in s.functions} <= set(FUNCTIONS)
+    assert {t.family for t in catalog.tones()} == set(FAMILIES)
