@@ -282,15 +282,9 @@ def _recommend(
                 continue
             if library.name == "uvloop" and sys.platform == "win32":
                 continue
-            reason = f"would serve {owner.name} in place of {owner.chosen}; then copykit check --measure"
+            reason = f"{library.name} would serve {owner.name} instead of {owner.chosen}"
             found.append(
-                Recommendation(
-                    library.name,
-                    library.importance,
-                    owner.name,
-                    library.install_line(),
-                    f"{reason} shows what it gains",
-                )
+                Recommendation(library.name, library.importance, owner.name, library.install_line(), reason)
             )
             break
     found.sort(key=lambda r: catalogue.IMPORTANCE.index(r.importance))

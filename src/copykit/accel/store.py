@@ -160,8 +160,8 @@ class _MokaStore:
     """One lock around every call, although moka has its own.
 
     It tells of evictions through a Python callback while it holds inner locks; a second thread that waits
-    for one of those keeps the interpreter lock that the callback needs, and both wait for ever (moka-py 0.5.0;
-    the contract's test of threads shows it).
+    for one of those keeps the interpreter lock that the callback needs, and both wait for ever (moka-py
+    0.5.0; the contract's test of threads shows it).
     """
 
     def __init__(self, moka: Any, max_entries: int, max_bytes: int, clock: Clock) -> None:

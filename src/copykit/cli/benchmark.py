@@ -69,13 +69,15 @@ async def _generation(seconds: float) -> list[dict[str, Any]]:
     rows = []
     async with CopywritingServiceV11(Settings(routing=RoutingSettings(providers=("phrasebank",)))) as service:
         for name in _PLACEMENTS:
-            brief = {**_BRIEF, "target_platform": name, "cache": "off"}
-            fresh = [CopywritingInput(**brief, seed=seed) for seed in range(500)]
+            for variants in (1, 20):
+                brief = {**_BRIEF, "target_platform": name, "variants": variants, "cache": "off"}
+                fresh = [CopywritingInput(**brief, seed=seed) for seed in range(500)]
 
-            async def write(n: int, fresh: list[CopywritingInput] = fresh) -> object:
-                return await service.generate(fresh[n % len(fresh)])
+                async def write(n: int, fresh: list[CopywritingInput] = fresh) -> object:
+                    return await service.generate(fresh[n % len(fresh)])
 
-            rows.append({"work": f"{name}, written and checked", **await _rate(write, seconds)})
+                work = f"{name}, {variants} written and checked a call"
+                rows.append({"work": work, **await _rate(write, seconds, variants)})
         kept = CopywritingInput(**_BRIEF, target_platform=_PLACEMENTS[0])
 
         async def again(_: int) -> object:
@@ -85,8 +87,10 @@ async def _generation(seconds: float) -> list[dict[str, Any]]:
     return rows
 
 
-async def _rate(work: Callable[[int], Awaitable[object]], seconds: float) -> dict[str, float]:
-    """Give calls a second and the median time of one, after one call to warm up."""
+async def _rate(
+    work: Callable[[int], Awaitable[object]], seconds: float, variants: int = 1
+) -> dict[str, float]:
+    """Give variants a second and the median time of a call, after one call to warm up."""
     await work(0)
     times: list[float] = []
     start = now = time.perf_counter()
@@ -94,7 +98,11 @@ async def _rate(work: Callable[[int], Awaitable[object]], seconds: float) -> dic
         await work(len(times) + 1)
         before, now = now, time.perf_counter()
         times.append(now - before)
-    return {"per_second": len(times) / (now - start), "median_us": median(times) * 1e6, "calls": len(times)}
+    return {
+        "per_second": variants * len(times) / (now - start),
+        "median_us": median(times) * 1e6,
+        "calls": len(times),
+    }
 
 
 def _version(capability: str, candidate: str) -> str | None:
@@ -110,7 +118,7 @@ def _version(capability: str, candidate: str) -> str | None:
 def _show(figures: dict[str, Any]) -> None:
     console = Console()
     console.print("copykit {copykit}, {python}, {machine}, {taken_at}".format(**figures), highlight=False)
-    table = Table("generation, one thread", "a second", "median µs", title_justify="left")
+    table = Table("generation, one thread", "variants a second", "median µs a call", title_justify="left")
     for row in figures["generation"]:
         table.add_row(row["work"], f"{row['per_second']:,.0f}", f"{row['median_us']:,.1f}")
     console.print(table)

@@ -113,4 +113,7 @@ def _show_summary(console: Console, found: Report) -> None:
     if found.recommendations:
         console.print(Text("Worth installing here: ") + Text(found.install, style="bold"), soft_wrap=True)
         for advice in found.recommendations:
-            console.print(Text(f"  {advice.library} ({advice.importance}): {advice.reason}", style="dim"))
+            console.print(Text(f"  {advice.reason} ({advice.importance})", style="dim"))
+        console.print(
+            Text("What each gains here: copykit check --measure, once it is installed.", style="dim")
+        )
