@@ -388,7 +388,7 @@ def test_the_cache_of_a_run_is_small():
 
 
 def test_prices_without_a_currency_are_noted(call, tmp_path):
-    """The user learns why no price is in the copy, and how to change it; a price with its currency is fine."""
+    """The user learns why no price is in the copy, and how to change it; a price that names one is fine."""
     words = ("in.csv", "--out", "out.jsonl", "--platform", "x", "--json")
 
     def noted(price, *more):
