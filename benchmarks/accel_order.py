@@ -4,7 +4,8 @@
 
 Candidates take turns in one run; a rank counts the geometric mean of the ratios to the fallback over the
 workloads of a capability. Wants `pip install "copykit[fast,accel]"`; what is absent is left out and named.
-Also prints how small each compressor makes a result, and where dot products become faster in numpy than in Python (`similarity.TINY_WORK`, `SMALL_WORK`).
+Also prints how small each compressor makes a result, and where dot products become faster in numpy than in
+Python (`similarity.TINY_WORK`, `SMALL_WORK`).
 """
 
 from __future__ import annotations
@@ -67,9 +68,6 @@ def crossover() -> None:
     except ConfigurationError as error:
         print(f"no crossover: {error}")
         return
-    print(
-        f"loading numpy and its self-test took {1000 * (time.perf_counter() - start):.0f} ms the first time"
-    )
     plain, random = registry.load("similarity", "python"), Random(1)
     for count, width in ((2, 16), (2, 64), (3, 64), (4, 64), (8, 64), (15, 128)):
         vectors = [[random.randrange(6) for _ in range(width)] for _ in range(count)]

@@ -8,7 +8,6 @@ absent, raises at import or answers wrongly is passed over with the reason kept 
 
 from __future__ import annotations
 
-import difflib
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -389,6 +388,8 @@ def _candidate(owner: Capability, name: str) -> Candidate:
 
 
 def _unknown(name: str, known: tuple[str, ...]) -> str:
+    import difflib  # only on the failing path
+
     nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     hint = f"nearest: {nearest[0]!r}; " if nearest else ""
     return f"{excerpt(name)} is unknown; {hint}known: {', '.join(known)}"
