@@ -70,7 +70,8 @@ async def batched(path: Path, out: Path) -> float:
     from copykit.engine import Engine
     from copykit.feeds.journal import Journal
     from copykit.feeds.mapping import guess
-    from copykit.feeds.rows import open_source, read_rows
+    from copykit.feeds.read import read_rows
+    from copykit.feeds.rows import open_source
     from copykit.settings import CacheSettings, Settings
 
     engine = Engine(Settings(cache=CacheSettings(max_entries=0)))
@@ -92,7 +93,8 @@ def requests_of(path: Path) -> list[Any]:
     """Give the requests that the batch will make, made beforehand."""
     from copykit.batch import plan
     from copykit.feeds.mapping import guess
-    from copykit.feeds.rows import open_source, read_rows
+    from copykit.feeds.read import read_rows
+    from copykit.feeds.rows import open_source
 
     source = open_source(path)
     mapping = guess(islice(read_rows(source), 200))

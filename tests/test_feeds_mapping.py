@@ -6,7 +6,8 @@ import pytest
 
 from copykit.errors import InvalidRequest
 from copykit.feeds.mapping import brief_of, guess, override, text_of
-from copykit.feeds.rows import Row, open_source, read_rows
+from copykit.feeds.read import read_rows
+from copykit.feeds.rows import Row, open_source
 from copykit.feeds.text import plain_text
 
 CATALOG = Path(__file__).resolve().parents[2] / "shared" / "data" / "catalog"

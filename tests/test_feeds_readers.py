@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from copykit.errors import InvalidRequest
-from copykit.feeds.rows import MAX_CELL, BadRow, Row, count_rows, open_source, read_rows
+from copykit.feeds.read import count_rows, read_rows
+from copykit.feeds.rows import MAX_CELL, BadRow, Row, open_source
 
 CATALOG = Path(__file__).resolve().parents[2] / "shared" / "data" / "catalog"
 needs_catalog = pytest.mark.skipif(

@@ -212,7 +212,8 @@ def _run(order: _Order, console: Console) -> dict[str, Any]:
     from copykit.feeds.export import check_template
     from copykit.feeds.journal import Journal
     from copykit.feeds.mapping import guess, override
-    from copykit.feeds.rows import Row, count_rows, open_source, read_rows
+    from copykit.feeds.read import count_rows, read_rows
+    from copykit.feeds.rows import Row, open_source
     from copykit.settings import Settings
 
     settings = Settings.from_env()

@@ -10,14 +10,14 @@ import gzip
 import io
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from copykit.errors import InvalidRequest
 
-__all__ = ["FORMATS", "BadRow", "Lines", "Row", "Source", "count_rows", "open_source", "read_rows"]
+__all__ = ["FORMATS", "BadRow", "Lines", "Row", "Source", "open_bytes", "open_source", "own_id"]
 
 FORMATS = ("csv", "jsonl", "shopify", "merchant-tsv", "merchant-xml")
 """Input formats that a reader exists for."""
@@ -158,16 +158,6 @@ def open_source(path: str | Path, format: str | None = None) -> Source:
     return Source(path, found, encoding, compressed, delimiter, size, digest, tuple(notes))
 
 
-def read_rows(source: Source) -> Iterator[Row | BadRow]:
-    """Give the rows of *source* in order, numbered from 1, one in memory at a time."""
-    return _reader(source.format)(source)
-
-
-def count_rows(source: Source) -> int:
-    """Count the records of *source*, readable or not, by reading it once."""
-    return sum(1 for _ in read_rows(source))
-
-
 def open_bytes(source: Source) -> IO[bytes]:
     """Open *source* for reading, unpacked."""
     return _open(source.path, source.compressed)
@@ -188,24 +178,6 @@ def own_id(fields: dict[str, Any], number: int) -> str:
 _ID_NAMES = frozenset(
     {"id", "sku", "handle", "product_id", "productid", "product id", "item id", "item_id", "g:id"}
 )
-
-
-def _reader(format: str) -> Callable[[Source], Iterator[Row | BadRow]]:
-    if format == "jsonl":
-        from .read_jsonl import read_jsonl
-
-        return read_jsonl
-    if format == "shopify":
-        from .read_shopify import read_shopify
-
-        return read_shopify
-    if format == "merchant-xml":
-        from .read_merchant import read_merchant_xml
-
-        return read_merchant_xml
-    from .read_csv import read_csv
-
-    return read_csv
 
 
 def _open(path: Path, compressed: bool) -> IO[bytes]:
