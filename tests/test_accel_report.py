@@ -48,7 +48,7 @@ def run(command, *arguments):
 
     app = typer.Typer()
     app.command()(command)
-    return CliRunner().invoke(app, list(arguments))
+    return CliRunner(env={"COLUMNS": "200"}).invoke(app, list(arguments))
 
 
 def test_the_catalogue_holds_at_least_sixty_libraries_and_all_that_the_specification_names():
@@ -266,6 +266,19 @@ def test_check_prints_tables_and_the_same_as_json(monkeypatch):
     assert {owner["name"] for owner in data["capabilities"]} == set(registry.capability_names())
     assert len(data["libraries"]) >= 60
     assert data["verified"] is False
+
+
+def test_check_measures_each_candidate_when_asked(monkeypatch):
+    """
+    `--measure` adds the gains with ratio, spread and verdict, in the table and in the data.
+    """
+    monkeypatch.setattr(
+        report, "measure", lambda name, candidates: [Gain(name, "work", "fast", 1.0, 3.0, 3.0, 2.5, 3.5)]
+    )
+    shown = run(check.command, "--quick", "--measure")
+    assert "3.00 (2.50 to 3.50)" in " ".join(shown.stdout.split())
+    data = json.loads(run(check.command, "--quick", "--measure", "--json").stdout)
+    assert [owner["gains"][0]["verdict"] for owner in data["capabilities"]] == ["faster"] * 8
 
 
 def test_check_refuses_a_misspelt_forced_candidate(monkeypatch):

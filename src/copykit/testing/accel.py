@@ -364,17 +364,8 @@ class LoopContract:
 
     def test_a_new_loop_runs_coroutines(self, implementation: LoopMaker) -> None:
         """Tasks, timeouts and work in threads end with their results, on a loop that then closes."""
-
-        async def main() -> list[int]:
-            async def one(n: int) -> int:
-                await asyncio.sleep(0)
-                return await asyncio.to_thread(lambda: n)
-
-            async with asyncio.timeout(30):
-                return await asyncio.gather(*(one(n) for n in range(5)))
-
         with asyncio.Runner(loop_factory=implementation.new_event_loop) as runner:
-            _same(runner.run(main()), [0, 1, 2, 3, 4])
+            _same(runner.run(_five()), [0, 1, 2, 3, 4])
 
     def test_every_loop_is_new(self, implementation: LoopMaker) -> None:
         """Two calls give two loops, neither of them running."""
@@ -384,6 +375,15 @@ class LoopContract:
         finally:
             first.close()
             second.close()
+
+
+async def _five() -> list[int]:
+    async def one(n: int) -> int:
+        await asyncio.sleep(0)
+        return await asyncio.to_thread(lambda: n)
+
+    async with asyncio.timeout(30):
+        return await asyncio.gather(*(one(n) for n in range(5)))
 
 
 def _same(found: object, expected: object, about: object = "") -> None:
