@@ -133,9 +133,9 @@ def _url(url: str | None) -> str:
 
 
 def _category(facts: tuple[Fact, ...], name: str) -> str:
-    """Take the catalogue's category for the item when the description names none."""
+    """Take the catalogue's category for the item when neither description nor name says what it is."""
     found = next((f.value for f in facts if f.key == "category"), "")
-    return found if len(found.split()) <= 6 and found.casefold() != name.casefold() else ""
+    return found if len(name.split()) <= 1 and len(found.split()) <= 6 else ""
 
 
 def _fields(

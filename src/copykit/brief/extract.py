@@ -7,6 +7,7 @@ wrong noun phrase in a headline is worse than none.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -19,6 +20,7 @@ _MAX_ITEM_WORDS = 6
 _MAX_ATTRIBUTE_WORDS = 5
 _MAX_ATTRIBUTE_CHARS = 48
 _MAX_WIDE_CHARS = 16
+_MAX_PASSAGE = 240
 _SENTENCE = re.compile(r"(?<=[.!?…])\s+(?=[^\sa-zà-ÿ])|(?<=[。！？।؟])\s*|\n+")
 _DASH = re.compile(r"\s+[-–—|]\s+|\s*[:：]\s+")
 _COMMA = re.compile(r"\s*[,;，；、،؛]\s+|\s*[，；、]\s*")
@@ -73,7 +75,7 @@ def extract(description: str, name: str, language: str) -> Extract:
     found_name, lead = ("", first) if name else _leading_name(first)
     lead, remainder = _split_lead(lead, name or found_name)
     item = _item(lead, words, first)
-    if item.casefold() == (name or found_name).casefold():
+    if _says_the_same(name or found_name, item):
         item = ""
     fragments = _fragments(remainder, words)
     attributes = [
@@ -81,7 +83,7 @@ def extract(description: str, name: str, language: str) -> Extract:
         *(line for line in (_attribute_line(unit, words) for unit in rest) if line),
     ]
     whole = rest if fragments and item else units  # the first unit is a list that was taken apart
-    sentences = tuple(s for s in whole if _quotable(s, words))
+    sentences = tuple(_passages(whole, words))
     return Extract(name or found_name, item, _distinct(attributes, item, name), sentences)
 
 
@@ -154,12 +156,38 @@ def _attribute_line(unit: str, words: _Words) -> str:
     return unit if _is_fragment(unit, words) else ""
 
 
-def _quotable(sentence: str, words: _Words) -> bool:
-    """Say whether a sentence stands by itself: complete, of readable length, not pointing back."""
-    if not 20 <= len(sentence) <= 240 and not (_WIDE.search(sentence) and 8 <= len(sentence) <= 80):
-        return False
-    opening = sentence.split()[0].casefold().strip(",")
-    return sentence[-1] in _FINAL and opening not in words.anaphora and sentence.count("(") == sentence.count(")")
+def _passages(units: list[str], words: _Words) -> Iterator[str]:
+    """Give what can be quoted: sentences that stand by themselves, with those behind them that point back."""
+    passage = ""
+    for unit in units:
+        points_back = unit.split()[0].casefold().strip(",") in words.anaphora
+        if points_back and passage and len(passage) + len(unit) < _MAX_PASSAGE and _complete(unit):
+            passage = f"{passage}{'' if _WIDE.search(unit) else ' '}{unit}"
+            continue
+        if passage:
+            yield passage
+        passage = unit if _complete(unit) and not points_back and _readable(unit) else ""
+    if passage:
+        yield passage
+
+
+def _complete(sentence: str) -> bool:
+    return sentence[-1] in _FINAL and sentence.count("(") == sentence.count(")")
+
+
+def _readable(sentence: str) -> bool:
+    return 20 <= len(sentence) <= _MAX_PASSAGE or (bool(_WIDE.search(sentence)) and 8 <= len(sentence) <= 80)
+
+
+def _says_the_same(name: str, item: str) -> bool:
+    """Say whether a name of several words already says what the thing is: it shares a word with the item."""
+    low_name, low_item = name.casefold(), item.casefold()
+    if low_item == low_name:
+        return True
+    if _WIDE.search(item):
+        return any(low_item[i : i + 2] in low_name for i in range(len(item) - 1)) and len(name) > 3
+    shared = {w for w in low_name.split() if len(w) > 2} & {w for w in low_item.split() if len(w) > 2}
+    return bool(shared) and len(low_name.split()) > 1
 
 
 def _distinct(pieces: list[str], item: str, name: str) -> tuple[str, ...]:

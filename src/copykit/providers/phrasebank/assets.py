@@ -97,13 +97,14 @@ class Assets:
     def _one(
         self, spec: FieldSpec, room: Room, function: str, point: str, *, allow_bare: bool
     ) -> tuple[Asset | None, bool]:
-        roomy = room.low and room.low * room.chars / room.high > _LEAST_FOR_LONG
-        if not spec.is_list:
+        closed = room.is_tight or spec.role in _CLOSED
+        if not spec.is_list and closed:
+            roomy = room.low * room.chars / room.high > _LEAST_FOR_LONG
             for length in (self._long, self._short) if roomy else (self._short,):
                 asset, has_slot = length(spec, room, function, point, slots=_LABELLED)
                 if asset is not None:
                     return asset, has_slot
-        if room.is_tight or spec.role in _CLOSED:
+        if closed:
             slots = None if allow_bare else _LABELLED
             return self._short(spec, room, function, point, slots=slots)
         asset, has_slot = self._long(spec, room, function, point)

@@ -24,6 +24,8 @@ _COMFORT_PER_STEP = 55.0
 """Aimed characters a step from which long frames read better than short ones."""
 _SHORT_TEXT, _LONG_TEXT = 240.0, 900.0
 _LEAST_FOR_LINK = 140.0
+_FILLERS = 2
+"""Phrases added at most for length alone: what the brief does not say cannot be made up by more of them."""
 
 
 @dataclass(slots=True)
@@ -208,13 +210,15 @@ class BodyWriter:
         brief = material.brief
         if any(word and not page.says(word) for word in (brief.name, brief.item)):
             leads = page.steps[0].function in ("proof", "interest", "offer")
-            page.add(page.steps[0], finish(self._identity(), material.stop), must=True, leads=leads)
+            titled = any(spec.role == "title" for spec in brief.fields)
+            home = page.steps[1] if titled and leads and len(page.steps) > 1 else page.steps[0]
+            page.add(home, finish(self._identity(), material.stop), must=True, leads=leads)
         if material.greeting and material.brief.placement.kind in ("email", "message"):
             page.add(page.steps[0], material.greeting, leads=True)
         missing = [p for p in brief.points if not page.says(p) and material.may_say(p)]
         if missing:
             page.add(page.home("proof", "desire", "solution"), self._listed(missing), must=True)
-        wants_call = any(intent != "none" for intent in brief.use_case.cta_intents)
+        wants_call = not material.is_listed and any(intent != "none" for intent in brief.use_case.cta_intents)
         if wants_call and all(step.function != "action" for step in page.steps):
             call = self._call(page.room)
             page.add(page.steps[-1], call, must=bool(material.link))
@@ -231,11 +235,9 @@ class BodyWriter:
         for home, line in self._extras(page):
             if line and not page.says(line):
                 page.add(home, line)
-        if page.room.low:
-            for step in page.steps:
-                if page.room.size(page.text()) >= page.room.low:
-                    break
-                if step.function not in ("action", "offer", "proof"):
+        if page.room.low and not self._material.is_listed:
+            for step in [s for s in page.steps if s.function not in ("action", "offer", "proof")][:_FILLERS]:
+                if page.room.size(page.text()) < page.room.low:
                     page.add(step, self._frame_line(page.room, step.function, short=False))
 
     def _extras(self, page: _Page) -> Iterator[tuple[_Step, str]]:

@@ -111,7 +111,7 @@ class Listing:
     def _lines(self) -> Iterator[str]:
         material = self._material
         yield from (point.rstrip(_FULL_STOPS) for point in material.points)
-        yield from (f"{label}{material.colon}{value}" for label, value in material.details)
+        yield from (f"{label}{material.colon}{value}" for label, value in (*material.details, *material.terms))
         yield from (sentence.rstrip(_FULL_STOPS) for sentence in material.sentences)
 
     def _terms(self) -> Iterator[str]:

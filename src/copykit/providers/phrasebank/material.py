@@ -72,7 +72,9 @@ class Material:
 
     @cached_property
     def terms(self) -> tuple[tuple[str, str], ...]:
-        """Facts of the offer (price, date, place ...), as (label, value)."""
+        """Facts of the offer (price, date, place ...), as (label, value); none where the marketplace shows them."""
+        if self.is_listed:
+            return ()
         return self._labelled(lambda fact: fact.key in _TERMS)
 
     @cached_property
@@ -124,9 +126,14 @@ class Material:
         """The address, where the placement lets text carry one and has no field of its own for it."""
         brief = self.brief
         links = brief.placement.links
-        closed = links.hard_max == 0 or links.rec_max == 0 or brief.placement.platform == "push"
+        closed = links.hard_max == 0 or links.rec_max == 0 or brief.placement.platform == "push" or self.is_listed
         has_field = any(spec.role == "url" for spec in brief.fields)
         return "" if closed or has_field or not brief.url or not self.may_say(brief.url) else brief.url
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether the copy stands in a marketplace, which shows price, link and button itself."""
+        return self.brief.placement.kind == "marketplace"
 
     @cached_property
     def greeting(self) -> str:

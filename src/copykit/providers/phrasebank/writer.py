@@ -106,7 +106,7 @@ class VariantWriter:
     def _short(self, spec: FieldSpec, has_body: bool) -> Value | None:
         """Write a short field: the structure's open steps where no long field carries them, else by role."""
         if has_body:
-            functions = self._turn(_FUNCTIONS_OF_ROLE.get(spec.role, _OPENING))
+            functions = _FUNCTIONS_OF_ROLE.get(spec.role) or self._turn(_OPENING)
         elif spec.is_list:
             functions = self._structure.functions
         else:
