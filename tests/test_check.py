@@ -598,3 +598,59 @@ def test_caller_limit_is_an_error() -> None:
     spec = replace(b.field("text", "body"), limits=(b.limit(4, source="brief"),))
     (broken,) = [v for v in found("Look here", placement=b.place(spec)) if v.rule == "M-01"]
     assert (broken.severity, broken.source) == ("error", "brief")
+
+
+def test_rules_page_is_current() -> None:
+    """docs/rules.md says what the rule data says."""
+    import runpy
+    from pathlib import Path
+
+    script = Path(__file__).parent.parent / "docs" / "generate_rules.py"
+    if not script.exists():
+        pytest.skip("the documentation is not part of this checkout")
+    page = runpy.run_path(str(script))["page"]()
+    assert script.with_name("rules.md").read_text(encoding="utf-8") == page
+
+
+MORE = [
+    ("M-24", "de", "Breite 1,234.50 hier", "Breite 1.234,50 hier", ""),
+    ("M-24", "en", "Width 1.234,50 here", "Width 1,234.50 here", ""),
+    ("M-25", "en", "The price: 45 for now", "The price: 45 EUR for now", "45 EUR"),
+    ("M-25", "es-ES", "Precio: 45 hoy", "Precio: 45 € hoy, 3 pasos", "45 € 3"),
+    ("C-09", "en", "It is better than others", "It is better to look", ""),
+    ("C-09", "fr-FR", "Mieux que les autres", "Tant mieux", ""),
+    ("L-18", "en", "Double your money", "Double the light", ""),
+    ("M-14", "fr-FR", "Une lampe pour", "Une lampe pour quoi", ""),
+    ("C-10", "ja", "ワンランク上の机", "机の上のランプ", ""),
+    ("T-01", "en", "It's a lamp", "This is a lamp", ""),
+]
+
+
+@pytest.mark.parametrize(("rule", "tag", "bad", "good", "source"), MORE)
+def test_rule_of_one_language(rule: str, tag: str, bad: str, good: str, source: str) -> None:
+    """Rules that depend on the language's lists fire on their fault only."""
+    formal = b.tone(contractions="no")
+    assert rule in ids(bad, tag, source=source, tone=formal)
+    assert rule not in ids(good, tag, source=source, tone=formal)
+
+
+def test_grave_use_case_and_light_tone_clash() -> None:
+    """A playful crisis statement warns, a neutral one does not."""
+    crisis = UseCase("crisis_statement", ("acca",), (), ("none",), "")
+    assert "T-02" in whole({"text": "See it."}, b.brief(use_case=crisis, tone=b.tone(id="playful")))
+    assert "T-02" not in whole({"text": "See it."}, b.brief(use_case=crisis))
+
+
+def test_choices_are_chosen_not_written() -> None:
+    """A button field takes one of the platform's values and nothing else."""
+    place = b.place(b.field("cta", "cta_choice", choices=("Shop now", "Learn more")))
+    assert "F-02" in ids("Buy it today", placement=place)
+    assert not ids("shop now", placement=place)
+
+
+def test_model_written_label_is_asked_for_models_only() -> None:
+    """The AI label of a product feed concerns what a model wrote."""
+    brief = b.brief(placement=b.place(rules=("merchant-ai-source",)))
+    draft = Draft({"text": "See it."})
+    assert "C-23" in {v.rule for v in Checker(brief, written_by_model=True).draft(draft)}
+    assert "C-23" not in {v.rule for v in Checker(brief).draft(draft)}

@@ -16,7 +16,7 @@ from copykit.drafts.draft import Draft
 from copykit.drafts.editorial import EditorialRule, editorial_text, split
 from copykit.drafts.language_match import language_match
 from copykit.drafts.locale_marks import locale_marks
-from copykit.drafts.look import WORD, Look, lowered, violation
+from copykit.drafts.look import WORD, WORD_CLASS, Look, lowered, violation
 from copykit.drafts.measure import measure, px_size
 from copykit.drafts.mechanics import HASHTAG, Surface, emoji_over, sentences, surface
 from copykit.drafts.wording import Wording, wording_of
@@ -223,6 +223,8 @@ class Checker:
                     f"{look.text!r} is not offered; the first are {', '.join(field.spec.choices[:5])}",
                 )
             )
+        if field.spec.role == "hashtags" and not _TAG.fullmatch(look.text):
+            found.append(violation("M-22", look.label, f"{look.text!r} is not one hashtag"))
         for stage in _STAGES if field.prose else _SHORT_STAGES:
             stage(self, field, look, found)
             if first and found and any(v.severity == "error" for v in found):
@@ -467,6 +469,7 @@ _STAGES = (
 )
 _SHORT_STAGES = (Checker._brief_rules, Checker._editorial_rules)
 
+_TAG = re.compile(rf"[#＃]?[{WORD_CLASS}]+")
 _PLAIN_NAME = re.compile(r"[\w\s'’&-]*")
 
 

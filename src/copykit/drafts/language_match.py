@@ -177,6 +177,13 @@ def _script(look: Look, script: str, own_words: frozenset[str], source: str) -> 
         total += len(letters)
         kept += len(own_letter.findall(word)) + sum(1 for c in letters if c.isdigit() or not c.isalpha())
     wrong = total - kept
+    if script != "Latn" and not own_letter.search(text):
+        # Nothing of the own script at all: short words count too.
+        alien = [word for word in look.words if word not in own_words and len(_LETTER.findall(word)) > 1]
+        if len(alien) >= _FEW - 1 and not set(alien) <= names:
+            return violation(
+                "P-ALL-3", look.label, "no letter is of the language's script", measured=1.0, limit=0.1
+            )
     if wrong < 3 or wrong <= 0.10 * total:
         return None
     if script != "Latn" and wrong <= 0.5 * total and _foreign_in_source(strange, source) and wrong < 25:

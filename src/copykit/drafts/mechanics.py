@@ -9,13 +9,13 @@ from itertools import islice
 from operator import eq
 
 from copykit.brief.catalog import Policy
-from copykit.drafts.look import EMOJI, URL, WORD, Look, emoji_count, violation
+from copykit.drafts.look import EMOJI, URL, WORD, WORD_CLASS, Look, emoji_count, violation
 from copykit.drafts.wording import Wording
 from copykit.models import Severity, Violation
 
 __all__ = ["HASHTAG", "INVISIBLE", "Surface", "sentences", "surface"]
 
-HASHTAG = re.compile(r"(?<![\w&/#])[#＃](\w+)")
+HASHTAG = re.compile(rf"(?<![\w&/#])[#＃]([{WORD_CLASS}]+)")
 
 INVISIBLE = frozenset(
     "\u200b\u2060\ufeff\u00ad\u180e\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -58,7 +58,7 @@ _GROUP_COMMA = re.compile(
 )
 _GROUP_POINT = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+(?:,\d+)?(?![\d.])|(?<![\d.,])\d+,\d{1,2}(?![\d,])")
 _MONEY = re.compile(
-    r"[$€£¥₹₽₩₺₫₴฿₪]|\b[A-Z]{3}\b|\b(?:zł|kr|Kč|lei|Ft|руб|грн|元|円|원|ريال|درهم|جنيه|दिनार|रुपये|rupees|euros?|dollars?|dólares|reais|Rp|RM)",
+    r"[$€£¥₹₽₩₺₫₴฿₪]|(?-i:\b[A-Z]{3}\b)|\b(?:zł|kr|Kč|lei|Ft|руб|грн|元|円|원|ريال|درهم|جنيه|दिनार|रुपये|rupees|euros?|dollars?|dólares|reais|Rp|RM)",
     re.IGNORECASE,
 )
 _DIGITS = frozenset("0123456789")

@@ -219,7 +219,12 @@ def _tags(brief: Brief, looks: Sequence[tuple[FieldSpec, Look]], found: list[Vio
 def _coverage(brief: Brief, looks: Sequence[tuple[FieldSpec, Look]], found: list[Violation]) -> None:
     if not brief.points:
         return
-    text = "\n".join(look.text for spec, look in looks if spec.role not in _FIXED)
+    # A hashtag only files the post under a word: it does not say the point.
+    text = "\n".join(
+        HASHTAG.sub(" ", look.text) if "#" in look.chars else look.text
+        for spec, look in looks
+        if spec.role not in _FIXED and spec.role != "hashtags"
+    )
     said = covered(brief.points, text, brief.language.tag)
     if all(said):
         return
