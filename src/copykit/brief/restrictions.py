@@ -1,9 +1,10 @@
 """Restrictions in plain words, turned into checks where code can know them.
 
-A restriction is read with the words of its language (``data/restrictions``): a marker of avoidance, and what it
-is about, in any order. What is forbidden becomes a *check* if it can be seen in a text: prices, numbers, terms,
-emoji, hashtags, links, punctuation, superlatives and so on. What is asked for, what depends on a condition or
-on one field, and what only a reader can judge stays *guidance*. The result says which is which.
+A restriction is read with the words of its language (``data/restrictions``): a marker of avoidance, and
+what it is about, in any order. What is forbidden becomes a *check* if it can be seen in a text: prices,
+numbers, terms, emoji, hashtags, links, punctuation, superlatives and so on. What is asked for, what depends
+on a condition or on one field, and what only a reader can judge stays *guidance*. The result says which is
+which.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 from typing import Any, Literal
 
 from copykit.brief.catalog import Language
@@ -60,8 +62,8 @@ class Restriction:
     text: str
     """The caller's words."""
     kind: str
-    """price, number, percent, discount, term, competitor, emoji, hashtag, link, punctuation, superlative, caps,
-    date, contact; ``unknown`` if not understood."""
+    """price, number, percent, discount, term, competitor, emoji, hashtag, link, punctuation, superlative,
+    caps, date, contact; ``unknown`` if not understood."""
     enforced: Literal["check", "guidance"]
     """check: `find` sees it. guidance: only a reader or a model can follow it."""
     values: tuple[str, ...] = ()
@@ -86,7 +88,7 @@ class Restriction:
 def compile_restrictions(
     texts: Sequence[str], *, language: Language, brand: Brand, name: str = ""
 ) -> tuple[Restriction, ...]:
-    """Read the restrictions of a brief, each in the copy's language, in English, or in the one it turns out to be.
+    """Read the restrictions of a brief, in the copy's language, in English, or in the one they turn out to be.
 
     Args:
         texts: The caller's words, one restriction a text; a text may forbid several things.
@@ -148,8 +150,8 @@ def _compiled(text: str, language: Language, brand: Brand, known: tuple[str, ...
         readings = _Words.of(code).read(text)
         if _worth(readings) > _worth(best):
             best = readings
-        # A kind that was understood settles the language; a term may be a word of another language not understood.
-        if best and all(r.verdict == "ban" and r.kind not in ("term", "unknown") for r in best):
+        # A kind that was understood settles the language; a term may be a word of another language.
+        if best and all(r.worth >= _SURE and r.kind not in ("term", "unknown") for r in best):
             break
         if code == "en" and _worth(best) >= _SURE and not best[0].doubtful:
             break
@@ -241,7 +243,7 @@ class _Words:
         if but := self._lists["but"]:
             cuts.extend(m.start() for m in but.finditer(hidden.lower()))
         cuts = sorted({*cuts, len(text)})
-        for start, end in zip(cuts, cuts[1:], strict=False):
+        for start, end in pairwise(cuts):
             if text[start:end].strip(" .;。；।\n"):
                 yield text[start:end].strip()
 
@@ -286,9 +288,11 @@ class _Words:
         doubtful = known <= 5
         if quoted:
             return [self._quoted(quoted, base, doubtful, kinds)]
-        if kinds and not (says and self._term_after_word(rest_with_nouns)):
+        # "Price words" is about prices, "the word price" about a word: the marker stands apart from the noun.
+        worded = says and rest.has(self._lists["word"]) and bool(self._term_after_word(rest_with_nouns))
+        if kinds and not worded:
             if unless or narrow:
-                return [_Reading(self.code, k, "hint", worth=base + 0.6) for k in kinds]
+                return [_Reading(self.code, k, "hint", worth=_SURE + base) for k in kinds]
             found = []
             for kind in kinds:
                 values = tuple(self._capitalised(rest)) if kind == "competitor" else ()
@@ -335,7 +339,7 @@ class _Words:
 
     def _terms(self, rest: _Rest) -> tuple[str, ...]:
         text = rest.text
-        # Without spaces the marker stands for the words around it; particles at the edges are not part of the term.
+        # Without spaces, what was taken out parts the words; particles at the edges do not belong to the term.
         pieces = re.split(r"[,،、，/:：]|\x00+(?=\S)" if not self.apart else r"[,،、，/:：]", text)
         if self._join:
             pieces = [part for piece in pieces for part in _split(self._join, piece)]
@@ -425,7 +429,7 @@ def _trimmed(text: str, filler: re.Pattern[str] | None, apart: bool) -> str:
 
 
 def _alternation(words: Iterable[str], *, apart: bool, prefix: str = "") -> re.Pattern[str] | None:
-    """Compile words into one pattern; a trailing star stands for any ending, ``re:`` starts a pattern of its own."""
+    """Compile words into one pattern; a closing star stands for any ending, ``re:`` starts a pattern."""
     listed = sorted({w.lower() for w in words if not w.startswith("re:")}, key=len, reverse=True)
     shapes = []
     for word in listed:

@@ -19,7 +19,8 @@ from copykit.data import load_json, load_toml
 
 __all__ = ["TermSet", "squeeze"]
 
-_SEPARATOR = r"[\s._*·•~\-‐‑‒–—|/\\,'’+]{1,3}"
+_SPREAD = r"[\s._*·•~\-‐‑‒–—|/\\,'’+]"
+_SEPARATOR = _SPREAD + "{1,3}"
 _JOINT = r"[._*·•~\-‐‑‒–—|/\\]{0,2}"
 _GAP = r"[\W_]{0,3}"
 # Stands for a capital I among small letters, or a small L among capitals: may be meant as either.
@@ -422,10 +423,13 @@ def _patterns(stem: str) -> tuple[re.Pattern[str], ...]:
     def spelled(word: str, joint: str) -> str:
         return joint.join(re.escape(c) if digits_only or not c.isalnum() else _class(_like(c)) for c in word)
 
+    if all(not _word_class(c) and unicodedata.category(c)[0] == "L" for c in stem):
+        # Scripts without spaces: any gap inside the term was put there on purpose.
+        return (re.compile(spelled(stem, _SPREAD + "{0,3}")),)
     together = _GAP.join(spelled(word, _JOINT if letters >= 4 and not digits_only else "") for word in words)
     if letters < 3 or digits_only or not all(_word_class(c) or c.isspace() for c in stem):
         return (re.compile(together),)
-    apart = (_SEPARATOR[:-4] + "{1,5}").join(spelled(word, _SEPARATOR) for word in words)
+    apart = (_SPREAD + "{1,5}").join(spelled(word, _SEPARATOR) for word in words)
     return re.compile(together), re.compile(r"(?<!\w)" + apart)
 
 

@@ -1,0 +1,67 @@
+"""Print how well restrictions in plain words are understood and kept: recall and false alarms.
+
+Every language of the phrase bank x eight kinds x three phrasings; each phrasing is run over the kind's three
+breaking and three innocent texts of ``benchmarks/cases/restrictions``. Exits with 1 if recall is below 0.98
+or more than 0.02 of the innocent texts raise an alarm. A phrasing that became guidance finds nothing and
+counts so.
+
+Run: ``python benchmarks/restrictions_table.py [--verbose]``
+"""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from pathlib import Path
+
+from copykit.brief.catalog import language
+from copykit.brief.restrictions import compile_restrictions
+from copykit.models import Brand
+
+CASES = Path(__file__).parent / "cases" / "restrictions"
+RECALL, FALSE_ALARMS = 0.98, 0.02
+
+
+def main() -> int:
+    """Run all cases, print the table and what went wrong."""
+    verbose = "--verbose" in sys.argv
+    caught = missed = quiet = alarmed = checks = guidance = 0
+    wrong: list[str] = []
+    print(f"{'language':9} {'kind':12} {'phrasings':26} {'recall':>7} {'false alarms':>13}")
+    for path in sorted(CASES.glob("*.toml")):
+        tag = path.stem
+        for kind, case in tomllib.loads(path.read_text(encoding="utf-8")).items():
+            hits = alarms = 0
+            became = []
+            for ask in case["ask"]:
+                rules = compile_restrictions([ask], language=language(tag), brand=Brand())
+                enforced = "check" if all(r.enforced == "check" for r in rules) else "guidance"
+                became.append(enforced)
+                if [r.kind for r in rules] != [kind]:
+                    wrong.append(f"{tag} {kind}: {ask!r} read as {[(r.kind, r.values) for r in rules]}")
+                for text in case["breaks"]:
+                    if any(r.find(text) for r in rules):
+                        hits += 1
+                    else:
+                        wrong.append(f"{tag} {kind}: {ask!r} missed {text!r}")
+                for text in case["fine"]:
+                    if found := [text[a:b] for r in rules for a, b in r.find(text)]:
+                        alarms += 1
+                        wrong.append(f"{tag} {kind}: {ask!r} alarmed by {found} in {text!r}")
+            breaking, innocent = len(case["ask"]) * len(case["breaks"]), len(case["ask"]) * len(case["fine"])
+            caught, missed = caught + hits, missed + breaking - hits
+            alarmed, quiet = alarmed + alarms, quiet + innocent - alarms
+            checks, guidance = checks + became.count("check"), guidance + became.count("guidance")
+            shown = " ".join(became)
+            print(f"{tag:9} {kind:12} {shown:26} {hits / breaking:7.2f} {alarms / innocent:13.2f}")
+    recall, rate = caught / (caught + missed), alarmed / (alarmed + quiet)
+    print(f"\n{checks} phrasings became checks, {guidance} guidance")
+    print(f"recall {recall:.4f} of {caught + missed} (at least {RECALL})")
+    print(f"false alarms {rate:.4f} of {alarmed + quiet} (at most {FALSE_ALARMS})")
+    if wrong and (verbose or recall < RECALL or rate > FALSE_ALARMS):
+        print("\n" + "\n".join(wrong))
+    return 0 if recall >= RECALL and rate <= FALSE_ALARMS else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

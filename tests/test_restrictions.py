@@ -1,0 +1,183 @@
+"""Restrictions in plain words become checks where code can know them, and say so."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+from copykit.brief.catalog import language, languages
+from copykit.brief.restrictions import Restriction, compile_restrictions, contradictions
+from copykit.errors import InvalidRequest
+from copykit.models import Brand
+
+NO_PRICE_NO_EMOJI = {
+    "en": ("No price", "No emoji"),
+    "es": ("Sin precio", "Sin emojis"),
+    "fr": ("Pas de prix", "Pas d'emoji"),
+    "pt": ("Sem preço", "Sem emojis"),
+    "de": ("Kein Preis", "Keine Emojis"),
+    "it": ("Niente prezzo", "Niente emoji"),
+    "nl": ("Geen prijs", "Geen emoji"),
+    "ca": ("Sense preu", "Sense emojis"),
+    "pl": ("Bez ceny", "Bez emoji"),
+    "ru": ("Не упоминай цену", "Без эмодзи"),
+    "uk": ("Не згадуй ціну", "Без емодзі"),
+    "tr": ("Fiyattan bahsetme", "Emoji kullanma"),
+    "ar": ("لا تذكر السعر", "بدون إيموجي"),
+    "fa": ("قیمت را ذکر نکنید", "بدون ایموجی"),
+    "he": ("בלי מחיר", "ללא אימוג'י"),
+    "hi": ("कीमत न बताएँ", "इमोजी का उपयोग न करें"),
+    "bn": ("দাম উল্লেখ করবেন না", "ইমোজি ব্যবহার করবেন না"),
+    "ja": ("価格に触れない", "絵文字禁止"),
+    "ko": ("가격을 언급하지 마세요", "이모지 금지"),
+    "zh": ("不要提价格", "禁止使用表情符号"),
+    "sv": ("Nämn inte priset", "Inga emojis"),
+    "da": ("Nævn ikke prisen", "Ingen emojis"),
+    "nb": ("Ikke nevn prisen", "Ingen emojier"),
+    "fi": ("Älä mainitse hintaa", "Ei emojeita"),
+    "cs": ("Neuvádějte cenu", "Bez emoji"),
+    "sk": ("Neuvádzajte cenu", "Bez emoji"),
+    "ro": ("Nu menționa prețul", "Fără emoji"),
+    "el": ("Μην αναφέρεις την τιμή", "Χωρίς emoji"),
+    "hu": ("Ne említsd az árat", "Ne használj emojit"),
+    "bg": ("Не споменавай цената", "Без емоджита"),
+    "hr": ("Ne spominji cijenu", "Bez emojija"),
+    "id": ("Jangan sebutkan harga", "Tanpa emoji"),
+    "ms": ("Jangan sebut harga", "Tanpa emoji"),
+    "fil": ("Huwag banggitin ang presyo", "Walang emoji"),
+    "vi": ("Không nhắc đến giá", "Không dùng biểu tượng cảm xúc"),
+    "th": ("ห้ามระบุราคา", "ห้ามใช้อิโมจิ"),
+}  # fmt: skip
+DONT_SAY_CHEAP = {
+    "en": "don't say cheap", "es": "no digas barato", "fr": "ne dis pas « bradé »", "pt": "não diga barato",
+    "de": "nicht 'billig' sagen", "it": "non dire economico", "nl": "zeg niet goedkoop", "pl": "nie mów „tani”",
+    "ar": "لا تقل رخيص", "hi": "'सस्ता' न कहें", "ja": "「激安」は使わない", "zh": "不要说便宜",
+    "ru": "не говори дешёвый", "tr": "ucuz deme", "ko": "'저렴'이라는 말을 사용하지 마세요", "sv": "säg inte billig",
+}  # fmt: skip
+
+
+def one(text: str, tag: str = "en", brand: Brand | None = None) -> Restriction:
+    rules = compile_restrictions([text], language=language(tag), brand=brand or Brand())
+    assert len(rules) == 1, rules
+    return rules[0]
+
+
+@pytest.mark.parametrize("tag", [entry.tag for entry in languages()])
+def test_every_language_understands_no_price_and_no_emoji(tag: str) -> None:
+    """Both phrasings are checks that see a price and an emoji."""
+    price, emoji = (one(text, tag) for text in NO_PRICE_NO_EMOJI[tag.split("-")[0]])
+    assert (price.kind, price.enforced) == ("price", "check")
+    assert (emoji.kind, emoji.enforced) == ("emoji", "check")
+    assert price.find("– 49,90 € –")
+    assert emoji.find("– 🔥 –") == [(2, 3)]
+    assert price.find("–") == []
+    assert emoji.find("– 49,90 € –") == []
+
+
+@pytest.mark.parametrize("code", DONT_SAY_CHEAP)
+def test_a_word_not_to_be_said_becomes_a_term(code: str) -> None:
+    """The word is taken out of the sentence around it, and found."""
+    tags = {"es": "es-ES", "fr": "fr-FR", "pt": "pt-BR", "zh": "zh-Hans"}
+    rule = one(DONT_SAY_CHEAP[code], tags.get(code, code))
+    assert (rule.kind, rule.enforced, len(rule.values)) == ("term", "check", 1)
+    assert rule.values[0] in DONT_SAY_CHEAP[code]
+    assert rule.find(f"– {rule.values[0].upper()} –")
+
+
+@pytest.mark.parametrize(
+    "text, kind, enforced, values",
+    [
+        ("Don't use ALL CAPS", "caps", "check", ()),
+        ("No \"cheap\", no \"budget\"", "term", "check", ("cheap", "budget")),
+        ("avoid words like cheap, budget and low-cost", "term", "check", ("cheap", "budget", "low-cost")),
+        ("don't mention Nike or Adidas", "term", "check", ("Nike", "Adidas")),
+        ("don't mention the word price", "term", "check", ("price",)),
+        ("max 2 emoji", "emoji", "check", ("max 2",)),
+        ("at most one exclamation mark", "punctuation", "check", ("max 1",)),
+        ("avoid exclamation marks", "punctuation", "check", ("!",)),
+        ("don't sound arrogant", "unknown", "guidance", ()),
+        ("avoid politics", "unknown", "guidance", ()),
+        ("don't use slang", "unknown", "guidance", ()),
+        ("always mention the warranty", "unknown", "guidance", ()),
+        ("use emoji", "emoji", "guidance", ()),
+        ("no numbers in the headline", "number", "guidance", ()),
+        ("don't mention price unless asked", "price", "guidance", ()),
+        ("no competitor names", "competitor", "guidance", ()),
+        ("blah", "unknown", "guidance", ()),
+    ],
+)
+def test_what_becomes_of_a_phrasing(text: str, kind: str, enforced: str, values: tuple[str, ...]) -> None:
+    """Kind, enforcement and values of typical phrasings."""
+    rule = one(text)
+    assert (rule.kind, rule.enforced, rule.values) == (kind, enforced, values)
+    if enforced == "guidance":
+        assert rule.find("cheap! 🔥 $5 #x THE BEST") == []
+
+
+def test_one_text_may_forbid_several_things() -> None:
+    """Each thing is reported on its own."""
+    rules = compile_restrictions(["No emojis, hashtags or links"], language=language("en"), brand=Brand())
+    assert {r.kind for r in rules} == {"emoji", "hashtag", "link"}
+
+
+def test_the_restriction_may_be_in_another_language_than_the_copy() -> None:
+    """A Spanish restriction on German copy finds German prices."""
+    assert one("no mencionar precio", "de").find("Nur 49,90 Euro")
+    assert one("no uses emoticonos", "en").kind == "emoji"
+
+
+def test_counted_restrictions_permit_that_many() -> None:
+    """Only what goes beyond the number is a breach."""
+    rule = one("no more than 2 hashtags")
+    assert rule.find("#one #two") == []
+    assert rule.find("#one #two #three") == [(10, 16)]
+
+
+def test_competitors_come_from_the_brand() -> None:
+    """Known competitors make it a check."""
+    rule = one("don't mention competitors", brand=Brand(competitors=["Acme"]))
+    assert (rule.enforced, rule.values) == ("check", ("Acme",))
+    assert rule.find("better than ACME")
+
+
+def test_names_are_spared() -> None:
+    """The brand's own name may hold digits and capitals."""
+    rules = compile_restrictions(
+        ["no numbers", "no all caps"], language=language("en"), brand=Brand(name="LUMEN 900"), name="FREKVENS"
+    )
+    assert [r.find("FREKVENS meets LUMEN 900") for r in rules] == [[], []]
+    assert rules[0].find("LUMEN 901")
+
+
+@pytest.mark.parametrize(
+    "texts, others",
+    [
+        (["no emoji", "use emoji"], {}),
+        (["don't say oak"], {"key_points": ["Solid oak"]}),
+        (["don't say oak"], {"name": "Oak & Co"}),
+        (["no exclamation marks"], {"call_to_action": "Buy now!"}),
+        (["never say cheap", "always use the word 'cheap'"], {}),
+    ],
+)
+def test_contradictions_are_refused_with_both_sides_named(texts: list[str], others: dict[str, object]) -> None:
+    """What cannot be kept is an InvalidRequest."""
+    rules = compile_restrictions(texts, language=language("en"), brand=Brand())
+    with pytest.raises(InvalidRequest, match="contradicts") as caught:
+        contradictions(rules, **others)  # type: ignore[arg-type]
+    assert caught.value.field == "restrictions"
+
+
+def test_what_can_be_kept_is_not_refused() -> None:
+    """Different things do not contradict."""
+    rules = compile_restrictions(
+        ["no emoji", "use hashtags", "max 2 emoji"], language=language("en"), brand=Brand()
+    )
+    contradictions(rules, key_points=["Solid oak"], name="Lumen", call_to_action="Buy now")
+
+
+def test_the_table_of_restrictions_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    """Recall and false alarms over the case files stay within bounds."""
+    script = Path(__file__).parent.parent / "benchmarks" / "restrictions_table.py"
+    assert runpy.run_path(str(script))["main"]() == 0, capsys.readouterr().out
