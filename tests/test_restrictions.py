@@ -52,9 +52,11 @@ NO_PRICE_NO_EMOJI = {
 }  # fmt: skip
 DONT_SAY_CHEAP = {
     "en": "don't say cheap", "es": "no digas barato", "fr": "ne dis pas « bradé »", "pt": "não diga barato",
-    "de": "nicht 'billig' sagen", "it": "non dire economico", "nl": "zeg niet goedkoop", "pl": "nie mów „tani”",
+    "de": "nicht 'billig' sagen", "it": "non dire economico", "nl": "zeg niet goedkoop",
+    "pl": "nie mów „tani”",
     "ar": "لا تقل رخيص", "hi": "'सस्ता' न कहें", "ja": "「激安」は使わない", "zh": "不要说便宜",
-    "ru": "не говори дешёвый", "tr": "ucuz deme", "ko": "'저렴'이라는 말을 사용하지 마세요", "sv": "säg inte billig",
+    "ru": "не говори дешёвый", "tr": "ucuz deme",
+    "ko": "'저렴'이라는 말을 사용하지 마세요", "sv": "säg inte billig",
 }  # fmt: skip
 
 

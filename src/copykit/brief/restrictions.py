@@ -88,7 +88,7 @@ class Restriction:
 def compile_restrictions(
     texts: Sequence[str], *, language: Language, brand: Brand, name: str = ""
 ) -> tuple[Restriction, ...]:
-    """Read the restrictions of a brief, in the copy's language, in English, or in the one they turn out to be.
+    """Read a brief's restrictions, in the copy's language, in English, or in the one they turn out to be.
 
     Args:
         texts: The caller's words, one restriction a text; a text may forbid several things.
@@ -250,8 +250,11 @@ class _Words:
     def _clause(self, clause: str, before: list[_Reading]) -> list[_Reading]:
         quoted = [next(g for g in m.groups() if g is not None).strip() for m in _QUOTED.finditer(clause)]
         rest = _Rest(_QUOTED.sub(" \x01 ", clause))
-        limited = rest.take(self._lists["limit"])
+        below = rest.take(self._lists["under"])
+        limited = rest.take(self._lists["limit"]) or below
         count = self._number(rest) if limited else None
+        if count and below:
+            count -= 1
         dont = rest.take(self._lists["dont"])
         avoid = rest.take(self._lists["avoid"]) or dont
         if limited and count is None and not avoid:
@@ -260,12 +263,6 @@ class _Words:
         style = rest.has(self._lists["style"])
         rest_with_nouns = rest.copy()
         kinds = [kind for kind, shape in self._kinds.items() if rest.take(shape)]
-        if (
-            "number" in kinds
-            and len(kinds) > 1
-            and any(k in kinds for k in ("price", "contact", "percent", "link"))
-        ):
-            kinds.remove("number")
         narrow = rest.has(self._lists["narrow"])
         says = bool(rest.take(self._lists["say"])) or dont
         known = rest.known
@@ -295,7 +292,7 @@ class _Words:
                 return [_Reading(self.code, k, "hint", worth=_SURE + base) for k in kinds]
             found = []
             for kind in kinds:
-                values = tuple(self._capitalised(rest)) if kind == "competitor" else ()
+                values = tuple(self._capitalised(rest, any_noun=True)) if kind == "competitor" else ()
                 found.append(_Reading(self.code, kind, "ban", values, worth=4 + base))
             return found
         if unless or style:
@@ -339,8 +336,8 @@ class _Words:
 
     def _terms(self, rest: _Rest) -> tuple[str, ...]:
         text = rest.text
-        # Without spaces, what was taken out parts the words; particles at the edges do not belong to the term.
-        pieces = re.split(r"[,،、，/:：]|\x00+(?=\S)" if not self.apart else r"[,،、，/:：]", text)
+        # Without spaces, what was taken out parts the words; particles at the edges are no part of the term.
+        pieces = re.split(r"[,،、，/:：]|\x00+(?=\S)" if not self.apart else r"[,،、，/:：]|\x00+", text)
         if self._join:
             pieces = [part for piece in pieces for part in _split(self._join, piece)]
         found = []
@@ -352,9 +349,9 @@ class _Words:
                 found.append(term)
         return tuple(dict.fromkeys(found))
 
-    def _capitalised(self, rest: _Rest) -> Iterator[str]:
+    def _capitalised(self, rest: _Rest, *, any_noun: bool = False) -> Iterator[str]:
         """Give what looks like names: capitals inside the sentence, where nouns are not written so anyway."""
-        if self.code == "de":
+        if self.code == "de" and not any_noun:
             shape = r"\b(?:[A-Z]{2,}[\w&-]*|\w+[A-Z]\w*|\w+(?:-[A-Z]\w+)+)"
         else:
             shape = r"(?<![.!?]\s)\b[^\W\d_a-z]\w+(?:[ &-]+[^\W\d_a-z]\w*)*"
@@ -365,7 +362,20 @@ class _Words:
                 yield match.group()
 
 
-_LISTS = ("avoid", "dont", "say", "word", "filler", "but", "limit", "unless", "narrow", "style", "scope")
+_LISTS = (
+    "avoid",
+    "dont",
+    "say",
+    "word",
+    "filler",
+    "but",
+    "limit",
+    "under",
+    "unless",
+    "narrow",
+    "style",
+    "scope",
+)
 
 
 class _Rest:
