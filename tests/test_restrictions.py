@@ -163,7 +163,7 @@ def test_names_are_spared() -> None:
         (["never say cheap", "always use the word 'cheap'"], {}),
     ],
 )
-def test_contradictions_are_refused_with_both_sides_named(texts: list[str], others: dict[str, object]) -> None:
+def test_contradictions_name_both_sides(texts: list[str], others: dict[str, object]) -> None:
     """What cannot be kept is an InvalidRequest."""
     rules = compile_restrictions(texts, language=language("en"), brand=Brand())
     with pytest.raises(InvalidRequest, match="contradicts") as caught:
