@@ -291,7 +291,7 @@ def test_a_name_longer_than_a_field_is_left_out_of_it() -> None:
 def test_other_languages_are_refused_in_a_sentence(tag: str) -> None:
     """The error says that the phrase bank does not speak the language yet and what it speaks."""
     with pytest.raises(InvalidRequest, match="does not speak .* yet; it speaks"):
-        write(request("en", language=tag))
+        write(CopywritingInput(product_description="Oak desk", target_platform="x", language=tag))
 
 
 @pytest.mark.parametrize(("regional", "base"), [("es-MX", "es"), ("en-GB", "en"), ("fr-CA", "fr")])

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequenc
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from copykit.accel import digest
 from copykit.errors import CopykitError, InvalidRequest
 from copykit.events import BatchItemFinished, emit
 from copykit.models import BatchLine, CopywritingInput, CopywritingOutput
@@ -60,6 +61,9 @@ class Job:
     """Why there is no request."""
 
 
+_REMEMBERED = 4096
+
+
 @dataclass(slots=True)
 class BatchStats:
     """Counts of a run, kept while its lines pass by."""
@@ -76,8 +80,11 @@ class BatchStats:
     """Lines per writer, as the receipts name it."""
     remarks: Counter[str] = field(default_factory=Counter)
     """Lines per remark of their results, e.g. that a language's phrases are unreviewed."""
+    repeated: int = 0
+    """Lines whose copy is word for word that of one of the 4,096 lines before: rows that differ in nothing."""
     started_s: float = field(default_factory=time.monotonic)
     _last_row: int = 0
+    _seen: dict[int, None] = field(default_factory=dict)
 
     def add(self, line: BatchLine) -> None:
         """Count one line; lines come in order of their rows."""
@@ -90,9 +97,17 @@ class BatchStats:
             for reason in reasons(line):
                 _count(self.reasons, reason)
         if line.output is not None:
+            self._remember(line.output.text)
             _count(self.served_by, line.output.receipt.served_by)
             for remark in line.output.info:
                 _count(self.remarks, remark)
+
+    def _remember(self, text: str) -> None:
+        mark = digest.fingerprint(text.encode("utf-8", "surrogatepass"))
+        self.repeated += mark in self._seen
+        self._seen[mark] = None
+        if len(self._seen) > _REMEMBERED:
+            del self._seen[next(iter(self._seen))]
 
     def rate(self, now_s: float | None = None) -> float:
         """Give lines per second since the start."""

@@ -101,7 +101,7 @@ class Engine:
     ) -> CopywritingOutput:
         brief = compile_brief(request)
         answer = await self._router.ask(brief, targets)
-        variants, repairs = judge(answer.drafts, brief)
+        variants, repairs = judge(answer.drafts, brief, written_by_model=answer.by_model)
         for repair in repairs:
             self._emit(events.FieldRepaired(repair.field, repair.rule))
         output = CopywritingOutput.model_construct(

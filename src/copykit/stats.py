@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from copykit import events
+from copykit.accel import system
 from copykit.events import Event
 
 __all__ = ["PerformanceTracker", "Stats"]
@@ -71,6 +72,7 @@ class Stats:
             "repairs": dict(self._repairs),
             "errors": dict(self._errors),
             "capabilities": dict(self._capabilities),
+            "system": {"rss_bytes": system.rss_bytes(), "cpu_seconds": round(system.cpu_seconds(), 3)},
         }
 
 

@@ -49,10 +49,13 @@ class Ledger:
     links: frozenset[tuple[str, str]] = frozenset()
     mails: frozenset[str] = frozenset()
     phones: frozenset[str] = frozenset()
+    verbatim: re.Pattern[str] | None = None
+    """Short texts of the brief that hold a figure, and its links: where copy repeats one whole, it traces."""
 
     @classmethod
     def build(cls, texts: Iterable[str], language: Language) -> Ledger:
         """Enter every figure of *texts*, which are in *language* or in English."""
+        texts = tuple(texts)
         figures = Figures.of(language.tag)
         numbers: dict[Value, set[str]] = {}
         prices: dict[Value, set[str]] = {}
@@ -101,10 +104,13 @@ class Ledger:
             frozenset(links),
             frozenset(mails),
             frozenset(phones),
+            _verbatim(texts),
         )
 
     def untraced(self, text: str) -> list[Untraced]:
         """Give what *text* states in figures, dates or addresses and the brief does not, in reading order."""
+        if self.verbatim is not None:
+            text = self.verbatim.sub(_blank, text)
         linked = looks_linked(text)
         if not linked and not self.figures.may_hold(text):
             return []
@@ -174,3 +180,27 @@ def _bare(phone: str) -> str:
 
 def _is_phone(written: str) -> bool:
     return sum(c.isdigit() for c in written) in _PHONE_DIGITS
+
+
+_MAX_VERBATIM = 60
+
+
+def _verbatim(texts: Iterable[str]) -> re.Pattern[str] | None:
+    """Match the short texts that hold a figure together with a letter or sign: never a bare number."""
+    pieces = {
+        text
+        for text in texts
+        if 3 <= len(text) <= _MAX_VERBATIM or text.startswith("http")
+        if any(c.isdigit() for c in text) or text.startswith("http")
+        if any(c.isalpha() for c in text)
+    }
+    if not pieces:
+        return None
+    union = "|".join(re.escape(piece) for piece in sorted(pieces, key=len, reverse=True))
+    return re.compile(
+        rf"(?<![\w.,+/-])(?:{union})(?![\w%‰°²³/?&=#-])(?![.,]\d)(?!\s*[%€$£¥₹])", re.IGNORECASE
+    )
+
+
+def _blank(found: re.Match[str]) -> str:
+    return " " * len(found.group())

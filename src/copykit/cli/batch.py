@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
@@ -208,6 +207,7 @@ class _Order:
 
 
 def _run(order: _Order, console: Console) -> dict[str, Any]:
+    from copykit.accel import system
     from copykit.batch import BatchStats, plan, reasons
     from copykit.feeds.export import check_template
     from copykit.feeds.journal import Journal
@@ -285,6 +285,8 @@ def _run(order: _Order, console: Console) -> dict[str, Any]:
         "status": {name: lines.get(name, 0) for name in ("ok", "repaired", "rejected", "failed")},
         "reasons": [{"reason": reason, "lines": count} for reason, count in stats.reasons.most_common(10)],
         "served_by": dict(stats.served_by.most_common(10)),
+        "repeated": stats.repeated,
+        "rss_bytes": system.rss_bytes(),
         "remarks": [{"remark": text, "lines": count} for text, count in stats.remarks.most_common(10)],
         "seconds": round(seconds, 3),
         "lines_per_s": round((stats.lines - resumed) / seconds, 1) if seconds else None,
@@ -308,6 +310,7 @@ def _generate(
 ) -> float:
     import time
 
+    from copykit.accel import loop as loops
     from copykit.batch import run_batch
 
     async def drive(step: Callable[[int], None]) -> None:
@@ -318,7 +321,7 @@ def _generate(
 
     started = time.monotonic()
     with _progress(console, total, journal.done) as step:
-        asyncio.run(drive(step))
+        loops.run(drive(step))
     return time.monotonic() - started
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import sys
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from copykit.accel import loop as loops
 from copykit.brief.catalog import FieldSpec, Limit, placement
 from copykit.drafts.measure import measure
 from copykit.errors import CopykitError, InvalidRequest
@@ -74,7 +74,7 @@ def command(
     }
     try:
         fields["facts"] = _pairs(fact or [])
-        output = asyncio.run(_generate(fields))
+        output = loops.run(_generate(fields))
     except CopykitError as error:
         Console(stderr=True).print(Text(f"{error.code}: {error.message}", style="red"))
         raise typer.Exit(2) from None

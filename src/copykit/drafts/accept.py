@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from copykit.brief.brief import Brief
 from copykit.brief.catalog import FieldSpec
-from copykit.drafts.check import Checker
+from copykit.drafts.check import Checker, checker_for
 from copykit.drafts.draft import Draft
 from copykit.drafts.repair import repair
 from copykit.drafts.score import diversity, rank, score
@@ -17,13 +17,16 @@ __all__ = ["judge"]
 _NOT_PASTED = frozenset({"url", "path", "identifier", "info"})
 
 
-def judge(drafts: Sequence[Draft], brief: Brief) -> tuple[list[CopyVariant], list[Repair]]:
+def judge(
+    drafts: Sequence[Draft], brief: Brief, *, written_by_model: bool = False
+) -> tuple[list[CopyVariant], list[Repair]]:
     """Turn drafts into variants, best first, with the repairs made (numbered by the variants' order).
 
     A draft that already passes is kept byte for byte. A field with an error-severity violation after
-    repair is rejected, and so is its variant: returned, marked, never stored or exported.
+    repair is rejected, and so is its variant: returned, marked, never stored or exported. Copy that is
+    *written_by_model* must be labelled as such where a platform asks for it (rule C-23).
     """
-    checker = Checker(brief)
+    checker = checker_for(brief, written_by_model=written_by_model)
     judged = [_judge_one(draft, checker, brief) for draft in drafts]
     if len(judged) > 1:
         for (variant, _), value in zip(judged, diversity(drafts), strict=True):

@@ -22,7 +22,7 @@ from copykit.drafts.mechanics import HASHTAG, Surface, emoji_over, sentences, su
 from copykit.drafts.wording import Wording, wording_of
 from copykit.models import Severity, Violation
 
-__all__ = ["Checker"]
+__all__ = ["Checker", "checker_for"]
 
 _VERIFIED = frozenset("ABM")
 _NOT_PROSE = frozenset({"url", "path", "identifier", "info", "cta_choice", "keywords", "hashtags"})
@@ -131,7 +131,7 @@ class Checker:
 
     def __init__(self, brief: Brief, *, written_by_model: bool = False) -> None:
         self.brief = brief
-        self._written_by_model = written_by_model
+        self.written_by_model = written_by_model
         language, tone = brief.language, brief.tone
         self._tag = language.tag
         self._wording: Wording = wording_of(language)
@@ -168,6 +168,9 @@ class Checker:
             markdown=False,
         )
 
+        self._clean: set[tuple[str, str]] = set()
+        """Texts that `allows` has found without any fault, by field: `draft` need only measure them."""
+
     def text(self, spec: FieldSpec, text: str, label: str) -> list[Violation]:
         """Give every rule that *text* breaks as a text of the field *spec*; *label* names it in the results."""  # noqa: E501
         return self._look(self._place.field(spec), Look(text, label, self._names), False)
@@ -187,7 +190,10 @@ class Checker:
                 and self._measured(field.spec.name, look, limit) > limit.hard
             ):
                 return False
-        return all(found.severity != "error" for found in self._look(field, look, True))
+        found = self._look(field, look, True)
+        if not found:
+            self._clean.add((spec.name, text))
+        return all(one.severity != "error" for one in found)
 
     def draft(self, draft: Draft) -> list[Violation]:
         """Give every rule that *draft* breaks: each text, counts, repetition between fields, coverage."""
@@ -200,10 +206,13 @@ class Checker:
                 continue
             look = Look(text, label, self._names)
             looks.append((spec, look))
-            found.extend(self._look(self._place.field(spec), look, False))
+            if (name, text) in self._clean:
+                self._lengths(self._place.field(spec), look, found)
+            else:
+                found.extend(self._look(self._place.field(spec), look, False))
         found.extend(
             whole.whole_draft(
-                draft, self.brief, looks, self._wording, written_by_model=self._written_by_model
+                draft, self.brief, looks, self._wording, written_by_model=self.written_by_model
             )
         )
         return found
@@ -544,3 +553,20 @@ def _hashtags(look: Look, placement: Placement, found: list[Violation]) -> None:
     for tag in tags:
         if tag.isdigit():
             found.append(violation("M-22", look.label, f"#{tag} is digits only"))
+
+
+_recent: tuple[Brief, Checker] | None = None
+
+
+def checker_for(brief: Brief, *, written_by_model: bool = False) -> Checker:
+    """Give a checker of *brief*, the one made last if it was for the same object.
+
+    Writing and judging follow each other on one brief, and share what was found on the way.
+    """
+    global _recent
+    recent = _recent
+    if recent is not None and recent[0] is brief and recent[1].written_by_model == written_by_model:
+        return recent[1]
+    checker = Checker(brief, written_by_model=written_by_model)
+    _recent = (brief, checker)
+    return checker

@@ -6,7 +6,7 @@ import re
 from functools import cache
 
 from copykit.brief.catalog import Language
-from copykit.drafts.look import WORD_CLASS, Look, violation
+from copykit.drafts.look import Look, WORD, WORD_CLASS, lowered, violation
 from copykit.drafts.wording import Foreign
 from copykit.models import Violation
 
@@ -36,6 +36,7 @@ _KANA = re.compile(r"[\u3041-\u30ff]")
 _HAN = re.compile(r"[\u4e00-\u9fff\u3400-\u4dbf]")
 _KANA_SET = frozenset(chr(c) for c in range(0x3041, 0x30FB))
 _CAPITALISED = re.compile(r"(?<![A-Za-z])[A-Z][A-Za-z]+")
+_ACRONYM = re.compile(r"(?<![A-Za-z])[A-Z]{2,5}(?![A-Za-z])")
 _LETTER = re.compile(rf"[{WORD_CLASS}]")
 _OWN_LETTERS = {
     "es": "áéíóúüñ",
@@ -158,10 +159,16 @@ def _script(look: Look, script: str, own_words: frozenset[str], source: str) -> 
     kept = total = 0
     own_letter = _own_letters(script)
     names: set[str] = set()
+    shortened = script != "Latn" and len(_ACRONYM.findall(text)) in range(1, _FEW + 1)
+    if shortened:  # currencies, keywords such as STOP: written in capitals in every script
+        text = _ACRONYM.sub(" ", text)
     if script != "Latn":
         names = {name.lower() for name in _CAPITALISED.findall(text)}
         names = names if len(names) <= 2 else set()
-    for word in look.words:
+    linked = "://" in look.text or "www." in look.lower
+    for word in WORD.findall(lowered(text)) if linked or shortened else look.words:
+        if linked and not word.strip("x"):
+            continue  # a link, masked
         # What the brief wrote in another script (a name, a model) may stand as it is.
         if word in own_words:
             continue

@@ -7,7 +7,7 @@ pure functions of the draft, the violations found in it and the brief. docs/scor
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import pairwise
@@ -311,22 +311,26 @@ def _clarity(reading: Readability | None, rules: Sequence[str], brief: Brief) ->
 # --- diversity ----------------------------------------------------------------------------------------
 
 
-def _grams(text: str) -> Iterable[str]:
-    words = _MARKS.sub(" ", text.lower()).split()
-    for word in words:
-        yield word
-        padded = f" {word} "
-        for at in range(len(padded) - 2):
-            yield padded[at : at + 3]
-    for first, second in pairwise(words):
-        yield f"{first} {second}"
+@lru_cache(maxsize=8192)
+def _word_places(word: str) -> tuple[int, ...]:
+    """Give the places that a word and its character triples count at."""
+    padded = f" {word} "
+    return tuple(_place(gram) for gram in (word, *(padded[at : at + 3] for at in range(len(padded) - 2))))
+
+
+def _place(gram: str) -> int:
+    return crc32(gram.encode("utf-8", "replace")) % _DIMENSIONS
 
 
 def _vector(draft: Draft) -> list[int]:
     counts = [0] * _DIMENSIONS
     for _, _, _, text in draft.items():
-        for gram in _grams(text):
-            counts[crc32(gram.encode("utf-8", "replace")) % _DIMENSIONS] += 1
+        words = _MARKS.sub(" ", text.lower()).split()
+        for word in words:
+            for place in _word_places(word):
+                counts[place] += 1
+        for first, second in pairwise(words):
+            counts[_place(f"{first} {second}")] += 1
     return counts
 
 

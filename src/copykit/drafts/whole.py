@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import combinations
 
+from copykit.accel import fuzzy
 from copykit.brief.brief import Brief
 from copykit.brief.catalog import FieldSpec
 from copykit.drafts.coverage import covered
@@ -128,6 +129,11 @@ def similarity(a: frozenset[str], b: frozenset[str]) -> float:
     return len(a & b) / len(a | b) if a and b else 0.0
 
 
+def _alike(a: Look, b: Look, spaced: bool) -> float:
+    """Give how far two texts say the same: the share of common words, or of common letters in their order."""
+    return max(similarity(_tokens(a, spaced), _tokens(b, spaced)), fuzzy.similarity(a.lower, b.lower))
+
+
 def _similar(given: Sequence[Look], spaced: bool, found: list[Violation]) -> None:
     """Report items that repeat an earlier item of the same list; each item at most once."""
     sets = [_tokens(look, spaced) for look in given]
@@ -161,7 +167,7 @@ def _similar(given: Sequence[Look], spaced: bool, found: list[Violation]) -> Non
 def _between(brief: Brief, texts: dict[str, list[Look]], wording: Wording, found: list[Violation]) -> None:
     subject, preheader = texts.get("subject"), texts.get("preheader")
     if subject and preheader:
-        share = similarity(_tokens(subject[0], wording.spaced), _tokens(preheader[0], wording.spaced))
+        share = _alike(subject[0], preheader[0], wording.spaced)
         if share > 0.8:
             found.append(
                 violation(
@@ -178,7 +184,7 @@ def _between(brief: Brief, texts: dict[str, list[Look]], wording: Wording, found
     body = next((texts[s.name][0] for s in brief.fields if s.role == "body" and s.name in texts), None)
     if opening is not None and body is not None and len(opening.words) > 1:
         first = next(iter(sentences(body.text)), "")
-        share = similarity(_tokens(opening, wording.spaced), _tokens(Look(first), wording.spaced))
+        share = _alike(opening, Look(first), wording.spaced)
         if share > 0.85:
             found.append(
                 violation(

@@ -33,6 +33,8 @@ class Answer:
     attempts: tuple[Attempt, ...]
     usage: Usage
     info: tuple[str, ...]
+    by_model: bool
+    """Whether a language model wrote it, which some platforms want labelled."""
 
 
 class Router:
@@ -71,7 +73,8 @@ class Router:
             name, _, model = target.partition(":")
             served_by = f"{name}:{model or completion.model or ''}".rstrip(":")
             usage = completion.usage or Usage()
-            return Answer(drafts, served_by, target, tuple(attempts), usage, completion.info)
+            by_model = not completion.drafts
+            return Answer(drafts, served_by, target, tuple(attempts), usage, completion.info, by_model)
         raise NoProviderSucceeded(attempts) from last
 
     async def _call(self, target: str, brief: Brief) -> tuple[Completion, tuple[Draft, ...]]:

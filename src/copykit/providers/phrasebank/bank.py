@@ -14,6 +14,7 @@ from copykit.drafts.repair import apply_marks
 __all__ = ["Bank", "Frame", "bank_for", "spoken"]
 
 _SLOT = re.compile(r"\{(\w+)\}")
+_WORDS = re.compile(r"[^\W_]\S*")
 _NEIGHBOUR = "plain"
 """Its frames are impersonal, so they may stand beside any form of address."""
 
@@ -30,6 +31,8 @@ class Frame:
     short: bool
     words: int
     """Words of its longest sentence, slots counted as two."""
+    opens_late: bool
+    """Whether a slot starts a sentence that is not the first, and so needs a capital."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,17 +90,24 @@ def _load(file: str, tag: str) -> Bank:
         for family, classes in families.items()
         for size, texts in classes.items()
     }
+
+    def marked(text: str) -> str:
+        return apply_marks(text, language)
+
     return Bank(
         language=file,
         reviewed=bool(data.get("reviewed")),
         cells=cells,
-        cta=data["cta"],
+        cta={
+            intent: {level: [marked(call) for call in calls] for level, calls in levels.items()}
+            for intent, levels in data["cta"].items()
+        },
         labels=data["labels"],
-        audience=tuple(data["audience"]),
-        greeting=data["greeting"],
-        list_intro=data["list_intro"],
-        faq=tuple(data["faq"]),
-        opt_out=data["opt_out"],
+        audience=tuple(marked(text) for text in data["audience"]),
+        greeting={level: marked(text) for level, text in data["greeting"].items()},
+        list_intro={level: [marked(text) for text in texts] for level, texts in data["list_intro"].items()},
+        faq=tuple({**entry, "q": marked(entry["q"])} for entry in data["faq"]),
+        opt_out={channel: marked(text) for channel, text in data["opt_out"].items()},
     )
 
 
@@ -105,5 +115,6 @@ def _frame(identity: str, function: str, short: bool, text: str, language: Langu
     slots = frozenset(_SLOT.findall(text))
     marked = apply_marks(text, language)
     counted = _SLOT.sub("x x", text)
-    words = max((len(part.split()) for part in re.split(r"[.?!…。？؟।]", counted)), default=0)
-    return Frame(identity, function, marked, slots, short, words)
+    words = max(len(_WORDS.findall(part)) for part in re.split(r"[.?!…。？؟।]", counted))
+    opens_late = re.search(r"[.?!…]\s\{", marked) is not None
+    return Frame(identity, function, marked, slots, short, words, opens_late)

@@ -45,9 +45,11 @@ class _Page:
     glue: str
     tail: str
     call: str = ""
+    greeting: str = ""
 
     def text(self) -> str:
-        text = self.glue.join(self.joiner.join(step.lines) for step in self.steps)
+        text = f"{self.greeting}\n" if self.greeting else ""
+        text += self.glue.join(self.joiner.join(step.lines) for step in self.steps)
         if not self.tail:
             return text
         return f"{text}{self.glue if self.glue.strip(' ') else ' '}{self.tail}"
@@ -60,8 +62,8 @@ class _Page:
         pieces = [line for step in self.steps for line in step.lines]
         gaps = sum(len(step.lines) - 1 for step in self.steps) * len(self.joiner)
         gaps += (len(self.steps) - 1) * len(self.glue)
-        if self.tail:
-            pieces.append(self.tail)
+        for piece in filter(None, (self.tail, self.greeting)):
+            pieces.append(piece)
             gaps += max(1, len(self.glue))
         return self.room.state(pieces, gaps)
 
@@ -194,7 +196,7 @@ class BodyWriter:
         material = self._material
         calls = material.calls
         call = calls[self._dice.below(len(calls))]
-        link = material.link if room.chars >= _LEAST_FOR_LINK else ""
+        link = material.link if room.most_chars >= _LEAST_FOR_LINK else ""
         return f"{call}{material.colon}{link}" if link else finish(call, material.stop)
 
     def _fact_line(self, label: str, value: str) -> str:
@@ -213,8 +215,10 @@ class BodyWriter:
             titled = any(spec.role == "title" for spec in brief.fields)
             home = page.steps[1] if titled and leads and len(page.steps) > 1 else page.steps[0]
             page.add(home, finish(self._identity(), material.stop), must=True, leads=leads)
-        if material.greeting and material.brief.placement.kind in ("email", "message"):
-            page.add(page.steps[0], material.greeting, leads=True)
+        if material.greeting and brief.placement.kind in ("email", "message"):
+            page.greeting = material.greeting
+            if not page.state()[0]:
+                page.greeting = ""
         missing = [p for p in brief.points if not page.says(p) and material.may_say(p)]
         if missing:
             page.add(page.home("proof", "desire", "solution"), self._listed(missing), must=True)

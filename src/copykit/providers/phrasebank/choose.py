@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from copykit.providers.phrasebank.bank import Frame
@@ -10,6 +11,8 @@ from copykit.providers.phrasebank.material import Material
 
 __all__ = ["Chooser"]
 
+_START = re.compile(r"(?<=[.?!…] )[a-zà-öø-ÿ](?=[a-zà-öø-ÿ]+\b)")
+"""A small letter where a sentence starts: a slot that stands there."""
 _NARROWEST = 0.4
 """Share of a cell's frames that is used at creativity 0."""
 _BORROWS_FROM = 0.5
@@ -77,13 +80,14 @@ class Chooser:
         if not frame.slots:
             return frame.text
         brief = self._material.brief
-        return frame.text.format(
+        text = frame.text.format(
             name=brief.name,
             item=brief.item,
             label=label or self._material.label,
             point=point,
             points=points,
         )
+        return _START.sub(lambda found: found.group().upper(), text) if frame.opens_late else text
 
     def _pool(self, function: str, short: bool) -> tuple[list[Frame], list[Frame]]:
         pool = self._pools.get((function, short))

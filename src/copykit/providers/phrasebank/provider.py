@@ -5,7 +5,7 @@ from __future__ import annotations
 from copykit.brief import catalog
 from copykit.brief.brief import Brief
 from copykit.brief.prompt import Prompt
-from copykit.drafts.check import Checker
+from copykit.drafts.check import checker_for
 from copykit.drafts.draft import Draft
 from copykit.errors import InvalidRequest
 from copykit.models import Usage
@@ -59,7 +59,7 @@ class PhraseBank:
 def write_drafts(brief: Brief, bank: Bank, variants: int) -> tuple[Draft, ...]:
     """Write *variants* drafts of *brief*; equal briefs and seeds give equal drafts on every machine."""
     material = Material.of(brief, bank)
-    rooms = Rooms(brief.language.tag, Checker(brief))
+    rooms = Rooms(brief.language.tag, checker_for(brief))
     dice = Dice.from_text(_identity(brief))
     chooser = Chooser(material, dice.fork(0))
     structures = [catalog.structure(name) for name in brief.use_case.structures]

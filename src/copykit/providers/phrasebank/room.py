@@ -38,6 +38,7 @@ class Room:
         self._language = language
         self._hard = [limit for limit in spec.limits if limit.hard is not None]
         self._aim = aim
+        self._units = {limit.unit for limit in spec.limits}
         self._adds_up = all(limit.unit in _ADDITIVE for limit in spec.limits)
         self._sizes: dict[str, tuple[float, ...]] = {}
         self._allowed: dict[str, bool] = {}
@@ -48,6 +49,12 @@ class Room:
         unit = self._aim.unit if self._aim else "cp"
         doubled = 2.0 if self.wide and unit not in ("dw", "xw") else 1.0
         return self.high * _CHARS_PER.get(unit, 1.0) * doubled
+
+    @property
+    def most_chars(self) -> float:
+        """The characters of English text that the hard bound holds, roughly; infinite without one."""
+        bounds = (limit.hard * _CHARS_PER.get(limit.unit, 1.0) for limit in self._hard if limit.hard is not None)
+        return min(bounds, default=float("inf")) if "sms" not in self._units else float("inf")
 
     @property
     def is_tight(self) -> bool:
