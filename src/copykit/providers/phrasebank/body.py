@@ -10,6 +10,7 @@ from copykit.models import Part
 from copykit.providers.phrasebank.bank import Frame
 from copykit.providers.phrasebank.choose import Chooser
 from copykit.providers.phrasebank.dice import Dice
+from copykit.providers.phrasebank.lists import item_list, questions
 from copykit.providers.phrasebank.material import Material, finish
 from copykit.providers.phrasebank.room import Room, Rooms
 
@@ -24,6 +25,7 @@ _COMFORT_PER_STEP = 55.0
 """Aimed characters a step from which long frames read better than short ones."""
 _SHORT_TEXT, _LONG_TEXT = 240.0, 900.0
 _LEAST_FOR_LINK = 140.0
+_PLAIN_TYPE = str.maketrans({"\u00a0": " ", "\u202f": " ", "’": "'", "“": '"', "”": '"', "–": "-", "…": "..."})
 _FILLERS = 2
 """Phrases added at most for length alone: what the brief does not say cannot be made up by more of them."""
 
@@ -33,6 +35,8 @@ class _Step:
     name: str
     function: str
     lines: list[str] = field(default_factory=list)
+    closed: bool = False
+    """Whether the step is a list, which no sentence may follow."""
 
 
 @dataclass(slots=True)
@@ -55,7 +59,7 @@ class _Page:
         return f"{text}{self.glue if self.glue.strip(' ') else ' '}{self.tail}"
 
     def says(self, words: str) -> bool:
-        wanted = words.casefold()
+        wanted = words.casefold().rstrip(".。। ")
         return any(wanted in line.casefold() for step in self.steps for line in step.lines)
 
     def state(self) -> tuple[bool, bool]:
@@ -84,9 +88,9 @@ class _Page:
         """Give the first step that has one of *functions*, in that order of preference."""
         for function in functions:
             for step in self.steps:
-                if step.function == function:
+                if step.function == function and not step.closed:
                     return step
-        return self.steps[max(0, len(self.steps) - 2)]
+        return next((step for step in reversed(self.steps[:-1]) if not step.closed), self.steps[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,17 +132,27 @@ class BodyWriter:
         page = _Page(room, [], self._material.join, self._glue(room), tail)
         long = room.chars / len(structure.steps) >= _COMFORT_PER_STEP
         for name, function in zip(structure.steps, structure.functions, strict=True):
-            line = self._opening(room, function, long)
+            block = self._listed_block(structure, function)
+            line = block or self._opening(room, function, long)
             if line and not any(line in step.lines for step in page.steps):
-                page.steps.append(_Step(name, function, [line]))
+                page.steps.append(_Step(name, function, [line], closed=bool(block)))
         if not page.steps:
             return None
         page.call = self._called
         self._must(page)
         if not page.state()[1]:
             self._shorter_frames(page)
+            self._must(page)
         self._wishes(page)
         return self._settled(page)
+
+    def _listed_block(self, structure: Structure, function: str) -> str:
+        """Give the list that a listicle is made for; empty elsewhere, and when there is nothing to list."""
+        if structure.id != "listicle" or function != "proof":
+            return ""
+        if self._material.brief.use_case.id == "faq":
+            return questions(self._material)
+        return item_list(self._material, self._dice)
 
     def _opening(self, room: Room, function: str, long: bool) -> str:
         """Give the line that carries a step: a frame, the call to action, or the terms."""
@@ -223,7 +237,7 @@ class BodyWriter:
         if missing:
             page.add(page.home("proof", "desire", "solution"), self._listed(missing), must=True)
         wants_call = not material.is_listed and any(intent != "none" for intent in brief.use_case.cta_intents)
-        if wants_call and all(step.function != "action" for step in page.steps):
+        if wants_call and not page.call and all(step.function != "action" for step in page.steps):
             call = self._call(page.room)
             page.add(page.steps[-1], call, must=bool(material.link))
             page.call = call
@@ -265,7 +279,7 @@ class BodyWriter:
         for shorten in (None, self._shorter_frames, self._fewer_steps):
             if shorten is not None:
                 shorten(page)
-            text = page.text()
+            text = self._typed(page.text())
             if page.room.fits(text) and page.room.allows(text):
                 parts = tuple(
                     Part.model_construct(step=s.name, field=page.room.spec.name, text=page.joiner.join(s.lines))
@@ -273,6 +287,10 @@ class BodyWriter:
                 )
                 return Body(text, parts)
         return None
+
+    def _typed(self, text: str) -> str:
+        """Write an SMS in characters that do not halve its room."""
+        return text.translate(_PLAIN_TYPE) if self._material.brief.placement.platform == "sms" else text
 
     def _shorter_frames(self, page: _Page) -> None:
         for step in sorted(page.steps, key=lambda s: -len(s.lines[0])):

@@ -165,14 +165,15 @@ class Material:
         for fact in self.brief.facts:
             if fact.key in _SILENT or not wanted(fact) or len(fact.value) > _LONG_FACT:
                 continue
-            label, value = self._label(fact), self._local(fact.value)
+            label, value = self.label_of(fact.key), self._local(fact.value)
             if self.may_say(f"{label}{self.colon}{value}"):
                 result.append((label, value))
         return tuple(result)
 
-    def _label(self, fact: Fact) -> str:
-        known = self.bank.labels.get(fact.key.casefold().replace(" ", "_"))
-        text = known or fact.key.replace("_", " ").strip()
+    def label_of(self, key: str) -> str:
+        """Give the language's word for a kind of fact, or the caller's own key."""
+        known = self.bank.labels.get(key.casefold().replace(" ", "_"))
+        text = known or key.replace("_", " ").strip()
         return text[:1].upper() + text[1:]
 
     def _local(self, value: str) -> str:
