@@ -14,6 +14,7 @@ from copykit.drafts.draft import Draft
 from copykit.drafts.editorial import editorial
 from copykit.drafts.lexicon import Lexicon
 from copykit.drafts.look import Look, rules
+from copykit.drafts.needed import SOURCES, missing_facts
 from copykit.models import Brand, Part, Violation
 
 AD = b.place(
@@ -443,10 +444,60 @@ def test_mail_parts_do_not_repeat_each_other() -> None:
 
 
 def test_missing_facts_are_named() -> None:
-    """A use case names the facts the brief lacks, and is silent about those it has."""
-    sale = UseCase("seasonal_sale", ("aida",), ("price", "dates", "link"), ("none",), "")
+    """One warning names the facts the brief lacks, and is silent about those it has."""
+    sale = UseCase("seasonal_sale", ("aida",), ("price", "dates", "link", "exclusions"), ("none",), "")
     brief = b.brief(use_case=sale, facts={"price": "10 EUR"})
-    assert [v.measured for v in whole({"text": "See it."}, brief)["B-01"]] == ["dates", "link"]
+    (told,) = whole({"text": "See it."}, brief)["B-01"]
+    assert told.severity == "warning"
+    assert "lacks dates, link, exclusions:" in told.message
+    full = b.brief(use_case=sale, facts={"sale_price": "10 EUR", "Valid until": "May 3", "terms": "online"}, url="https://a.example")  # noqa: E501
+    assert "B-01" not in whole({"text": "See it."}, full)
+
+
+ELSEWHERE = [
+    ("landing_page", {"url": "https://lumo.example"}),
+    ("cart_link", {"url": "https://lumo.example"}),
+    ("phone_or_url", {"source": "Call +44 20 7946 0018"}),
+    ("usp", {"points": ("Solid oak",)}),
+    ("takeaways", {"points": ("Solid oak",)}),
+    ("attributes", {"facts": {"material": "oak"}}),
+    ("offer", {"facts": {"old_price": "30 EUR"}}),
+    ("offer", {"source": "20 % off"}),
+    ("segment", {"audience": "night owls"}),
+    ("sender", {"name": "Lumo"}),
+    ("item", {"name": "Lumo"}),
+    ("deadline", {"facts": {"date": "2026-12-24"}}),
+    ("launch_date", {"source": "From 24 December 2026"}),
+    ("query", {"keywords": ("desk lamp",)}),
+    ("stop_line", {}),
+    ("sizes", {"source": "40 cm high"}),
+    ("quote", {"source": "“It lights the whole desk,” says Ana."}),
+    ("time_zone", {"source": "18:00 CET"}),
+    ("warranty", {"source": "With a warranty of two years"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("fact", "given"), ELSEWHERE)
+def test_required_fact_may_stand_in_another_field(fact: str, given: dict[str, object]) -> None:
+    """A fact given in its own field of the request, or as a figure in the caller's words, is not missing."""
+    case = UseCase("some", ("aida",), (fact, "mandatory_line"), ("none",), "")
+    brief = b.brief(use_case=case, **given)  # type: ignore[arg-type]
+    assert missing_facts(brief) == ("mandatory_line",)
+
+
+@pytest.mark.parametrize("fact", sorted({fact for fact, given in ELSEWHERE if given}))
+def test_required_fact_is_missing_from_an_empty_brief(fact: str) -> None:
+    """The same facts are missed where the brief says nothing of the kind."""
+    case = UseCase("some", ("aida",), (fact,), ("none",), "")
+    assert missing_facts(b.brief(use_case=case, name="", source="A thing")) == (fact,)
+
+
+def test_every_required_fact_says_where_it_may_stand() -> None:
+    """Each fact of the 48 use cases has its row, and no row looks at a part that no brief has."""
+    rows = load_toml("rules/required_facts.toml")
+    wanted = {fact for row in load_toml("use_cases.toml").values() for fact in row["required_facts"]}
+    assert rows.keys() == wanted
+    assert {part for row in rows.values() for part in row.get("from", ())} <= SOURCES.keys()
 
 
 def test_structure_steps_stay_in_order() -> None:

@@ -13,10 +13,11 @@ from copykit.drafts.draft import Draft
 from copykit.drafts.editorial import editorial_draft, editorial_field, split
 from copykit.drafts.look import Look, violation
 from copykit.drafts.mechanics import HASHTAG, sentences
+from copykit.drafts.needed import missing_facts
 from copykit.drafts.wording import Wording
 from copykit.models import Severity, Violation
 
-__all__ = ["missing_facts", "similarity", "whole_draft"]
+__all__ = ["similarity", "whole_draft"]
 
 _SIMILAR = 0.80
 _LONG_WORDS = 60
@@ -53,8 +54,17 @@ def whole_draft(
     _called(brief, looks, wording, found)
     _named(brief, looks, found)
     _structure(draft, brief, looks, found)
-    for fact in missing_facts(brief):
-        found.append(violation("B-01", "", f"{brief.use_case.id} needs the fact {fact!r}", measured=fact))
+    missing = missing_facts(brief)
+    if missing:
+        found.append(
+            violation(
+                "B-01",
+                "",
+                f"for {brief.use_case.id} the brief lacks {', '.join(missing)}",
+                measured=len(missing),
+                source="brief",
+            )
+        )
     if brief.tone.id in _LIGHT and brief.use_case.id in _GRAVE:
         found.append(violation("T-02", "", f"the tone {brief.tone.id!r} does not suit {brief.use_case.id}"))
     _editorial(draft, brief, texts, found)
@@ -315,48 +325,6 @@ def _structure(
         order = [structure.steps.index(step) for step in dict.fromkeys(written) if step in structure.steps]
         if order != sorted(order):
             found.append(violation("S-01", "", f"the steps of {structure.id} are out of order"))
-
-
-_FACT_FROM_BRIEF = {
-    "link": "url",
-    "url": "url",
-    "cart_link": "url",
-    "deep_link": "url",
-    "landing_page": "url",
-    "terms_link": "url",
-    "keywords": "keywords",
-    "audience": "audience",
-    "cta": "cta",
-    "item": "item",
-    "viewed_item": "item",
-    "brand": "name",
-}
-
-
-def missing_facts(brief: Brief) -> list[str]:
-    """Give the facts that the use case needs and the brief does not hold (DESIGN 13.23), in the use case's order.
-
-    A fact counts as given when one of the brief's facts has its key, when its field of the request is
-    filled (``link`` is `Brief.url`), or when the brief's own words name it.
-    """  # noqa: E501
-    required = brief.use_case.required_facts
-    if not required:
-        return []
-    keys = {fact.key.lower().replace(" ", "_").replace("-", "_") for fact in brief.facts}
-    source = ""
-    missing = []
-    for fact in required:
-        key = fact.lower().replace(" ", "_").replace("-", "_")
-        held = _FACT_FROM_BRIEF.get(key)
-        if key in keys or (held is not None and getattr(brief, held)):
-            continue
-        if key.rstrip("s") in keys or f"{key}s" in keys:
-            continue
-        source = source or brief.source_text.lower()
-        if fact.lower().replace("_", " ") in source:
-            continue
-        missing.append(fact)
-    return missing
 
 
 def _editorial(draft: Draft, brief: Brief, texts: dict[str, list[Look]], found: list[Violation]) -> None:
