@@ -78,7 +78,7 @@ def compile_brief(request: CopywritingInput) -> Brief:
         keywords=keywords,
         brand=brand,
         restrictions=restrictions,
-        ledger=Ledger.build(texts, language),
+        ledger=Ledger.build((*texts, *found.attributes), language),
         source_text="\n".join(texts),
     )
 

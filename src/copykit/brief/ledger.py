@@ -104,7 +104,7 @@ class Ledger:
             frozenset(links),
             frozenset(mails),
             frozenset(phones),
-            _verbatim(texts),
+            _verbatim(texts, figures),
         )
 
     def untraced(self, text: str) -> list[Untraced]:
@@ -185,13 +185,13 @@ def _is_phone(written: str) -> bool:
 _MAX_VERBATIM = 60
 
 
-def _verbatim(texts: Iterable[str]) -> re.Pattern[str] | None:
+def _verbatim(texts: Iterable[str], figures: Figures) -> re.Pattern[str] | None:
     """Match the short texts that hold a figure together with a letter or sign: never a bare number."""
     pieces = {
         text
         for text in texts
         if 3 <= len(text) <= _MAX_VERBATIM or text.startswith("http")
-        if any(c.isdigit() for c in text) or text.startswith("http")
+        if text.startswith("http") or figures.may_hold(text)
         if any(c.isalpha() for c in text)
     }
     if not pieces:

@@ -81,7 +81,7 @@ def _value(variant: CopyVariant, name: str) -> float:
 
 
 def _made(value: float, reasons: list[str]) -> Score:
-    return Score(value=round(min(1.0, max(0.0, value)), 4), reasons=reasons)
+    return Score.model_construct(value=round(min(1.0, max(0.0, value)), 4), reasons=reasons)
 
 
 # --- what the checks say ------------------------------------------------------------------------------
@@ -312,12 +312,6 @@ def _clarity(reading: Readability | None, rules: Sequence[str], brief: Brief) ->
 
 
 @lru_cache(maxsize=8192)
-def _word_places(word: str) -> tuple[int, ...]:
-    """Give the places that a word and its character triples count at."""
-    padded = f" {word} "
-    return tuple(_place(gram) for gram in (word, *(padded[at : at + 3] for at in range(len(padded) - 2))))
-
-
 def _place(gram: str) -> int:
     return crc32(gram.encode("utf-8", "replace")) % _DIMENSIONS
 
@@ -326,10 +320,10 @@ def _vector(draft: Draft) -> list[int]:
     counts = [0] * _DIMENSIONS
     for _, _, _, text in draft.items():
         words = _MARKS.sub(" ", text.lower()).split()
-        for word in words:
-            for place in _word_places(word):
-                counts[place] += 1
-        for first, second in pairwise(words):
+        grams = words if len(words) > 1 else [text[at : at + 2] for at in range(len(text) - 1)]
+        for gram in grams:
+            counts[_place(gram)] += 1
+        for first, second in pairwise(grams):
             counts[_place(f"{first} {second}")] += 1
     return counts
 
@@ -337,7 +331,7 @@ def _vector(draft: Draft) -> list[int]:
 def diversity(drafts: Sequence[Draft]) -> list[float]:
     """Give each draft's distance from the one most like it: 1 nothing in common, 0 the same words.
 
-    One minus the cosine of hashed counts of words, word pairs and character triples; exact integer products,
+    One minus the cosine of hashed counts of words and word pairs; exact integer products,
     so every similarity backend gives the same figure. A single draft differs from nothing: 1.0.
     """
     products = dots([_vector(draft) for draft in drafts])

@@ -48,6 +48,8 @@ class _Page:
     joiner: str
     glue: str
     tail: str
+    careful: bool = False
+    """Whether every line is checked before it is added."""
     call: str = ""
     greeting: str = ""
 
@@ -76,7 +78,7 @@ class _Page:
 
         It goes last, but before the call to action; first if it *leads*.
         """
-        if not line or not self.room.allows(line):
+        if not line or (self.careful and not self.room.allows(line)):
             return
         at = 0 if leads else len(home.lines) - (home.lines[-1] == self.call)
         home.lines.insert(at, line)
@@ -129,7 +131,7 @@ class BodyWriter:
     def _write(self, spec: FieldSpec, structure: Structure, tail: str) -> Body | None:
         room = self._rooms.of(spec)
         self._named, self._proved, self._called = False, 0, ""
-        page = _Page(room, [], self._material.join, self._glue(room), tail)
+        page = _Page(room, [], self._material.join, self._glue(room), tail, self._careful)
         long = room.chars / len(structure.steps) >= _COMFORT_PER_STEP
         for name, function in zip(structure.steps, structure.functions, strict=True):
             block = self._listed_block(structure, function)
