@@ -152,3 +152,18 @@ def test_hashtags_are_read_word_by_word() -> None:
 def test_squeeze_merges_what_looks_alike() -> None:
     """Look-alikes fold to one string."""
     assert squeeze("Ｃh\u200be-a\u0301р") == squeeze("cheap")
+
+
+@pytest.mark.parametrize("term", ["Black", "Clean", "Glow", "iGlow", "McLaren", "Illy", "AIR"])
+def test_a_capital_before_an_l_is_ordinary_spelling(term: str) -> None:
+    """Names are found as they are written, in capitals, and with a capital I for the l."""
+    terms = TermSet([term])
+    for dressed in (term, term.upper(), term.replace("l", "I")):
+        assert terms.find(f"Meet the {dressed} lamp") == [(term, 9, 9 + len(term))]
+
+
+def test_i_and_l_stay_themselves_where_nothing_poses() -> None:
+    """Pasta al dente holds no AI, and no lowa lies in Iowa's name."""
+    assert TermSet(["AI"]).find("Al dente, AL, all") == []
+    assert TermSet(["mail"]).find("Mall, MALL, Mali") == []
+    assert TermSet(["MAIL"]).find("MAlL it")

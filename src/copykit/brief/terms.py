@@ -23,9 +23,10 @@ _SPREAD = r"[\s._*·•~\-‐‑‒–—|/\\,'’+]"
 _SEPARATOR = _SPREAD + "{1,3}"
 _JOINT = r"[._*·•~\-‐‑‒–—|/\\]{0,2}"
 _GAP = r"[\W_]{0,3}"
-# Stands for a capital I among small letters, or a small L among capitals: may be meant as either.
-_EITHER = "\ue000"
-_EITHER_SHAPE = re.compile("[a-z]I|[A-Z]l")
+# Stands for a capital I beside a small letter, or a small L among capitals: may be meant as either. What is
+# ordinary spelling stays itself: the l of "Black" and "Al", the I of "AIR". A letter, as the two it stands for.
+_EITHER = "ǀ"
+_EITHER_SHAPE = re.compile("[a-z]I|I[a-z]|[A-Z][A-Z]l(?![a-z])|[A-Z]l[A-Z]|(?<![a-z])l[A-Z][A-Z]")
 _ALWAYS_LETTERS = frozenset("йїў")
 _ONE_LETTER_WORDS = frozenset("aàáâeéèêioóòôuúywzvksåöæøаиоувскяії")
 _INVISIBLE_ODD = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\u2800")
@@ -222,7 +223,7 @@ def _word_class(char: str) -> int:
         return 0
     if 0x1100 <= code <= 0x11FF or 0x3130 <= code <= 0x318F or 0xAC00 <= code <= 0xD7FF:
         return 2
-    if char == _EITHER or char.isdigit():
+    if char.isdigit():
         return 1
     category = unicodedata.category(char)[0]
     if category not in "LM":
@@ -283,10 +284,15 @@ class _Reading:
         starts: list[int] = []
         ends: list[int] = []
         for at, char in enumerate(text):
-            for piece in _fold_char(char, text[at - 1] if at else "", chars, words.letters):
+            if char in "Il" and _may_be_either(text, at):
+                char = _EITHER
+            folded = _fold_char(char, chars, words.letters)
+            for piece in folded:
                 chars.append(piece)
                 starts.append(at)
                 ends.append(at + 1)
+            if not folded and ends and unicodedata.category(char)[0] in "ML":
+                ends[-1] = at + 1
         return cls(text, "".join(chars), starts, ends, longer)
 
     def is_capital(self, at: int) -> bool:
@@ -294,11 +300,25 @@ class _Reading:
         return at < len(self.starts) and self.text[self.starts[at]].isupper()
 
 
-def _fold_char(char: str, before: str, done: list[str], letters: frozenset[str]) -> str:
+def _may_be_either(text: str, at: int) -> bool:
+    """Whether the I or l at *at* may pose as the other: it stands among letters of the other case."""
+    if text[at] == "I":
+        first = last = at
+        while first and text[first - 1] == "I":
+            first -= 1
+        while text[last : last + 1] == "I":
+            last += 1
+        return text[first - 1 : first].islower() or text[last : last + 1].islower()
+    before, after = text[at - 1 : at], text[at + 1 : at + 2]
+    if before.islower() or after.islower():
+        return False
+    around = text[max(0, at - 2) : at], text[at + 1 : at + 3]
+    return (before.isupper() and after.isupper()) or any(len(a) == 2 and a.isupper() for a in around)
+
+
+def _fold_char(char: str, done: list[str], letters: frozenset[str]) -> str:
     """Give the folded form of one character; a mark that makes another letter changes the last of *done*."""
     if char.isascii():
-        if (char == "I" and before.islower()) or (char == "l" and before.isupper()):
-            return _EITHER
         return char.lower()
     if _is_invisible(char):
         return ""
@@ -306,12 +326,19 @@ def _fold_char(char: str, before: str, done: list[str], letters: frozenset[str])
     if category[0] == "M":
         if category == "Me" or (not done and _takes_accents(ord(char))):
             return ""
-        if not done or not _takes_accents(ord(done[-1])):
+        if not done:
             return char
         whole = unicodedata.normalize("NFC", done[-1] + char)
-        if whole in letters:
+        accent = _takes_accents(ord(done[-1]))
+        if whole in letters or (not accent and len(whole) == 1):
             done[-1] = whole
-        return ""
+            return ""
+        return "" if accent else char
+    if done and 0x1160 <= ord(char) <= 0x11FF:
+        whole = unicodedata.normalize("NFC", done[-1] + char)
+        if len(whole) == 1:
+            done[-1] = whole
+            return ""
     folded = []
     for piece in unicodedata.normalize("NFKC", _unenclosed(char)).casefold():
         if piece in letters or not _takes_accents(ord(piece)):
@@ -324,9 +351,10 @@ def _fold_char(char: str, before: str, done: list[str], letters: frozenset[str])
 
 
 def _fold(term: str, letters: frozenset[str]) -> str:
+    """Fold a term, whose letters are meant as they are written."""
     done: list[str] = []
-    for at, char in enumerate(term):
-        done.extend(_fold_char(char, "" if char == "I" else term[at - 1] if at else "", done, letters))
+    for char in term:
+        done.extend(_fold_char(char, done, letters))
     return "".join(done)
 
 
@@ -421,7 +449,14 @@ def _patterns(stem: str) -> tuple[re.Pattern[str], ...]:
     words = [w for w in re.split(r"[\s\-‐‑–_]+", stem) if w]
 
     def spelled(word: str, joint: str) -> str:
-        return joint.join(re.escape(c) if digits_only or not c.isalnum() else _class(_like(c)) for c in word)
+        parts = []
+        for at, char in enumerate(word):
+            if at:
+                # A vowel sign stays with its letter, and "ss" may be one letter.
+                together = unicodedata.category(char)[0] == "M" or word[at - 1 : at + 1] == "ss"
+                parts.append(f"(?:{joint})?" if together and joint else joint)
+            parts.append(re.escape(char) if digits_only or not char.isalnum() else _class(_like(char)))
+        return "".join(parts)
 
     if all(not _word_class(c) and unicodedata.category(c)[0] == "L" for c in stem):
         # Scripts without spaces: any gap inside the term was put there on purpose.
