@@ -114,12 +114,15 @@ class _Python:
             rows: list[list[int]] = [[0] * len(left) for _ in left]
             for i, a in enumerate(left):
                 # Counts of hashed words are mostly zero: multiply only where the row has something.
-                held = [(at, value) for at, value in enumerate(a) if value]
-                sparse = len(held) * 3 < len(a)
+                places = [at for at, value in enumerate(a) if value]
+                if len(places) > 1 and len(places) * 3 < len(a):
+                    held = operator.itemgetter(*places)
+                    values = held(a)
+                    for j in range(i, len(left)):
+                        rows[i][j] = rows[j][i] = sum(map(operator.mul, values, held(left[j])))
+                    continue
                 for j in range(i, len(left)):
-                    b = left[j]
-                    product = sum([value * b[at] for at, value in held]) if sparse else self._dot(a, b)
-                    rows[i][j] = rows[j][i] = product
+                    rows[i][j] = rows[j][i] = self._dot(a, left[j])
             return rows
         return [[self._dot(a, b) for b in right] for a in left]
 

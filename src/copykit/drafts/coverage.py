@@ -77,6 +77,9 @@ def _rules(language: str) -> _Rules:
     )
 
 
+_OTHER_DIGIT = re.compile(r"[^\D0-9]")
+
+
 def _fold(text: str) -> str:
     """Take case, accents, width and invisible characters away; vowel signs of Indic scripts and Thai stay."""
     if text.isascii():
@@ -92,7 +95,7 @@ def _fold(text: str) -> str:
 
 def _words(folded: str) -> list[str]:
     if _DIGIT.search(folded):
-        if not folded.isascii():
+        if not folded.isascii() and _OTHER_DIGIT.search(folded):
             folded = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in folded)
         folded = _GROUPED.sub("", folded)
     return _WORD.findall(folded.replace("_", " "))

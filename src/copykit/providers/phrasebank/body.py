@@ -52,6 +52,8 @@ class _Page:
     """Whether every line is checked before it is added."""
     call: str = ""
     greeting: str = ""
+    _low: str | None = None
+    _total: tuple[float, ...] | None = None
 
     def text(self) -> str:
         text = f"{self.greeting}\n" if self.greeting else ""
@@ -61,17 +63,29 @@ class _Page:
         return f"{text}{self.glue if self.glue.strip(' ') else ' '}{self.tail}"
 
     def says(self, words: str) -> bool:
-        wanted = words.casefold().rstrip(".。। ")
-        return any(wanted in line.casefold() for step in self.steps for line in step.lines)
+        """Tell whether the lines hold *words*, in any case."""
+        if self._low is None:
+            self._low = "\n".join(line for step in self.steps for line in step.lines).casefold()
+        return words.casefold().rstrip(".。। ") in self._low
+
+    def changed(self) -> None:
+        """Forget what was derived from the lines."""
+        self._low = self._total = None
 
     def state(self) -> tuple[bool, bool]:
-        pieces = [line for step in self.steps for line in step.lines]
-        gaps = sum(len(step.lines) - 1 for step in self.steps) * len(self.joiner)
-        gaps += (len(self.steps) - 1) * len(self.glue)
-        for piece in filter(None, (self.tail, self.greeting)):
-            pieces.append(piece)
-            gaps += max(1, len(self.glue))
-        return self.room.state(pieces, gaps)
+        """Tell whether the text fits, and fits comfortably."""
+        return self.room.judge(self._sizes())
+
+    def _sizes(self) -> tuple[float, ...]:
+        if self._total is None:
+            pieces = [line for step in self.steps for line in step.lines]
+            gap = sum(len(step.lines) - 1 for step in self.steps) * len(self.joiner)
+            gap += (len(self.steps) - 1) * len(self.glue)
+            for piece in filter(None, (self.tail, self.greeting)):
+                pieces.append(piece)
+                gap += max(1, len(self.glue))
+            self._total = self.room.total(pieces, gap)
+        return self._total
 
     def add(self, home: _Step, line: str, *, must: bool = False, leads: bool = False) -> None:
         """Add *line* to *home* if the text then still fits: the platform's bound if it *must*, else the advised one.
@@ -81,10 +95,19 @@ class _Page:
         if not line or (self.careful and not self.room.allows(line)):
             return
         at = 0 if leads else len(home.lines) - (home.lines[-1] == self.call)
+        before = self._sizes()
         home.lines.insert(at, line)
-        fits, comfortable = self.state()
-        if not (fits if must else comfortable):
+        if self.room.adds_up:
+            after = self.room.grown(before, line, len(self.joiner))
+        else:
+            self._total = None
+            after = self._sizes()
+        fits, comfortable = self.room.judge(after)
+        if fits if must else comfortable:
+            self._total, self._low = after, None
+        else:
             del home.lines[at]
+            self._total = before
 
     def home(self, *functions: str) -> _Step:
         """Give the first step that has one of *functions*, in that order of preference."""
@@ -233,8 +256,10 @@ class BodyWriter:
             page.add(home, finish(self._identity(), material.stop), must=True, leads=leads)
         if material.greeting and brief.placement.kind in ("email", "message"):
             page.greeting = material.greeting
+            page.changed()
             if not page.state()[0]:
                 page.greeting = ""
+                page.changed()
         missing = [p for p in brief.points if not page.says(p) and material.may_say(p)]
         if missing:
             page.add(page.home("proof", "desire", "solution"), self._listed(missing), must=True)
@@ -303,6 +328,7 @@ class BodyWriter:
             line = self._frame_line(page.room, step.function, short=True)
             if line and len(line) < len(step.lines[0]):
                 step.lines[0] = line
+                page.changed()
 
     def _fewer_steps(self, page: _Page) -> None:
         while len(page.steps) > 1 and not page.room.fits(page.text()):
@@ -312,6 +338,7 @@ class BodyWriter:
             else:
                 middle = [s for s in page.steps if s.function not in ("action", "solution")] or page.steps
                 page.steps.remove(max(middle, key=lambda s: len(s.lines[0])))
+        page.changed()
 
     def _glue(self, room: Room) -> str:
         kind = self._material.brief.placement.kind

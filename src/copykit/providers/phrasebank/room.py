@@ -34,12 +34,18 @@ class Room:
         self.high = float(aim.rec_max if aim and aim.rec_max is not None else min(hard, default))
         """What to aim below: the advised maximum, never above the hard bound."""
         self.wide = language[:2] in ("ja", "zh")
+        self.tags: str | None = None
+        """The hashtags that end the field's texts, once they are known."""
         self._checker = checker
         self._language = language
         self._hard = [limit for limit in spec.limits if limit.hard is not None]
         self._aim = aim
         self._units = {limit.unit for limit in spec.limits}
-        self._adds_up = all(limit.unit in _ADDITIVE for limit in spec.limits)
+        self.adds_up = all(limit.unit in _ADDITIVE for limit in spec.limits)
+        """Whether the size of a text is the sum of its lines'."""
+        self._gap_counts = tuple(
+            float(limit is None or limit.unit not in ("w", "s")) for limit in (aim, *self._hard)
+        )
         self._sizes: dict[str, tuple[float, ...]] = {}
         self._allowed: dict[str, bool] = {}
 
@@ -81,23 +87,27 @@ class Room:
             known = self._allowed[text] = self._checker.allows(self.spec, text)
         return known
 
-    def state(self, pieces: list[str], gaps: float) -> tuple[bool, bool]:
-        """Tell whether *pieces* joined by separators of *gaps* characters in all fit, and fit comfortably.
+    def total(self, pieces: list[str], gap: int) -> tuple[float, ...]:
+        """Add up the sizes of *pieces* with *gap* characters of separators in all.
 
-        Sizes of pieces add up in every unit but SMS segments and pixels; there the text is measured whole.
+        Sizes add up in every unit but SMS segments and pixels; there the pieces are measured as one text.
         """
-        if not self._adds_up:
-            text = " ".join(pieces)
-            return self.fits(text), self.comfortable(text)
-        each = [self._measured(piece) for piece in pieces]
-        sizes = [sum(column) for column in zip(*each, strict=True)]
-        for index, limit in enumerate((self._aim, *self._hard)):
-            if limit is None or limit.unit not in ("w", "s"):
-                sizes[index] += gaps
-        fits = self._keeps(sizes)
-        return fits, fits and sizes[0] <= self.high
+        if not self.adds_up:
+            return self._measured(" ".join(pieces))
+        sizes = [sum(column) for column in zip(*map(self._measured, pieces), strict=True)]
+        return tuple(size + gap * counts for size, counts in zip(sizes, self._gap_counts, strict=True))
 
-    def _keeps(self, sizes: tuple[float, ...] | list[float]) -> bool:
+    def grown(self, total: tuple[float, ...], piece: str, gap: int) -> tuple[float, ...]:
+        """Give *total* with one more piece and *gap* more characters of separators; only where sizes add up."""
+        more = self._measured(piece)
+        return tuple(t + m + gap * c for t, m, c in zip(total, more, self._gap_counts, strict=True))
+
+    def judge(self, total: tuple[float, ...]) -> tuple[bool, bool]:
+        """Tell whether a text of these sizes fits, and fits comfortably."""
+        fits = self._keeps(total)
+        return fits, fits and total[0] <= self.high
+
+    def _keeps(self, sizes: tuple[float, ...]) -> bool:
         return all(
             size <= limit.hard for size, limit in zip(sizes[1:], self._hard, strict=True) if limit.hard is not None
         )

@@ -36,8 +36,11 @@ class Surface:
         room = brief.placement.hashtags.rec_max or 0
         if brief.placement.kind != "social" or has_field or not room:
             return ""
-        tags = Listing(self._material, self._rooms).hashtags(None, min(room, 3))
-        return " ".join(tag for tag in tags if self._rooms.of(spec).allows(tag))
+        field = self._rooms.of(spec)
+        if field.tags is None:
+            tags = Listing(self._material, self._rooms).hashtags(None, min(room, 3))
+            field.tags = " ".join(tag for tag in tags if field.allows(tag))
+        return field.tags
 
     def dress(self, spec: FieldSpec, text: str) -> str:
         """Add the tone's exclamation and emoji to the opening line, if the result is still allowed."""
