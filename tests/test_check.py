@@ -296,6 +296,22 @@ def test_numbers_must_come_from_the_brief() -> None:
     assert "C-03" not in ids("Now 49.90 EUR", source="Lamp, 49.90 EUR")
 
 
+@pytest.mark.parametrize(
+    "text, said, severity",
+    [
+        ("A lamp in three colours", "three", "warning"),
+        ("Twenty-five ways to sit", "Twenty-five", "warning"),
+        ("Save fifty percent today", "fifty percent", "error"),
+        ("Yours for twenty dollars", "twenty dollars", "error"),
+    ],
+)
+def test_numbers_in_plain_words_are_seen(text: str, said: str, severity: str) -> None:
+    """ASCII text without a digit may state a number: a warning, and an error as a price or a share."""
+    raised = [v for v in found(text, source="Lamp") if v.rule == "C-03"]
+    assert [(v.measured, v.severity) for v in raised] == [(said, severity)]
+    assert "C-03" not in ids(text, source=f"Lamp. {text}.")
+
+
 def test_forms_of_address_do_not_mix() -> None:
     """Formal and informal address in one text is an error; either alone is not."""
     assert "C-21" in ids("Sehen Sie, was Ihnen gefällt, und nimm dir Zeit.", "de")
@@ -450,7 +466,11 @@ def test_missing_facts_are_named() -> None:
     (told,) = whole({"text": "See it."}, brief)["B-01"]
     assert told.severity == "warning"
     assert "lacks dates, link, exclusions:" in told.message
-    full = b.brief(use_case=sale, facts={"sale_price": "10 EUR", "Valid until": "May 3", "terms": "online"}, url="https://a.example")  # noqa: E501
+    full = b.brief(
+        use_case=sale,
+        facts={"sale_price": "10 EUR", "Valid until": "May 3", "terms": "online"},
+        url="https://a.example",
+    )  # noqa: E501
     assert "B-01" not in whole({"text": "See it."}, full)
 
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from copykit.brief.catalog import language, languages
+from copykit.brief.compile import compile_brief
 from copykit.brief.restrictions import Restriction, compile_restrictions, contradictions
 from copykit.errors import InvalidRequest
-from copykit.models import Brand
+from copykit.models import Brand, CopywritingInput
 
 NO_PRICE_NO_EMOJI = {
     "en": ("No price", "No emoji"),
@@ -92,7 +93,7 @@ def test_a_word_not_to_be_said_becomes_a_term(code: str) -> None:
     "text, kind, enforced, values",
     [
         ("Don't use ALL CAPS", "caps", "check", ()),
-        ("No \"cheap\", no \"budget\"", "term", "check", ("cheap", "budget")),
+        ('No "cheap", no "budget"', "term", "check", ("cheap", "budget")),
         ("avoid words like cheap, budget and low-cost", "term", "check", ("cheap", "budget", "low-cost")),
         ("don't mention Nike or Adidas", "term", "check", ("Nike", "Adidas")),
         ("don't mention the word price", "term", "check", ("price",)),
@@ -151,6 +152,20 @@ def test_names_are_spared() -> None:
     )
     assert [r.find("FREKVENS meets LUMEN 900") for r in rules] == [[], []]
     assert rules[0].find("LUMEN 901")
+
+
+def test_the_product_name_of_a_request_is_spared() -> None:
+    """Digits of the name do not break "no numbers", other digits do."""
+    brief = compile_brief(
+        CopywritingInput(
+            product_description="Floor lamp with a linen shade",
+            product_name="Lumen 900",
+            target_platform="x.post",
+            restrictions=["no numbers"],
+        )
+    )
+    assert brief.restrictions[0].find("Meet Lumen 900") == []
+    assert brief.restrictions[0].find("Meet Lumen 900 in 3 sizes") == [(18, 19)]
 
 
 @pytest.mark.parametrize(

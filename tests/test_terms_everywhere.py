@@ -1,4 +1,4 @@
-"""Every term is found in itself, in a sentence and under every evasion of its script, never in a longer word."""
+"""A term is found alone, in sentences and under every evasion of its script, never in a longer word."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import unicodedata
 from collections.abc import Callable
 
 import pytest
-from words_of_many_languages import WORDS
 
 from copykit.brief.terms import TermSet
+from words_of_many_languages import WORDS
 
 Dress = Callable[[str], str]
 

@@ -9,7 +9,7 @@ WORDS = {
     " 7-Eleven Forever21 Xbox PlayStation cheap bargain budget discount free sale deal luxury premium best"
     " miracle cure detox organic natural vegan gluten sugar salt oil all ill lily lull hill little Bill Al-ko"
     " slim plus XXL USB HDMI WiFi LED OLED",
-    "es": "Zara Mango Mercadona barato oferta ganga gratis rebajas niño señora cálido máquina Movistar Iberia",
+    "es": "Zara Mango Mercadona barato oferta ganga gratis rebajas niño señora cálido máquina Movistar",
     "fr": "Carrefour Décathlon L'Oréal Garnier soldes gratuit bradé promo été façon crème hélas Citroën",
     "de": "Müller Rossmann Edeka Jägermeister günstig billig Rabatt Straße Größe Schnäppchen Haribo Würth",
     "pt": "Havaianas Natura Boticário barato promoção grátis maçã café ilusão Itaú pão",

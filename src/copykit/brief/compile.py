@@ -51,11 +51,21 @@ def compile_brief(request: CopywritingInput) -> Brief:
         refuse_controls("instructions", request.instructions)
     base = language.tag.partition("-")[0]
     found = extract(description, name or brand.name, base)
-    source = [description, name, brand.name, *points, *(f.value for f in facts), audience, cta, url, *keywords]
+    source = [
+        description,
+        name,
+        brand.name,
+        *points,
+        *(f.value for f in facts),
+        audience,
+        cta,
+        url,
+        *keywords,
+    ]
     source += [*request.personalization.values(), *(f.text for f in request.fields.values() if f.text)]
     texts = tuple(text for text in source if text)
     restrictions = compile_restrictions(
-        _many("restrictions", request.restrictions), language=language, brand=brand
+        _many("restrictions", request.restrictions), language=language, brand=brand, name=found.name
     )
     contradictions(restrictions, key_points=points, name=found.name, call_to_action=cta)
     return Brief(

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Literal
 
 from copykit.data import load_toml
@@ -76,7 +76,7 @@ def has_digit(text: str) -> bool:
     return not _DIGITS.isdisjoint(text)
 
 
-@cache
+@lru_cache(maxsize=4096)
 def readings(core: str) -> frozenset[Value]:
     """Give every value that a run of ASCII digits and separators may stand for.
 

@@ -24,7 +24,7 @@ _SEPARATOR = _SPREAD + "{1,3}"
 _JOINT = r"[._*·•~\-‐‑‒–—|/\\]{0,2}"
 _GAP = r"[\W_]{0,3}"
 # Stands for a capital I beside a small letter, or a small L among capitals: may be meant as either. What is
-# ordinary spelling stays itself: the l of "Black" and "Al", the I of "AIR". A letter, as the two it stands for.
+# ordinary spelling stays itself: the l of "Black" and "Al", the I of "AIR". It is a letter, as those are.
 _EITHER = "ǀ"
 _EITHER_SHAPE = re.compile("[a-z]I|I[a-z]|[A-Z][A-Z]l(?![a-z])|[A-Z]l[A-Z]|(?<![a-z])l[A-Z][A-Z]")
 _ALWAYS_LETTERS = frozenset("йїў")
@@ -162,7 +162,7 @@ def _merged() -> dict[str, str]:
     return {char: root(char) for char in list(parent)}
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _like(char: str) -> frozenset[str]:
     """Every character that may stand for *char*, itself included."""
     found = {char}

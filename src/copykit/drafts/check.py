@@ -211,9 +211,7 @@ class Checker:
             else:
                 found.extend(self._look(self._place.field(spec), look, False))
         found.extend(
-            whole.whole_draft(
-                draft, self.brief, looks, self._wording, written_by_model=self.written_by_model
-            )
+            whole.whole_draft(draft, self.brief, looks, self._wording, written_by_model=self.written_by_model)
         )
         return found
 
@@ -375,7 +373,7 @@ class Checker:
                     f"the {one.kind} {one.text!r} is not in the brief",
                     measured=one.text,
                     # A number in words is more often a figure of speech ("two birds") than a claim.
-                    severity="warning" if one.spelled else None,
+                    severity="warning" if one.spelled and one.kind == "number" else None,
                     span=(one.start, one.end),
                 )
             )
