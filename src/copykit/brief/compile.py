@@ -11,6 +11,7 @@ from copykit.brief.catalog import FieldSpec, Language, Limit, Placement
 from copykit.brief.clean import plain_text, refuse_controls
 from copykit.brief.extract import extract
 from copykit.brief.ledger import Ledger
+from copykit.brief.naming import head_of
 from copykit.brief.restrictions import compile_restrictions, contradictions
 from copykit.errors import InvalidRequest
 from copykit.models import Brand, CopywritingInput, FieldOverride
@@ -77,7 +78,7 @@ def compile_brief(request: CopywritingInput) -> Brief:
         use_case=use_case,
         structure=catalog.structure(use_case.structures[0]),
         name=found.name,
-        item=found.item or _category(facts, found.name),
+        item=found.item or head_of(found.name, base) or _category(facts, found.name),
         attributes=found.attributes,
         points=points,
         sentences=found.sentences,

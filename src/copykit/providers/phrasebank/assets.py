@@ -20,6 +20,8 @@ _FULL_STOPS = ".。।"
 _TRIES = 14
 _LEAST_FOR_LONG = 28.0
 """Advised characters from which a headline takes a long frame."""
+_LABEL_USES = 3
+"""Headlines of one set that may name the thing in the same way: more would differ in nothing but the phrase."""
 _FULL_ENOUGH = 0.5
 """Share of the advised length from which a longer text is no better."""
 _ALIKE = 0.8
@@ -46,6 +48,8 @@ class Assets:
         self._rooms = rooms
         self._dice = dice
         self._said: list[frozenset[str]] = []
+        self._labels_left: dict[str, int] = {}
+        self._naming = ""
 
     def write(self, spec: FieldSpec, count: int, functions: Sequence[str]) -> list[Asset]:
         """Write up to *count* texts for *spec*, those of *functions* first and in that order.
@@ -55,17 +59,25 @@ class Assets:
         room = self._rooms.of(spec)
         assets: list[Asset] = []
         said_before = len(self._said)
+        if spec.role == "description":
+            assets.extend(self._quoted(room, count // 2))
         generic = max(1, count // 5)
+        self._labels_left = dict.fromkeys(self._material.labels, _LABEL_USES)
         for function, point in self._angles(functions, count):
             if len(assets) >= count:
                 break
-            asset, has_slot = self._one(spec, room, function, point, allow_bare=generic > 0)
+            asset, has_slot = self._one(spec, room, function, point, count, allow_bare=generic > 0)
             if asset is not None:
                 assets.append(asset)
                 generic -= 0 if has_slot else 1
         if not spec.is_list:
             del self._said[said_before:]
         return assets
+
+    def _quoted(self, room: Room, most: int) -> list[Asset]:
+        """Quote sentences of the brief that fit: what it says itself beats any phrase."""
+        fitting = [s for s in self._material.sentences if room.comfortable(s) and room.allows(s)]
+        return [self._say(sentence, "proof") for sentence in fitting[:most] if self._is_new(sentence)]
 
     def _angles(self, functions: Sequence[str], count: int) -> Iterator[tuple[str, str]]:
         """Give (function, point) in turn: each function of the structure, each thing the brief says, the rest."""
@@ -95,10 +107,10 @@ class Assets:
         return [*material.points, *facts]
 
     def _one(
-        self, spec: FieldSpec, room: Room, function: str, point: str, *, allow_bare: bool
+        self, spec: FieldSpec, room: Room, function: str, point: str, count: int, *, allow_bare: bool
     ) -> tuple[Asset | None, bool]:
         closed = room.is_tight or spec.role in _CLOSED
-        if not spec.is_list and closed:
+        if count == 1 and closed:
             roomy = room.low * room.chars / room.high > _LEAST_FOR_LONG
             for length in (self._long, self._short) if roomy else (self._short,):
                 asset, has_slot = length(spec, room, function, point, slots=_LABELLED)
@@ -116,7 +128,7 @@ class Assets:
         self, spec: FieldSpec, room: Room, function: str, point: str, *, slots: frozenset[str] | None = None
     ) -> tuple[Asset | None, bool]:
         slots = frozenset({"point"}) if point else slots
-        spare: tuple[str, Frame] | None = None
+        spare: tuple[str, Frame, str] | None = None
         for tries, frame in enumerate(self._chooser.offers(function, short=True, slots=slots)):
             if tries >= _TRIES:
                 break
@@ -125,12 +137,14 @@ class Assets:
             text = self._filled(spec, room, frame, point)
             if not text:
                 continue
-            spare = spare or (text, frame)
+            spare = spare or (text, frame, self._naming)
             if self._chooser.is_fresh(frame) and room.comfortable(text):
-                spare = (text, frame)
+                spare = (text, frame, self._naming)
                 break
         if spare is not None:
             self._chooser.take(spare[1])
+            if spare[2] in self._labels_left:
+                self._labels_left[spare[2]] -= 1
             return self._say(spare[0], function), bool(spare[1].slots)
         if point and room.fits(point) and self._is_new(point) and room.allows(point):
             return self._say(point[:1].upper() + point[1:], function), True
@@ -138,11 +152,19 @@ class Assets:
 
     def _filled(self, spec: FieldSpec, room: Room, frame: Frame, point: str) -> str:
         """Fill *frame* with the first way of naming the thing that makes a new, fitting, allowed text."""
-        labels = self._material.labels if "label" in frame.slots else ("",)
+        labels: tuple[str, ...] = ("",)
+        if frame.slots & _LABELLED:
+            known = self._material.brief.name if "name" in frame.slots else ""
+            known = self._material.brief.item if "item" in frame.slots else known
+            every = (known,) if known else self._material.labels
+            labels = tuple(label for label in every if self._labels_left.get(label, 1) > 0)
+            if not labels:
+                return ""
         start = self._dice.below(len(labels))
         for label in labels[start:] + labels[:start]:
             text = self._close(spec, self._chooser.fill(frame, label=label, point=point))
             if room.fits(text) and self._is_new(text) and room.allows(text):
+                self._naming = label
                 return text
         return ""
 
@@ -157,9 +179,12 @@ class Assets:
             if "point" in frame.slots and not point:
                 continue
             for points in self._point_lists(frame.slots, point):
-                label = self._material.labels[-1]
-                text = self._close(spec, self._chooser.fill(frame, label=label, point=point, points=points))
-                if room.comfortable(text):
+                fillings = (
+                    self._close(spec, self._chooser.fill(frame, label=label, point=point, points=points))
+                    for label in sorted(self._material.labels, key=len, reverse=True)
+                )
+                text = next((one for one in fillings if room.comfortable(one)), "")
+                if text:
                     filled = min(room.size(text) / room.high, _FULL_ENOUGH)
                     found.append((not self._chooser.is_fresh(frame), -filled, tries, text, frame))
                     break

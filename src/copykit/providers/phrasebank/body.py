@@ -189,7 +189,7 @@ class BodyWriter:
             return material.join.join(self._fact_line(*term) for term in material.terms[:3])
         if function == "proof" and (self._proved or not material.points):
             facts = (*material.details, *material.terms)
-            more = [self._fact_line(*fact) for fact in facts] + list(material.sentences)
+            more = [self._fact_line(*fact) for fact in facts] + list(self._quotable(room))
             if len(more) > self._proved:
                 self._proved += 1
                 return more[self._proved - 1]
@@ -200,6 +200,8 @@ class BodyWriter:
                 line = self._frame_line(room, function, short=short, slots=slots)
                 if line:
                     return line
+        if function == "proof":  # nothing to prove with: quote, or at least invite a look
+            return next(self._quotable(room), "") or self._opening(room, "interest", long)
         return ""
 
     def _frame_line(
@@ -220,7 +222,7 @@ class BodyWriter:
         points = self._material.points
         point = points[self._dice.below(len(points))] if points and "point" in frame.slots else ""
         listed = self._material.list(self._few(points, frame)) if points and "points" in frame.slots else ""
-        label = self._material.labels[0 if self._named else -1]
+        label = self._material.short_label if self._named else self._material.full_label
         return self._chooser.fill(frame, label=label, point=point, points=listed)
 
     def _few(self, points: tuple[str, ...], frame: Frame) -> tuple[str, ...]:
@@ -294,12 +296,17 @@ class BodyWriter:
         unsaid = [p for p in material.points if not page.says(p)]
         if unsaid:
             yield proof, self._listed(unsaid[:4])
-        yield page.home("interest", "solution", "proof"), next(iter(material.sentences), "")
+        quotes = list(self._quotable(page.room))
+        yield page.home("interest", "solution", "proof"), next(iter(quotes), "")
         for label, value in material.details[:4]:
             if not page.says(value):
                 yield proof, self._fact_line(label, value)
-        for sentence in material.sentences[1:4]:
+        for sentence in quotes[1:4]:
             yield proof, sentence
+
+    def _quotable(self, room: Room) -> Iterator[str]:
+        """Give the brief's sentences that the rules let into the field: its own words may break them too."""
+        return (sentence for sentence in self._material.sentences if room.allows(sentence))
 
     def _settled(self, page: _Page) -> Body | None:
         """Shorten until the text fits: shorter frames first, then fewer lines, then fewer steps."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from copykit.brief.catalog import FieldSpec
+from copykit.brief.naming import HEAD_FIRST
 from copykit.providers.phrasebank.material import Material
 from copykit.providers.phrasebank.room import Room, Rooms
 
@@ -16,6 +17,7 @@ _MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u0652\u0900-\u0903\u093a-\u094f\u098
 _WORD = re.compile(rf"(?:[^\W_]|[{_MARKS}])+(?:['’\-](?:[^\W_]|[{_MARKS}])+)*")
 _FULL_STOPS = ".。।"
 _LONGEST_TAG = 20
+_MOST_TAG_WORDS = 3
 
 
 class Listing:
@@ -121,7 +123,9 @@ class Listing:
         for phrase in (*phrases, *category, brief.name):
             if phrase and self._material.may_say(phrase):
                 yield phrase
-        yield from (word for word in _WORD.findall(brief.item) if len(word) > 3)
+        words = [word for word in _WORD.findall(brief.item) if len(word) > 3]
+        if len(words) > _MOST_TAG_WORDS:  # too long for one tag: the noun alone
+            yield words[0] if brief.language.tag.partition("-")[0] in HEAD_FIRST else words[-1]
 
     def _many(self, spec: FieldSpec, lines: Iterable[str], count: int) -> list[str]:
         room, result, seen = self._rooms.of(spec), [], set()
@@ -139,7 +143,6 @@ class Listing:
         for size in (len(words), 2, 1):
             if 0 < size <= len(words):
                 yield "-".join(words[:size])
-                yield "-".join(words[-size:])
 
     def _first_fitting(self, spec: FieldSpec, options: Iterable[str]) -> str:
         room = self._rooms.of(spec)
@@ -151,7 +154,7 @@ class Listing:
 
 def _hashtag(term: str) -> str:
     words = _WORD.findall(term.replace("-", " ").replace("’", "").replace("'", ""))
-    if not 1 <= len(words) <= 3:
+    if not 1 <= len(words) <= _MOST_TAG_WORDS:
         return ""
     cased = any(c.isupper() or c.islower() for c in term)
     body = "".join(w[:1].upper() + w[1:] for w in words) if cased else "_".join(words)

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from copykit.brief.brief import Brief, Fact
+from copykit.drafts.look import WORD, lowered
+from copykit.drafts.repair import apply_marks
+from copykit.drafts.wording import wording_of
 from copykit.providers.phrasebank.bank import Bank
 
 __all__ = ["Material", "finish"]
@@ -54,16 +57,30 @@ class Material:
     def labels(self) -> tuple[str, ...]:
         """Ways to say which thing it is: name, item, both."""
         name, item = self.brief.name, self.brief.item
-        if not (name and item) or item.casefold() in name.casefold():
+        if not (name and item):
             return (self.label,)
+        if item.casefold() in name.casefold():
+            return (name, item)
         joiner = " – " if self.join else " "
         return (name, item, f"{name}{joiner}{self.lowered(item)}")
+
+    @cached_property
+    def full_label(self) -> str:
+        """The fullest way to say which thing it is, without saying anything twice."""
+        return max(self.labels, key=len)
+
+    @cached_property
+    def short_label(self) -> str:
+        """The way to name the thing again: its item where the name is long and holds it."""
+        name, item = self.brief.name, self.brief.item
+        return item if item and item.casefold() in name.casefold() else self.label
 
     @cached_property
     def points(self) -> tuple[str, ...]:
         """Key points first, then attributes; what the restrictions forbid left out."""
         pieces = dict.fromkeys((*self.brief.points, *self.brief.attributes))
-        return tuple(piece.rstrip(" .。।") for piece in pieces if self.may_say(piece))
+        marked = (apply_marks(piece.rstrip(" .。।"), self.brief.language) for piece in pieces)
+        return tuple(piece for piece in marked if self.may_say(piece))
 
     @cached_property
     def details(self) -> tuple[tuple[str, str], ...]:
@@ -79,8 +96,11 @@ class Material:
 
     @cached_property
     def sentences(self) -> tuple[str, ...]:
-        """Sentences of the description that may be quoted."""
-        return tuple(s for s in self.brief.sentences if self.may_say(s))
+        """Sentences of the description that may be quoted: none in another form of address than the tone's."""
+        wording = wording_of(self.brief.language)
+        unfit = wording.informal if self.brief.tone.address == "F" else wording.formal
+        fitting = (s for s in self.brief.sentences if unfit.isdisjoint(WORD.findall(lowered(s))))
+        return tuple(apply_marks(s, self.brief.language) for s in fitting if self.may_say(s))
 
     @cached_property
     def audience(self) -> str:
