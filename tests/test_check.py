@@ -7,14 +7,16 @@ from dataclasses import replace
 import pytest
 
 import briefs as b
+from copykit.brief import catalog
 from copykit.brief.catalog import UseCase
-from copykit.data import load_toml
+from copykit.data import load_json, load_toml, names
 from copykit.drafts.check import Checker
 from copykit.drafts.draft import Draft
-from copykit.drafts.editorial import editorial
+from copykit.drafts.editorial import CODED, editorial, split
 from copykit.drafts.lexicon import Lexicon
-from copykit.drafts.look import Look, rules
+from copykit.drafts.look import Look, lowered, rules
 from copykit.drafts.needed import SOURCES, missing_facts
+from copykit.drafts.wording import wording_of
 from copykit.models import Brand, Part, Violation
 
 AD = b.place(
@@ -431,6 +433,135 @@ def test_copy_asks_for_something_where_the_use_case_wants_it() -> None:
     assert "C-04" not in whole({"text": "The lamp stands on the desk."}, b.brief())
 
 
+def test_shops_that_forbid_calls_are_not_asked_for_one() -> None:
+    """A marketplace's rules forbid calls, so their absence is no fault; a filled button is a call."""
+    buy = UseCase("product_page", ("aida",), (), ("buy",), "")
+    silent = {"text": "The lamp stands on the desk."}
+    assert "C-04" not in whole(silent, b.brief(use_case=buy, placement=b.place(kind="marketplace")))
+    store = b.place(b.field(rules=("google-play-promotion",)), kind="app")
+    assert "C-04" not in whole(silent, b.brief(use_case=buy, placement=store))
+    button = b.place(b.field(), b.field("cta", "cta", count=(0, 1)))
+    assert "C-04" not in whole({**silent, "cta": "Buy online"}, b.brief(use_case=buy, placement=button))
+    assert "C-04" in whole(silent, b.brief(use_case=buy, placement=button))
+
+
+@pytest.mark.parametrize("tag", names("phrases", ".json"))
+def test_every_call_of_a_bank_counts_as_one(tag: str) -> None:
+    """The word lists know every call that the language's bank writes, and do not take labels for calls."""
+    calls = wording_of(catalog.language(tag)).call
+    bank = load_json(f"phrases/{tag}.json")
+    texts = [text for forms in bank["cta"].values() for listed in forms.values() for text in listed]
+    assert [text for text in texts if not calls.hits(lowered(text))] == []
+    labels = list(bank["labels"].values())
+    assert sum(calls.hits(lowered(label)) for label in labels) < len(labels) / 4
+
+
+@pytest.mark.parametrize("tag", names("phrases", ".json"))
+def test_label_of_a_fact_is_no_claim(tag: str) -> None:
+    """Before a colon the bank's label of a fact that the brief holds is no claim, whatever the word."""
+    placement, full = b.place(kind="ad"), catalog.language(tag).tag
+    for key, label in load_json(f"phrases/{tag}.json")["labels"].items():
+        for colon in (":", " :", "\u00a0:", "："):
+            broken = found(f"{label}{colon} oak", full, facts={key: "oak"}, placement=placement)
+            assert [v for v in broken if v.rule[:2] in ("L-", "C-") and v.rule != "C-21"] == [], (key, label)
+
+
+LABELS = [
+    ("L-13", "fr-FR", "Soldes : 20 %", "discount"),
+    ("L-13", "en", "On sale: 20 EUR", "old_price"),
+    ("L-04", "en", "Guarantee: two years", "warranty"),
+    ("L-11", "en", "Free delivery: from 20 EUR", "delivery"),
+    ("L-29", "en", "Certified: oak", "certificate"),
+    ("L-15", "en", "Biodegradable: cotton", "material"),
+    ("L-02", "en", "Top rated: 4.8", "rating"),
+]
+
+
+@pytest.mark.parametrize(("rule", "tag", "text", "key"), LABELS)
+def test_claim_before_a_colon_is_a_label_only_with_its_fact(rule: str, tag: str, text: str, key: str) -> None:
+    """The same words are a claim where the brief holds no such fact, or no colon follows."""
+    assert rule not in ids(text, tag, facts={key: "two"}), found(text, tag, facts={key: "two"})
+    assert rule in ids(text, tag, facts={"color": "two"})
+    assert rule in ids(text.replace(" :", "").replace(":", ""), tag, facts={key: "two"})
+
+
+@pytest.mark.parametrize(
+    ("tag", "text"),
+    [
+        ("fr-FR", "Vraiment ? Oui : voici « Lumo » !"),
+        ("de", 'Der Tisch "Lumo" steht da'),
+        ("pl", 'Lampa "Lumo" stoi'),
+        ("en", "Look here..."),
+    ],
+)
+def test_text_messages_are_typed_plainly(tag: str, text: str) -> None:
+    """What GSM-7 cannot hold is not asked for in a message, and is asked for elsewhere."""
+    plain = b.place(b.field(rules=("sms-plain-characters",)), id="sms", kind="message")
+    assert not {rule for rule in ids(text, tag, placement=plain) if rule.startswith(("P-", "M-08"))}
+    assert {rule for rule in ids(text, tag) if rule.startswith(("P-", "M-08"))}
+
+
+@pytest.mark.parametrize(
+    ("tag", "quoted", "own"),
+    [
+        ("es-ES", "Usted decide.", "Mira tu mesa."),
+        ("hi", "आपके घर के लिए।", "तुम देखो।"),
+        ("de", "Wir helfen Ihnen gern.", "Schau mal, was du brauchst."),
+        ("fr-FR", "Pour vous.", "Regarde ta table."),
+    ],
+)
+def test_address_of_a_quoted_sentence_is_no_error(tag: str, quoted: str, own: str) -> None:
+    """A mix that the caller's own words bring is a warning; one the copy makes alone is an error."""
+    for first, second in ((quoted, own), (own, quoted)):
+        (told,) = [v for v in found(f"{own} {quoted}", tag, source=first) if v.rule == "C-21"]
+        assert told.severity == "warning"
+        assert second
+    (told,) = [v for v in found(f"{own} {quoted}", tag, source="Lumo") if v.rule == "C-21"]
+    assert told.severity == "error"
+
+
+def test_totals_count_the_whole_post() -> None:
+    """Caption and hashtags, or text and content warning, are measured together, tags with their sign."""
+    place = b.place(
+        b.field(), b.field("hashtags", "hashtags", count=(0, 30)), rules=("instagram-caption-total",)
+    )
+    full = {"text": "a" * 2190, "hashtags": ["oak", "desk"]}  # 2190 + 5 + 6 = 2201
+    (told,) = [
+        v for v in Checker(b.brief(placement=place)).draft(Draft(full)) if v.rule == "instagram-caption-total"
+    ]
+    assert (told.severity, told.measured, told.limit) == ("error", 2201, 2200)
+    fits = Draft({**full, "text": "a" * 2189})
+    assert "instagram-caption-total" not in {v.rule for v in Checker(b.brief(placement=place)).draft(fits)}
+    toot = b.place(b.field(), b.field("content_warning", "label", count=(0, 1)), rules=("mastodon-total",))
+    texts = {"text": "é" * 480, "content_warning": "x" * 20}
+    assert "mastodon-total" in whole(texts, b.brief(placement=toot))
+    assert "mastodon-total" not in whole({**texts, "content_warning": "x" * 19}, b.brief(placement=toot))
+
+
+def test_bullets_count_together() -> None:
+    """All items of one field are measured as one text."""
+    place = b.place(b.field("bullets", "label", count=(1, 5), rules=("amazon-bullets-total",)))
+    assert "amazon-bullets-total" in whole({"bullets": ["a" * 499, "b" * 500]}, b.brief(placement=place))
+    assert "amazon-bullets-total" not in whole(
+        {"bullets": ["a" * 499, "b" * 499]}, b.brief(placement=place)
+    )
+
+
+def test_every_testable_editorial_rule_is_tested() -> None:
+    """A rule that is not guidance has code for its kind and scope, or a common rule that tests the same."""
+    ways = {
+        "text": {"pattern", "characters", "phrases"},
+        "field": {"total"},
+        "draft": {"pattern", "total"},
+    }
+    for name in load_toml("rules/editorial.toml"):
+        rule = editorial(name)
+        if rule.kind == "guidance" or not split((name,))[0]:
+            continue
+        assert rule.kind in ways[rule.scope] or name in CODED, name
+    assert {name for name in CODED if editorial(name).kind != "code"} == set()
+
+
 def test_name_is_said_early() -> None:
     """The name must stand in a headline or the first two sentences, where a field can hold it."""
     brief = b.brief(name="Lumo")
@@ -470,7 +601,7 @@ def test_missing_facts_are_named() -> None:
         use_case=sale,
         facts={"sale_price": "10 EUR", "Valid until": "May 3", "terms": "online"},
         url="https://a.example",
-    )  # noqa: E501
+    )
     assert "B-01" not in whole({"text": "See it."}, full)
 
 

@@ -126,9 +126,18 @@ def test_parts_follow_their_field() -> None:
 
 
 def test_text_messages_keep_plain_quotes() -> None:
-    """Typographic quotes would halve what fits into a message."""
-    place = b.place(id="sms", kind="message")
+    """Typographic characters would halve what fits into a message: none is brought in, those there go."""
+    place = b.place(b.field(rules=("sms-plain-characters",)), id="sms", kind="message")
     assert mended('Der Tisch "Lumo" ist da', "de", placement=place) == 'Der Tisch "Lumo" ist da'
+    assert mended("Der Tisch „Lumo“ – da…", "de", placement=place) == 'Der Tisch "Lumo" - da...'
+    assert mended("C’est «\u00a0Lumo\u00a0»\u202f!", "fr-FR", placement=place) == 'C\'est "Lumo" !'
+    assert mended("Look....  here", placement=place) == "Look... here"
+
+
+def test_text_message_keeps_a_name_as_it_is_written() -> None:
+    """A brand's own apostrophe is its spelling, in a message too."""
+    place = b.place(b.field(rules=("sms-plain-characters",)), id="sms", kind="message")
+    assert mended("Meet L’Orme – here", name="L’Orme", placement=place) == "Meet L’Orme – here"
 
 
 def test_names_keep_their_own_marks() -> None:

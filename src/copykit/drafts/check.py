@@ -15,7 +15,7 @@ from copykit.drafts.claims import Evidence, address_mix, claims, cliches, spam
 from copykit.drafts.draft import Draft
 from copykit.drafts.editorial import EditorialRule, editorial_text, split
 from copykit.drafts.language_match import language_match
-from copykit.drafts.locale_marks import locale_marks
+from copykit.drafts.locale_marks import locale_marks, plain_typing
 from copykit.drafts.look import WORD, WORD_CLASS, Look, lowered, violation
 from copykit.drafts.measure import measure, px_size
 from copykit.drafts.mechanics import HASHTAG, Surface, emoji_over, sentences, surface
@@ -146,7 +146,7 @@ class Checker:
             for name in (brief.name, brand.name, *brand.terms)
             if name and not _PLAIN_NAME.fullmatch(name)
         )
-        self._evidence = Evidence(brief.source_text, self._wording)
+        self._evidence = Evidence(brief.source_text, self._wording, (fact.key for fact in brief.facts))
         self._exact = _terms((brand.name, *brand.terms), self._tag) if brand.name or brand.terms else None
         self._banned = _terms(tuple(brand.banned_terms), self._tag) if brand.banned_terms else None
         self._rivals = _terms(tuple(brand.competitors), self._tag) if brand.competitors else None
@@ -166,6 +166,7 @@ class Checker:
             exempt=self._own,
             tokens=frozenset(self._tokens),
             markdown=False,
+            plain=plain_typing(brief.placement),
         )
 
         self._clean: set[tuple[str, str]] = set()
@@ -380,7 +381,7 @@ class Checker:
 
     def _surface_rules(self, field: _Field, look: Look, found: list[Violation]) -> None:
         found.extend(surface(look, self._surface))
-        found.extend(locale_marks(look, self.brief.language))
+        found.extend(locale_marks(look, self.brief.language, plain=self._surface.plain))
         policy, tone = self.brief.placement.emoji, self.brief.tone
         if not look.ascii:
             over = emoji_over(look, policy, tone.max_emoji)
@@ -394,7 +395,7 @@ class Checker:
         wrong = language_match(look, brief.language, wording.foreign, self._own, brief.source_text)
         if wrong is not None:
             found.append(wrong)
-        mixed = address_mix(look, wording, brief.source_text)
+        mixed = address_mix(look, wording, self._evidence)
         if mixed is not None:
             found.append(mixed)
         if look.lower.strip(" .!?…。") in wording.weak:

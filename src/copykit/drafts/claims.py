@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-from copykit.drafts.look import Look, emoji_count, lowered, violation
+from copykit.drafts.look import WORD, Look, emoji_count, lowered, rules, violation
 from copykit.drafts.mechanics import sentences
 from copykit.drafts.wording import Wording
 from copykit.models import Severity, Violation
@@ -13,15 +14,28 @@ __all__ = ["Evidence", "address_mix", "claims", "cliches", "spam"]
 
 
 class Evidence:
-    """Which claims the brief makes itself; found out when the first claim turns up."""
+    """What the brief says itself, asked when a claim or a form of address turns up; read at the first question."""  # noqa: E501
 
-    __slots__ = ("_claims", "_wording", "lower", "source")
+    __slots__ = ("_claims", "_facts", "_wording", "_words", "lower", "source")
 
-    def __init__(self, source: str, wording: Wording) -> None:
+    def __init__(self, source: str, wording: Wording, facts: Iterable[str] = ()) -> None:
         self.source = source
         self._wording = wording
+        self._facts = frozenset(key.lower().replace(" ", "_").replace("-", "_") for key in facts)
         self._claims: frozenset[str] | None = None
+        self._words: frozenset[str] | None = None
         self.lower = ""
+
+    def labels(self, rule: str) -> bool:
+        """Tell whether the brief holds a fact whose label may be a claim word of *rule*."""
+        return not self._facts.isdisjoint(rules()[rule].labels)
+
+    @property
+    def words(self) -> frozenset[str]:
+        """Every word of the brief in lower case."""
+        if self._words is None:
+            self._words = frozenset(WORD.findall(lowered(self.source)))
+        return self._words
 
     def holds(self, phrase: str, said: str) -> bool:
         """Tell whether the brief makes the claim *phrase*, or says *said* word for word."""
@@ -53,11 +67,11 @@ def claims(look: Look, wording: Wording, evidence: Evidence, meta: bool) -> list
         if rule == "L-21" and not meta:
             continue
         said = look.lower[start:end]
-        # "OK" lists what only looks like a claim; a word before a colon is a label, one after a hyphen a part
-        # of another word ("sugar-free").
+        # "OK" lists what only looks like a claim; a word before a colon is the label of a fact that the brief
+        # holds, one after a hyphen a part of another word ("sugar-free").
         if (
             rule == "OK"
-            or _LABELLED.match(look.lower, end)
+            or (_LABELLED.match(look.lower, end) and evidence.labels(rule))
             or (rule == "L-11" and look.lower[:start].endswith("-"))
         ):
             continue
@@ -95,7 +109,7 @@ def cliches(look: Look, wording: Wording) -> list[Violation]:
     ]
 
 
-def address_mix(look: Look, wording: Wording, source: str) -> Violation | None:
+def address_mix(look: Look, wording: Wording, evidence: Evidence) -> Violation | None:
     """Find formal and informal address in one text; a side that only the brief's own words bring is a warning."""  # noqa: E501
     informal = wording.informal.intersection(look.words)
     if not informal:
@@ -108,11 +122,8 @@ def address_mix(look: Look, wording: Wording, source: str) -> Violation | None:
             )
     if not formal:
         return None
-    low = lowered(source)
-    severity: Severity = "error"
-    for side in (formal, informal):
-        if all(re.search(rf"\b{re.escape(word.lower())}\b", low) for word in side):
-            severity = "warning"
+    quoted = any(evidence.words.issuperset(map(str.lower, side)) for side in (formal, informal))
+    severity: Severity = "warning" if quoted else "error"
     a, b = sorted(formal)[0], sorted(informal)[0]
     return violation("C-21", look.label, f"{a!r} and {b!r} stand in one text", severity=severity)
 

@@ -16,7 +16,15 @@ from copykit.drafts.lexicon import Lexicon
 from copykit.drafts.look import Look
 from copykit.models import Severity, Violation
 
-__all__ = ["EditorialRule", "editorial", "editorial_draft", "editorial_field", "editorial_text"]
+__all__ = [
+    "CODED",
+    "EditorialRule",
+    "editorial",
+    "editorial_draft",
+    "editorial_field",
+    "editorial_text",
+    "split",
+]
 
 _Spans = list[tuple[int, int]]
 
@@ -36,7 +44,8 @@ class EditorialRule:
     """Characters of which at least one must occur for a break to be possible; None if any text may break it."""  # noqa: E501
     pattern: Any
     """Compiled by the third-party `regex`, or None."""
-    phrases: Lexicon[str] | None
+    phrases: tuple[Lexicon[str], ...]
+    """Phrases as whole words, and those of scripts without word edges anywhere."""
     characters: str
     maximum: int
     unit: str
@@ -101,6 +110,9 @@ _SPACED_OUT = re.compile(r"(?<!\w)\w[.\-_* ]\w[.\-_* ]\w|[a-zß-ÿ][01345@$][a-z
 _COMMON = frozenset({"M-03", "M-04", "M-14", "M-17", "M-22", "C-06", "C-19", "C-23", "L-02", "L-21"})
 
 
+_UNSPACED = re.compile(r"[\u0e01-\u0e4e\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
+
+
 @cache
 def editorial(name: str) -> EditorialRule:
     """Give the rule called *name*, compiled; KeyError if the data has none."""
@@ -111,11 +123,16 @@ def editorial(name: str) -> EditorialRule:
         regex = import_module("regex")  # its property classes are what the rules are written in
 
         pattern = regex.compile(row["pattern"], regex.IGNORECASE if row.get("ignore_case") else 0)
-    phrases = None
+    phrases: tuple[Lexicon[str], ...] = ()
     if kind == "phrases":
         listed = [phrase.lower() for phrase in row["phrases"]]
-        # Unspaced scripts have no word edges; every other phrase stands as whole words.
-        phrases = Lexicon(dict.fromkeys(listed, name), spaced=True)
+        unspaced = [phrase for phrase in listed if _UNSPACED.search(phrase)]
+        worded = [phrase for phrase in listed if not _UNSPACED.search(phrase)]
+        phrases = tuple(
+            Lexicon(dict.fromkeys(some, name), spaced=spaced)
+            for some, spaced in ((worded, True), (unspaced, False))
+            if some
+        )
     gate = _GATES.get(name)
     return EditorialRule(
         id=name,
@@ -199,8 +216,8 @@ def _spans(rule: EditorialRule, look: Look, brief: Brief) -> _Spans:
     text = look.text
     if rule.pattern is not None:
         spans = [found.span() for found in rule.pattern.finditer(text)]
-    elif rule.phrases is not None:
-        spans = [(start, end) for _, _, start, end in rule.phrases.find(look.lower)]
+    elif rule.phrases:
+        spans = [(start, end) for some in rule.phrases for _, _, start, end in some.find(look.lower)]
     elif rule.kind == "characters":
         if look.chars.isdisjoint(rule.characters):
             return []
@@ -357,7 +374,7 @@ def editorial_field(rule: EditorialRule, name: str, texts: Sequence[str], brief:
             return _violation(
                 rule, name, f"{size:g} together", measured=size, limit=rule.maximum, unit=rule.unit
             )
-    elif rule.id in ("google-short-headline", "google-short-description"):
+    elif rule.id in _SHORTEST:
         shortest = min(measure(text, rule.unit, language=tag) for text in texts)
         if shortest > rule.maximum:
             return _violation(
@@ -378,6 +395,8 @@ def editorial_draft(
     check = _DRAFT_RULES.get(rule.id)
     if check is not None:
         return check(rule, draft, brief)
+    if rule.kind == "total":
+        return _total(rule, draft, fields, brief)
     if rule.pattern is None:
         return None
     count = 0
@@ -390,6 +409,25 @@ def editorial_draft(
     if count <= rule.maximum:
         return None
     return _violation(rule, last, f"{count} in all", measured=count, limit=rule.maximum)
+
+
+def _total(rule: EditorialRule, draft: Draft, fields: frozenset[str], brief: Brief) -> Violation | None:
+    """Measure the texts of *fields* as the post holds them: one after the other, a space between."""
+    from copykit.drafts.measure import measure
+
+    tags = {spec.name for spec in brief.fields if spec.role == "hashtags"}
+    texts = [
+        f"#{text}" if name in tags and not text.startswith(("#", "＃")) else text
+        for _, name, _, text in draft.items()
+        if name in fields
+    ]
+    # No unit gives a code point more than two: a short post needs no measuring.
+    if 2 * sum(len(text) + 1 for text in texts) <= rule.maximum:
+        return None
+    size = measure(" ".join(texts), rule.unit, language=brief.language.tag)
+    if size <= rule.maximum:
+        return None
+    return _violation(rule, "", f"{size:g} together", measured=size, limit=rule.maximum, unit=rule.unit)
 
 
 def _first(draft: Draft, name: str) -> str:
@@ -455,3 +493,7 @@ _DRAFT_RULES: dict[str, Callable[[EditorialRule, Draft, Brief], Violation | None
     "amazon-search-terms": _search_terms,
     "app-store-keywords-repeat": _keywords_repeat,
 }
+_SHORTEST = frozenset({"google-short-headline", "google-short-description"})
+
+CODED = frozenset({*_TEXT_RULES, *_DRAFT_RULES, *_SHORTEST})
+"""Ids of the rules that are written out here, beside those that the data alone describes."""

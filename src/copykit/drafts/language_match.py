@@ -6,7 +6,7 @@ import re
 from functools import cache
 
 from copykit.brief.catalog import Language
-from copykit.drafts.look import Look, WORD, WORD_CLASS, lowered, violation
+from copykit.drafts.look import WORD, WORD_CLASS, Look, lowered, violation
 from copykit.drafts.wording import Foreign
 from copykit.models import Violation
 

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
-from copykit.brief.catalog import Language
+from copykit.brief.catalog import Language, Placement
 from copykit.drafts.look import URL, Look, violation
 from copykit.models import Violation
 
-__all__ = ["Mark", "apply_marks", "locale_marks", "marks_of", "open_marks", "outside_links"]
+__all__ = ["Mark", "apply_marks", "locale_marks", "marks_of", "open_marks", "outside_links", "plain_typing"]
 
 _AR = r"\u0621-\u065f\u066e-\u06d3\u06fa-\u06ff\u0750-\u077f"
 _KANA_KANJI = r"\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff々"
@@ -138,10 +138,23 @@ _ASKING = re.compile(r"[^.!?…\n]*(?:\.(?=\w)[^.!?…\n]*)*[?!]+")
 _OPENERS = {"?": "¿", "!": "¡"}
 
 
+# Rules that ask for characters outside GSM-7 where plain ones would do: one halves what a message holds.
+_TYPOGRAPHIC = ("P-FR-", "P-DE-", "P-PL-")
+
+
 @cache
-def marks_of(tag: str) -> tuple[Mark, ...]:
-    """Give the punctuation rules of the language *tag*, none where it has no rules of its own."""
-    return tuple(_BY_TAG.get(tag) or _BY_TAG.get(tag.partition("-")[0]) or ())
+def marks_of(tag: str, plain: bool = False) -> tuple[Mark, ...]:
+    """Give the punctuation rules of the language *tag*, none where it has no rules of its own.
+
+    With *plain*, only those that a text message can follow: no curly quotes, no no-break spaces.
+    """
+    marks = _BY_TAG.get(tag) or _BY_TAG.get(tag.partition("-")[0]) or ()
+    return tuple(mark for mark in marks if not (plain and mark.rule.startswith(_TYPOGRAPHIC)))
+
+
+def plain_typing(placement: Placement) -> bool:
+    """Tell whether texts of *placement* are typed in plain characters (rule ``sms-plain-characters``)."""
+    return any("sms-plain-characters" in spec.rules for spec in placement.fields)
 
 
 def open_marks(text: str) -> list[tuple[int, int, str]]:
@@ -165,8 +178,8 @@ def open_marks(text: str) -> list[tuple[int, int, str]]:
     return missing
 
 
-def locale_marks(look: Look, language: Language) -> list[Violation]:
-    """Check one text against the punctuation of its language."""
+def locale_marks(look: Look, language: Language, *, plain: bool = False) -> list[Violation]:
+    """Check one text against the punctuation of its language; *plain* as in `marks_of`."""
     found: list[Violation] = []
     base = language.tag.partition("-")[0]
     chars = look.chars
@@ -175,7 +188,7 @@ def locale_marks(look: Look, language: Language) -> list[Violation]:
             for _, end, opener in open_marks(look.masked):
                 found.append(violation("P-ES-1", look.label, f"{opener} is missing", span=(end, end + 1)))
     else:
-        for mark in marks_of(language.tag):
+        for mark in marks_of(language.tag, plain):
             if not mark.trigger.isdisjoint(chars):
                 hit = mark.find.search(look.masked)
                 if hit is not None:
@@ -234,14 +247,16 @@ def _unbalanced(text: str, base: str) -> int | None:
 _EXTRA_QUOTES = {"fr": ("«" + _NBSP, _NBSP + "»")}
 
 
-def apply_marks(text: str, language: Language) -> str:
+def apply_marks(text: str, language: Language, *, plain: bool = False) -> str:
     """Write the punctuation of *text* as *language* does: spaces, opening marks, full-width forms, quotes.
+
+    With *plain*, only what a text message can carry in plain characters.
 
     Meaning, words and order stay. Links and addresses are left as they are. Idempotent.
     """
     if language.tag.partition("-")[0] == "es":
         return outside_links(text, _open_spanish) if "?" in text or "!" in text else text
-    marks = marks_of(language.tag)
+    marks = marks_of(language.tag, plain)
     if not marks:
         return text
     chars = set(text)

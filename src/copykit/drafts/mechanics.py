@@ -79,6 +79,7 @@ class Surface:
         "links_max",
         "markdown",
         "per_hundred",
+        "plain",
         "script",
         "source",
         "source_lower",
@@ -101,6 +102,7 @@ class Surface:
         exempt: frozenset[str],
         tokens: frozenset[str],
         markdown: bool,
+        plain: bool,
     ) -> None:
         self.ads = ads
         self.exclamations = exclamations
@@ -114,6 +116,7 @@ class Surface:
         self.exempt = exempt
         self.tokens = tokens
         self.markdown = markdown
+        self.plain = plain
         self.caps: frozenset[str] | None = None
         self.source_lower = ""
 
@@ -138,7 +141,7 @@ def surface(look: Look, rules: Surface) -> list[Violation]:
         if mark in chars and (twice in text or mark == "?"):
             _repeated(look, rules, found)
             break
-    if "." in chars and "..." in text:
+    if "." in chars and "..." in text and not rules.plain:
         found.append(
             violation("M-08", label, "three full stops stand for an ellipsis", span=_span(text, "..."))
         )

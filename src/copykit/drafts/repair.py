@@ -10,7 +10,7 @@ from dataclasses import replace
 from copykit.brief.brief import Brief
 from copykit.brief.catalog import FieldSpec
 from copykit.drafts.draft import Draft
-from copykit.drafts.locale_marks import apply_marks, outside_links
+from copykit.drafts.locale_marks import apply_marks, outside_links, plain_typing
 from copykit.drafts.measure import measure, px_size
 from copykit.drafts.mechanics import HASHTAG, INVISIBLE
 from copykit.drafts.wording import wording_of
@@ -183,11 +183,12 @@ def _unwrapped(text: str, brief: Brief) -> str:
 
 
 def _one_mark(text: str, brief: Brief) -> str:
-    return outside_links(text, _without_runs)
+    dots = "..." if plain_typing(brief.placement) else "…"
+    return outside_links(text, lambda stretch: _without_runs(stretch, dots))
 
 
-def _without_runs(text: str) -> str:
-    text = _DOTS.sub("…", text)
+def _without_runs(text: str, dots: str) -> str:
+    text = _DOTS.sub(dots, text)
     text = _MIXED.sub(lambda found: found.group(1) or found.group(2), text)
     text = _SHOUT.sub(r"\1", text)
     text = _ASK.sub(r"\1", text)
@@ -239,13 +240,30 @@ def _stop(brief: Brief) -> str:
 
 
 def _marked(text: str, brief: Brief) -> str:
-    if brief.placement.id.startswith("sms"):
-        # Typographic marks turn a text message into UCS-2 and halve what fits: only real errors are mended there.  # noqa: E501
-        base = brief.language.tag.partition("-")[0]
-        return (
-            apply_marks(text, brief.language) if base in ("es", "ar", "fa", "ja", "zh", "ro", "el") else text
-        )
-    return apply_marks(text, brief.language)
+    return apply_marks(text, brief.language, plain=plain_typing(brief.placement))
+
+
+_PLAIN = str.maketrans(
+    {
+        **dict.fromkeys("“”„«»", '"'),
+        **dict.fromkeys("‘’", "'"),
+        **dict.fromkeys("–—", "-"),
+        **dict.fromkeys("\u00a0\u202f", " "),
+        "‚": ",",
+        "…": "...",
+    }
+)
+_SPACED_QUOTES = re.compile(r"(?<=«)[ \u00a0\u202f]+|[ \u00a0\u202f]+(?=»)")
+
+
+def _typed_plainly(text: str, brief: Brief) -> str:
+    """Type quotes, dashes, dots and spaces plainly where a typographic one would turn the message into UCS-2."""  # noqa: E501
+    if text.isascii() or brief.language.script != "Latn" or not plain_typing(brief.placement):
+        return text
+    names = (brief.name, brief.brand.name, *brief.brand.terms)
+    if any(name in text and name.translate(_PLAIN) != name for name in names if name):
+        return text
+    return _SPACED_QUOTES.sub("", text).translate(_PLAIN)
 
 
 _STEPS = (
@@ -257,6 +275,7 @@ _STEPS = (
     ("M-27", "removed stray spaces", _spaced),
     ("M-06", "full stops for exclamation marks beyond the tone's budget", _calm),
     ("M-18", "punctuation as the language writes it", _marked),
+    ("sms-plain-characters", "plain characters for typographic ones", _typed_plainly),
 )
 
 

@@ -7,7 +7,7 @@ from itertools import combinations
 
 from copykit.accel import fuzzy
 from copykit.brief.brief import Brief
-from copykit.brief.catalog import FieldSpec
+from copykit.brief.catalog import FieldSpec, Placement
 from copykit.drafts.coverage import covered
 from copykit.drafts.draft import Draft
 from copykit.drafts.editorial import editorial_draft, editorial_field, split
@@ -268,7 +268,7 @@ def _called(
     intents = brief.use_case.cta_intents
     if not intents or intents[0] == "none":
         return
-    if any(spec.role in _CALLING for spec, _ in looks):
+    if any(spec.role in _CALLING for spec, _ in looks) or not _may_call(brief.placement):
         return
     telling = [look for spec, look in looks if spec.role in _TELLING]
     if not telling:
@@ -280,6 +280,13 @@ def _called(
     if any(wording.call.hits(look.lower) for _, look in looks) or not wording.call:
         return
     found.append(violation("C-04", telling[-1].label, "the text asks for nothing"))
+
+
+def _may_call(placement: Placement) -> bool:
+    """Tell whether the placement takes a call: marketplaces and some stores forbid them in any text."""
+    return placement.kind != "marketplace" and not any(
+        "google-play-promotion" in spec.rules for spec in placement.fields
+    )
 
 
 def _named(brief: Brief, looks: Sequence[tuple[FieldSpec, Look]], found: list[Violation]) -> None:

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from copykit.brief.catalog import Language
-from copykit.data import load_json, load_toml
+from copykit.data import load_toml
 from copykit.drafts.lexicon import Lexicon
 from copykit.drafts.look import WORD_CLASS
 
@@ -179,7 +179,6 @@ def _wording(base: str, decimal: str) -> Wording:
         listed.setdefault(phrase, "L-32")
     price = own.get("price")
     weak: list[str] = common["weak"]
-    phrases = own.get("call", []) + _bank_calls(base)
     lists = {
         "leaning": _lexicon(own, "leaning", spaced),
         "weak_phrases": Lexicon(
@@ -206,22 +205,12 @@ def _wording(base: str, decimal: str) -> Wording:
         formal=frozenset(own.get("formal", "").split()),
         informal=frozenset(own.get("informal", "").split()),
         formal_exact=frozenset(own.get("formal_exact", "").split()),
-        call=Lexicon(dict.fromkeys(phrases, "call"), spaced=spaced),
+        call=_lexicon(own, "call", spaced),
         weak=frozenset(own.get("weak", [])) | frozenset(weak),
         **lists,
         starts=Starts(lists, spaced, foreign.own),
         foreign=foreign,
     )
-
-
-def _bank_calls(base: str) -> list[str]:
-    """Give the calls to action of the language's phrase bank: a text that ends in one asks for something."""
-    names = {"pt": "pt-BR", "zh": "zh-Hans"}
-    try:
-        calls = load_json(f"phrases/{names.get(base, base)}.json").get("cta", {})
-    except FileNotFoundError:
-        return []
-    return [call.lower() for levels in calls.values() for texts in levels.values() for call in texts]
 
 
 def _lexicon(own: Mapping[str, Any], key: str, spaced: bool) -> Lexicon[str]:
