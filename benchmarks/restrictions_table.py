@@ -1,7 +1,7 @@
 """Print how well restrictions in plain words are understood and kept: recall and false alarms.
 
-Every language of the phrase bank x eight kinds x three phrasings; each phrasing is run over the kind's three
-breaking and three innocent texts of ``benchmarks/cases/restrictions``. Exits with 1 if recall is below 0.98
+Every language of the phrase bank x eight kinds x three phrasings, each phrasing with three breaking and three
+innocent texts of its own, all in ``benchmarks/cases/restrictions``. Exits with 1 if recall is below 0.98
 or more than 0.02 of the innocent texts raise an alarm. A phrasing that became guidance finds nothing and
 counts so.
 
@@ -30,10 +30,11 @@ def main() -> int:
     print(f"{'language':9} {'kind':12} {'phrasings':26} {'recall':>7} {'false alarms':>13}")
     for path in sorted(CASES.glob("*.toml")):
         tag = path.stem
-        for kind, case in tomllib.loads(path.read_text(encoding="utf-8")).items():
-            hits = alarms = 0
+        for kind, cases in tomllib.loads(path.read_text(encoding="utf-8")).items():
+            hits = alarms = breaking = innocent = 0
             became = []
-            for ask in case["ask"]:
+            for case in cases:
+                ask = case["ask"]
                 rules = compile_restrictions([ask], language=language(tag), brand=Brand())
                 enforced = "check" if all(r.enforced == "check" for r in rules) else "guidance"
                 became.append(enforced)
@@ -48,7 +49,7 @@ def main() -> int:
                     if found := [text[a:b] for r in rules for a, b in r.find(text)]:
                         alarms += 1
                         wrong.append(f"{tag} {kind}: {ask!r} alarmed by {found} in {text!r}")
-            breaking, innocent = len(case["ask"]) * len(case["breaks"]), len(case["ask"]) * len(case["fine"])
+                breaking, innocent = breaking + len(case["breaks"]), innocent + len(case["fine"])
             caught, missed = caught + hits, missed + breaking - hits
             alarmed, quiet = alarmed + alarms, quiet + innocent - alarms
             checks, guidance = checks + became.count("check"), guidance + became.count("guidance")
