@@ -22,6 +22,8 @@ _LEAST_FOR_LONG = 28.0
 """Advised characters from which a headline takes a long frame."""
 _LABEL_USES = 3
 """Headlines of one set that may name the thing in the same way: more would differ in nothing but the phrase."""
+_SHOUTS = frozenset("!！¡")
+"""A name with an exclamation mark stands once in an ad: platforms allow one."""
 _FULL_ENOUGH = 0.5
 """Share of the advised length from which a longer text is no better."""
 _ALIKE = 0.8
@@ -62,7 +64,9 @@ class Assets:
         if spec.role == "description":
             assets.extend(self._quoted(room, count // 2))
         generic = max(1, count // 5)
-        self._labels_left = dict.fromkeys(self._material.labels, _LABEL_USES)
+        for label in self._material.labels:
+            if not _SHOUTS.intersection(label) or label not in self._labels_left:
+                self._labels_left[label] = 1 if _SHOUTS.intersection(label) else _LABEL_USES
         for function, point in self._angles(functions, count):
             if len(assets) >= count:
                 break
@@ -152,14 +156,9 @@ class Assets:
 
     def _filled(self, spec: FieldSpec, room: Room, frame: Frame, point: str) -> str:
         """Fill *frame* with the first way of naming the thing that makes a new, fitting, allowed text."""
-        labels: tuple[str, ...] = ("",)
-        if frame.slots & _LABELLED:
-            known = self._material.brief.name if "name" in frame.slots else ""
-            known = self._material.brief.item if "item" in frame.slots else known
-            every = (known,) if known else self._material.labels
-            labels = tuple(label for label in every if self._labels_left.get(label, 1) > 0)
-            if not labels:
-                return ""
+        labels = self._labels(frame)
+        if not labels:
+            return ""
         start = self._dice.below(len(labels))
         for label in labels[start:] + labels[:start]:
             text = self._close(spec, self._chooser.fill(frame, label=label, point=point))
@@ -168,11 +167,22 @@ class Assets:
                 return text
         return ""
 
+    def _labels(self, frame: Frame) -> tuple[str, ...]:
+        """Give the ways of naming the thing that *frame* can take and this set has not used up."""
+        if not frame.slots & _LABELLED:
+            return ("",)
+        every = self._material.labels
+        if "name" in frame.slots:
+            every = (self._material.brief.name,)
+        elif "item" in frame.slots:
+            every = (self._material.brief.item,)
+        return tuple(label for label in every if self._labels_left.get(label, 1) > 0)
+
     def _long(
         self, spec: FieldSpec, room: Room, function: str, point: str, *, slots: frozenset[str] | None = None
     ) -> tuple[Asset | None, bool]:
         """Take the first drawn frame that fills at least half the room, else the fullest; fresh ones first."""
-        found: list[tuple[bool, float, int, str, Frame]] = []
+        found: list[tuple[bool, float, int, str, Frame, str]] = []
         for tries, frame in enumerate(self._chooser.offers(function, short=False, slots=slots)):
             if tries >= _TRIES // 2:
                 break
@@ -180,17 +190,19 @@ class Assets:
                 continue
             for points in self._point_lists(frame.slots, point):
                 fillings = (
-                    self._close(spec, self._chooser.fill(frame, label=label, point=point, points=points))
-                    for label in sorted(self._material.labels, key=len, reverse=True)
+                    (self._close(spec, self._chooser.fill(frame, label=label, point=point, points=points)), label)
+                    for label in sorted(self._labels(frame), key=len, reverse=True)
                 )
-                text = next((one for one in fillings if room.comfortable(one)), "")
+                text, label = next((one for one in fillings if room.comfortable(one[0])), ("", ""))
                 if text:
                     filled = min(room.size(text) / room.high, _FULL_ENOUGH)
-                    found.append((not self._chooser.is_fresh(frame), -filled, tries, text, frame))
+                    found.append((not self._chooser.is_fresh(frame), -filled, tries, text, frame, label))
                     break
-        for _, _, _, text, frame in sorted(found, key=lambda one: one[:3]):
+        for _, _, _, text, frame, label in sorted(found, key=lambda one: one[:3]):
             if self._is_new(text) and room.allows(text):
                 self._chooser.take(frame)
+                if label in self._labels_left:
+                    self._labels_left[label] -= 1
                 return self._say(text, function), bool(frame.slots)
         return None, False
 

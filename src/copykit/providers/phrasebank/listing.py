@@ -17,6 +17,7 @@ _MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u0652\u0900-\u0903\u093a-\u094f\u098
 _WORD = re.compile(rf"(?:[^\W_]|[{_MARKS}])+(?:['’\-](?:[^\W_]|[{_MARKS}])+)*")
 _FULL_STOPS = ".。।"
 _LONGEST_TAG = 20
+_NO_TAG = frozenset("'\"()[]{}/!?&+%:;")
 _MOST_TAG_WORDS = 3
 
 
@@ -76,7 +77,8 @@ class Listing:
         """Tags of the caller's keywords, points and item: letters and digits, words joined by capitals."""
         tags: list[str] = []
         for term in self._terms():
-            if any(c.isdigit() for c in term) and term not in self._material.brief.keywords:
+            odd = any(c.isdigit() or c in _NO_TAG for c in term)
+            if odd and term not in self._material.brief.keywords:
                 continue
             tag = _hashtag(term)
             if tag and tag.casefold() not in {t.casefold() for t in tags}:

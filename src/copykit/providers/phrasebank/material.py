@@ -185,7 +185,8 @@ class Material:
         for fact in self.brief.facts:
             if fact.key in _SILENT or not wanted(fact) or len(fact.value) > _LONG_FACT:
                 continue
-            label, value = self.label_of(fact.key), self._local(fact.value)
+            label = self.label_of(fact.key)
+            value = apply_marks(self._local(fact.value), self.brief.language)
             if self.may_say(f"{label}{self.colon}{value}"):
                 result.append((label, value))
         return tuple(result)
