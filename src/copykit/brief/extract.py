@@ -11,23 +11,63 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from copykit.brief.clean import sentence_case
+from copykit.brief.clean import acronyms, sentence_case
 from copykit.data import load_toml
 
 __all__ = ["Extract", "extract", "split_sentences"]
 
 _MAX_ITEM_WORDS = 6
+_MAX_SENTENCE_ITEM_WORDS = 5
+"""A noun phrase with a full stop behind it; longer ones are read as clauses."""
 _MAX_ATTRIBUTE_WORDS = 5
 _MAX_ATTRIBUTE_CHARS = 48
 _MAX_WIDE_CHARS = 16
 _MAX_PASSAGE = 240
-_SENTENCE = re.compile(r"(?<=[.!?…])\s+(?=[^\sa-zà-ÿ])|(?<=[。！？।؟])\s*|\n+")
-_DASH = re.compile(r"\s+[-–—|]\s+|\s*[:：]\s+")
-_COMMA = re.compile(r"\s*[,;，；、،؛]\s+|\s*[，；、]\s*")
-_BULLET = re.compile(r"^\s*(?:[-*•·‣▪●–]|\d{1,2}[.)])\s+")
+_SENTENCE = re.compile(
+    r"(?:(?<=[.!?…])|(?<=[.!?…][\"'”’»)]))\s+(?=[^\sa-zà-öø-ÿąćęłńóśźż])|(?<=[。！？।؟])(?![」』）”])\s*"
+)
+_DASH = re.compile(r"\s+[-–—|]\s+|\s*:\s+|\s*：\s*")
+_COMMA = re.compile(r"\s*[,;،؛]\s+|\s*[，；、]\s*|(?<=[^\W\d]),(?=\w)|(?<=[^\W\d]);(?=\w)")
+_PART = re.compile(rf"{_COMMA.pattern}|(?<!\d)\s+[-–—|]\s+|\s+[-–—|]\s+(?!\d)")
+"""Between the entries of a list; a dash between figures is a range."""
+_BULLET = re.compile(r"^\s*(?:[-*–—]\s+|[•・·‣▪●◦■◆★☆✓✔➤►]\s*)")
+_INLINE_BULLET = re.compile(r"(?<=\s)[•▪●◦■◆►➤✓✔]\s+")
+_NUMBERED = re.compile(r"^\s*\d{1,2}[.)]\s+")
+_BADGE = re.compile(r"^(?:\[[^\[\]]{1,24}\]|\([^()]{1,24}\)|【[^【】]{1,24}】|（[^（）]{1,24}）)\s*(?=\S)")
+_BRACKET = re.compile(r"[\[(（【]")
 _FINAL = ".!?…。！？।؟"
-_TRAILING_CODE = re.compile(r"\s*[\[(]?\b(?:SKU|REF|Ref\.?|Art\.?(?:-Nr\.?)?|No\.)\s?[:#]?\s?[\w-]+[\])]?$")
+_CALLS = "!?！？؟"
+_OPENING_MARKS = "¡¿\"'«“„‘「『"
+_TRAILING_CODE = re.compile(
+    r"[\s,;]*[\[(]?\b(?:SKU|EAN|GTIN|UPC|MPN|ASIN|REF|ART|ITEM|ARTICLE|ARTIKEL|RÉF|CÓD|COD)"
+    r"\b\.?[\s-]?(?:(?:NO|NR|N[°º])\b\.?)?\s?[:#]?\s?(?=[\w-]*\d)[\w-]{2,40}[\])]?$",
+    re.IGNORECASE,
+)
 _WIDE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]")
+_ADDRESS = re.compile(r"https?://|www\.|\S@\S|^[\w-]+(?:\.[\w-]+)+/", re.IGNORECASE)
+_DOTTED = re.compile(r"(?:[^\s.\d]{1,4}\.){2,}")
+_FIGURE = r"\d[\d.,/]*(?:\s?[x×]\s?\d[\d.,/]*){0,2}"
+_LENGTHS = (
+    "g",
+    "kg",
+    "mg",
+    "lb",
+    "oz",
+    "ml",
+    "cl",
+    "dl",
+    "l",
+    "mm",
+    "cm",
+    "m",
+    "inch",
+    "ft",
+    "w",
+    "v",
+    "mah",
+    "gb",
+    "tb",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +87,79 @@ class _Words:
     openers: frozenset[str]
     cuts: frozenset[str]
     dangling: frozenset[str]
+    clause: frozenset[str]
+    labels: frozenset[str]
+    short: frozenset[str]
+    endings: tuple[str, ...]
+    nouns_have_capitals: bool
+
+    def opens_badly(self, text: str) -> bool:
+        """Whether *text* starts like a clause, or points back to what stood before it."""
+        if _WIDE.match(text):
+            return text.startswith((*self.anaphora, *self.openers))
+        first = text.split(maxsplit=1)[0].casefold().strip(",")
+        return first in self.openers or first in self.anaphora
+
+    def points_back(self, text: str) -> bool:
+        """Whether *text* starts with a word for something that stood before it."""
+        if _WIDE.match(text):
+            return text.startswith(tuple(self.anaphora))
+        return text.split(maxsplit=1)[0].casefold().strip(",") in self.anaphora
+
+    def cased(self, text: str) -> str:
+        """Give shouted text in the language's sentence case."""
+        return sentence_case(text, self.dangling | self.articles if self.nouns_have_capitals else None)
 
 
 @cache
 def _words(language: str) -> _Words:
-    table = load_toml("extraction.toml")
+    table = _table()
     entry = table.get(language) or table.get(language.partition("-")[0]) or {}
-    keys = ("articles", "anaphora", "openers", "cuts", "dangling")
-    return _Words(*(frozenset(entry.get(key, "").split()) for key in keys))
+    keys = ("articles", "anaphora", "openers", "cuts", "dangling", "clause", "labels", "short")
+    sets = {key: frozenset(entry.get(key, "").split()) for key in keys}
+    sets["short"] |= frozenset(table["common"]["short"].split())
+    return _Words(
+        **sets, endings=tuple(entry.get("endings", "").split()), nouns_have_capitals=language[:2] == "de"
+    )
 
 
-def split_sentences(text: str) -> list[str]:
-    """Split at sentence marks of any of the catalogue's scripts and at line breaks; marks stay on."""
-    return [s.strip() for s in _SENTENCE.split(text) if s and s.strip()]
+@cache
+def _table() -> dict[str, dict[str, str]]:
+    return load_toml("extraction.toml")
+
+
+@cache
+def _measure() -> re.Pattern[str]:
+    """Match a measure at the end of a text, or at its start where another word follows without a comma."""
+    table = load_toml("figures.toml")["units"]
+    units = sorted((re.escape(u) for key in _LENGTHS for u in table[key]), key=len, reverse=True)
+    return re.compile(rf"(?<![\w.,])(?P<measure>{_FIGURE}\s?(?:{'|'.join(units)}))$", re.IGNORECASE)
+
+
+def split_sentences(text: str, language: str = "") -> list[str]:
+    """Split at sentence marks of any of the catalogue's scripts and at line breaks; marks stay on.
+
+    A full stop behind an abbreviation ("Dr.", "z.B.", and the language's own) ends nothing.
+    """
+    short = _words(language).short
+    return [part for line in text.split("\n") for part in _sentences(line, short)]
+
+
+def _sentences(line: str, short: frozenset[str]) -> Iterator[str]:
+    start = 0
+    for mark in _SENTENCE.finditer(line):
+        if line[mark.start() - 1] == "." and _is_short(line[start : mark.start()], short):
+            continue
+        if part := line[start : mark.start()].strip():
+            yield part
+        start = mark.end()
+    if part := line[start:].strip():
+        yield part
+
+
+def _is_short(text: str, short: frozenset[str]) -> bool:
+    last = text[-24:].rsplit(None, 1)[-1].lstrip("([\"'„“").casefold()
+    return last in short or _DOTTED.fullmatch(last) is not None
 
 
 def extract(description: str, name: str, language: str) -> Extract:
@@ -68,75 +168,185 @@ def extract(description: str, name: str, language: str) -> Extract:
     *language* is the base tag, for articles, pronouns and words that cannot open an item.
     """
     words = _words(language)
-    units = [_BULLET.sub("", unit) for unit in split_sentences(description)]
+    lines, is_list = _lines(description)
+    found = (_BULLET.sub("", unit) for line in lines for unit in _sentences(line, words.short))
+    units = [unit for unit in found if any(c.isalnum() for c in unit)]
     if not units:
         return Extract(name, "", (), ())
     first, rest = units[0], units[1:]
-    found_name, lead = ("", first) if name else _leading_name(first)
-    lead, remainder = _split_lead(lead, name or found_name)
-    item = _item(lead, words, first)
+    if is_list:  # all are details: none of them says what the thing is
+        return Extract(
+            name, "", _distinct(_attribute_lines(units, words), "", name, words), _quotable(units, words)
+        )
+    found_name, lead = ("", first) if name else _leading_name(first, words)
+    item, fragments = _lead(lead, name or found_name, first, words)
     if _says_the_same(name or found_name, item):
         item = ""
-    fragments = _fragments(remainder, words)
-    attributes = [
-        *fragments,
-        *(line for line in (_attribute_line(unit, words) for unit in rest) if line),
-    ]
+    attributes = _distinct([*fragments, *_attribute_lines(rest, words)], item, name or found_name, words)
     whole = rest if fragments and item else units  # the first unit is a list that was taken apart
-    sentences = tuple(_passages(whole, words))
-    return Extract(name or found_name, item, _distinct(attributes, item, name), sentences)
+    return Extract(name or found_name, item, attributes, _quotable(whole, words))
 
 
-def _leading_name(text: str) -> tuple[str, str]:
+def _lines(description: str) -> tuple[list[str], bool]:
+    """Give the lines without bullets, and whether the first one had one."""
+    lines = [part for line in description.split("\n") for part in _INLINE_BULLET.split(line) if part.strip()]
+    numbered = sum(_NUMBERED.match(line) is not None for line in lines) > 1
+    marks = (_BULLET, _NUMBERED) if numbered else (_BULLET,)
+    plain = []
+    for line in lines:
+        for mark in marks:
+            line = mark.sub("", line)
+        plain.append(line)
+    return [line for line in plain if line.strip()], bool(lines) and plain[0] != lines[0]
+
+
+def _leading_name(text: str, words: _Words) -> tuple[str, str]:
     head, *tail = _DASH.split(text, maxsplit=1)
     head_words = head.split()
-    if tail and 1 <= len(head_words) <= 4 and all(w[:1].isupper() or w[:1].isdigit() for w in head_words):
+    is_pair = (
+        bool(tail)
+        and not _DASH.search(tail[0])
+        and not _COMMA.search(head)
+        and head.casefold() not in words.labels
+    )
+    if is_pair and 1 <= len(head_words) <= 4 and all(w[:1].isupper() or w[:1].isdigit() for w in head_words):
         return head.strip(), tail[0]
     first, _, rest = text.partition(" ")
-    if rest and len(first) >= 3 and first.isalpha() and first.isupper() and not rest.split()[0].isupper():
+    is_shouted = len(first) >= 3 and first.isalpha() and first.isupper() and first not in acronyms()
+    if rest and is_shouted and not rest.split()[0].isupper():
         return first, rest
     return "", text
 
 
-def _split_lead(text: str, name: str) -> tuple[str, str]:
-    """Split off what stands before the first comma, dash or colon."""
-    text = _TRAILING_CODE.sub("", text)
+def _lead(text: str, name: str, first: str, words: _Words) -> tuple[str, list[str]]:
+    """Read the first unit: what stands before the first comma, dash or colon, and the list behind it."""
+    text = _BADGE.sub("", _TRAILING_CODE.sub("", text)) or text
+    is_named = False
     if name and text.casefold().startswith(name.casefold()):
-        rest = text[len(name) :].lstrip(" ,:–—-|")
+        behind = text[len(name) :]
+        rest = behind.lstrip(" ,:–—-|，、：")
+        is_named = behind.lstrip()[:1] in {",", "，", "、"}
         text = rest or text
-    cut = min((m.start() for m in (_DASH.search(text), _COMMA.search(text)) if m), default=len(text))
-    return text[:cut].strip(), text[cut:].strip(" ,;:–—-|，；、،؛：")
+    head, remainder = _split(text)
+    if is_named and not _WIDE.search(head) and len(head.split()) < 2:
+        return "", _fragments(text, words)  # "Kitchen trolley, birch": the name said it, "birch" is a detail
+    if head.casefold() in words.labels:
+        return "", [piece for piece in _pieces(text) if _is_fragment(piece, words)]
+    head, measures = _without_measure(head)
+    item = _item(head, words, first)
+    if not item and not name:
+        return "", [*measures, *(p for p in _fragments(remainder, words) if any(c.isdigit() for c in p))]
+    return item, [*measures, *_fragments(remainder, words)]
+
+
+def _split(text: str) -> tuple[str, str]:
+    for mark in sorted((*_DASH.finditer(text), *_COMMA.finditer(text)), key=re.Match.start):
+        if _depth(text[: mark.start()]) == 0:
+            return text[: mark.start()].strip(), text[mark.end() :].strip(" ,;:–—-|，；、،؛：")
+    return text.strip(), ""
+
+
+def _depth(text: str) -> int:
+    return sum(map(text.count, "([（【")) - sum(map(text.count, ")]）】"))
+
+
+def _without_measure(text: str) -> tuple[str, list[str]]:
+    """Split "Olive oil 500 ml" into the thing and its measure; without spaces between words, at any space."""
+    pieces = text.split() if _WIDE.search(text) else []
+    if len(pieces) > 1 and all(_WIDE.search(p) or p[0].isdigit() for p in pieces):
+        return pieces[0], pieces[1:]
+    found = _measure().search(text.rstrip(_FINAL)) if text[-1:] and any(c.isdigit() for c in text) else None
+    if found is None or not text[: found.start()].strip():
+        return text, []
+    return text[: found.start()].strip(), [found.group("measure")]
 
 
 def _item(lead: str, words: _Words, first: str) -> str:
-    lead = sentence_case(lead.rstrip(_FINAL).strip())
+    lead = _BRACKET.split(lead, maxsplit=1)[0].strip()
+    if lead[:1] in _OPENING_MARKS or first[-1] in _CALLS or any(mark in lead for mark in _CALLS):
+        return ""
+    if _ADDRESS.search(lead) or _depth(lead):
+        return ""
+    lead = words.cased(lead.rstrip(_FINAL).strip())
     tokens = lead.split()
     if tokens and tokens[0].casefold() in words.articles:
         tokens = tokens[1:]
-    if not tokens or tokens[0].casefold() in words.openers or tokens[0].casefold() in words.anaphora:
+    if not tokens or words.opens_badly(" ".join(tokens)):
         return ""
+    tokens[0] = _without_elided_article(tokens[0], words)
     for index, token in enumerate(tokens):
         if index and token.casefold() in words.cuts:
             tokens = tokens[:index]
             break
     if _WIDE.search(lead):
-        return lead if len(lead) <= _MAX_WIDE_CHARS and first[-1] not in "。！？" else ""
-    if len(tokens) > _MAX_ITEM_WORDS or tokens[-1].casefold() in words.dangling:
+        is_clause = lead.endswith(words.endings) or first[-1] in "。！？"
+        return lead if len(lead) <= _MAX_WIDE_CHARS and not is_clause and _has_letter(lead) else ""
+    longest = (
+        _MAX_SENTENCE_ITEM_WORDS
+        if first[-1] in _FINAL and len(tokens) == len(first.split())
+        else _MAX_ITEM_WORDS
+    )
+    if (
+        len(tokens) > longest
+        or tokens[-1].casefold() in words.dangling
+        or tokens[0].casefold() in words.dangling
+    ):
         return ""
     if first[-1] in _FINAL and len(first.split()) > _MAX_ITEM_WORDS + 2:
         return ""  # prose: its opening words are the start of a clause, not a name of the thing
-    item = " ".join(tokens)
-    return item[:1].upper() + item[1:]
+    if any(token.casefold() in words.clause for token in tokens) or not _has_letter(" ".join(tokens)):
+        return ""
+    return _capital(" ".join(tokens))
+
+
+def _has_letter(text: str) -> bool:
+    return any(c.isalpha() for c in text)
+
+
+def _without_elided_article(token: str, words: _Words) -> str:
+    """Give "huile" for "l'huile"."""
+    for article in words.articles:
+        if article[-1] in "'’" and token.casefold().startswith(article) and len(token) > len(article):
+            return token[len(article) :]
+    return token
+
+
+def _capital(text: str) -> str:
+    """Give *text* with a capital, unless its first word has capitals of its own (iPhone)."""
+    return (
+        text[:1].upper() + text[1:]
+        if text.split(" ", 1)[0][1:].islower() or text[1:2] in {"", " ", "-"}
+        else text
+    )
+
+
+def _pieces(text: str) -> list[str]:
+    """Take a list apart outside its brackets."""
+    pieces, start = [], 0
+    for mark in _PART.finditer(text):
+        if _depth(text[start : mark.start()]) == 0:
+            pieces.append(text[start : mark.start()])
+            start = mark.end()
+    pieces.append(text[start:])
+    return [_without_stop(piece) for piece in pieces]
+
+
+def _without_stop(piece: str) -> str:
+    piece = piece.strip()
+    return (
+        piece
+        if _DOTTED.fullmatch(piece.rsplit(None, 1)[-1] if piece else "")
+        else piece.rstrip(".。।…").rstrip()
+    )
 
 
 def _fragments(text: str, words: _Words) -> list[str]:
-    """Take the list behind the item apart; only when every piece is a short fragment."""
-    if not text:
-        return []
-    pieces = [piece.strip().rstrip(".。") for piece in _COMMA.split(text)]
-    if not all(_is_fragment(piece, words) for piece in pieces):
-        return [p for p in pieces if _is_fragment(p, words) and any(c.isdigit() for c in p)]
-    return pieces
+    """Take the list behind the item apart: all of it, or its figures alone where a piece is no fragment."""
+    pieces = _pieces(text) if text else []
+    fragments = [piece for piece in pieces if _is_fragment(piece, words)]
+    if len(fragments) == len(pieces):
+        return pieces
+    return [p for p in fragments if any(c.isdigit() for c in p)]
 
 
 def _is_fragment(piece: str, words: _Words) -> bool:
@@ -147,35 +357,51 @@ def _is_fragment(piece: str, words: _Words) -> bool:
         return False
     if tokens[0].casefold() in words.dangling or tokens[-1].casefold() in words.dangling:
         return False
-    return not any(mark in piece for mark in "!?！？؟") and piece.count("(") == piece.count(")")
+    if (
+        piece[0] in "([（【"
+        or words.points_back(piece)
+        or _ADDRESS.search(piece)
+        or not any(c.isalnum() for c in piece)
+    ):
+        return False
+    return not any(mark in piece for mark in _CALLS) and _depth(piece) == 0
 
 
-def _attribute_line(unit: str, words: _Words) -> str:
-    if unit[-1] in _FINAL:
-        return ""
-    return unit if _is_fragment(unit, words) else ""
+def _attribute_lines(units: list[str], words: _Words) -> list[str]:
+    return [
+        unit
+        for unit in (_TRAILING_CODE.sub("", unit) for unit in units)
+        if unit and unit[-1] not in _FINAL and _is_fragment(unit, words)
+    ]
+
+
+def _quotable(units: list[str], words: _Words) -> tuple[str, ...]:
+    return tuple(_passages(units, words))
 
 
 def _passages(units: list[str], words: _Words) -> Iterator[str]:
     """Give what can be quoted: sentences that stand by themselves, with those behind them that point back."""
     passage = ""
     for unit in units:
-        points_back = unit.split()[0].casefold().strip(",") in words.anaphora
+        points_back = words.points_back(unit)
         if points_back and passage and len(passage) + len(unit) < _MAX_PASSAGE and _complete(unit):
             passage = f"{passage}{'' if _WIDE.search(unit) else ' '}{unit}"
             continue
         if passage:
             yield passage
-        passage = unit if _complete(unit) and not points_back and _readable(unit) else ""
+        passage = unit if _complete(unit) and not points_back and _readable(unit, words) else ""
     if passage:
         yield passage
 
 
 def _complete(sentence: str) -> bool:
-    return sentence[-1] in _FINAL and sentence.count("(") == sentence.count(")")
+    return sentence[-1] in _FINAL and _depth(sentence) == 0
 
 
-def _readable(sentence: str) -> bool:
+def _readable(sentence: str, words: _Words) -> bool:
+    label, colon, _ = sentence.partition(":" if ":" in sentence else "：")
+    if colon and label.strip().casefold() in words.labels:
+        return False
     return 20 <= len(sentence) <= _MAX_PASSAGE or (bool(_WIDE.search(sentence)) and 8 <= len(sentence) <= 80)
 
 
@@ -190,12 +416,12 @@ def _says_the_same(name: str, item: str) -> bool:
     return bool(shared) and len(low_name.split()) > 1
 
 
-def _distinct(pieces: list[str], item: str, name: str) -> tuple[str, ...]:
+def _distinct(pieces: list[str], item: str, name: str, words: _Words) -> tuple[str, ...]:
     seen = {item.casefold(), name.casefold(), ""}
     result = []
     for piece in pieces:
         key = piece.casefold()
         if key not in seen:
             seen.add(key)
-            result.append(sentence_case(piece))
+            result.append(words.cased(piece))
     return tuple(result[:20])
