@@ -7,6 +7,7 @@ import json
 import random
 import re
 import unicodedata
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from copykit.errors import InvalidRequest
 from copykit.providers.base import Completion
 from copykit.providers.phrasebank.bank import bank_for, spoken
 from copykit.providers.phrasebank.dice import Dice
-from copykit.providers.phrasebank.provider import PhraseBank
+from copykit.providers.phrasebank.provider import PhraseBank, write_drafts
 from copykit.testing.contracts import ProviderContract
 from copykit.testing.phrases import FAMILIES, FUNCTIONS, frames, lint
 
@@ -155,17 +156,16 @@ def test_any_noun_stands_unchanged_in_every_frame(tag: str) -> None:
 def test_structures_give_their_steps_in_order(structure: str) -> None:
     """With room, a long text carries every step of its structure, each named, in order, each in the text."""
     found = catalog.structure(structure)
-    case = next((u for u in catalog.use_cases() if structure in u.structures), None)
-    if case is None:
-        pytest.skip(f"no use case has {structure} among its structures")
-    number = case.structures.index(structure)
-    drafts = write(request(target_platform="linkedin.post", use_case=case.id, variants=number + 1))
-    draft = drafts[number]
+    brief = compile_brief(request(target_platform="linkedin.post"))
+    brief = replace(brief, use_case=replace(brief.use_case, structures=(structure,)))
+    bank = bank_for(brief.language)
+    assert bank is not None
+    (draft,) = write_drafts(brief, bank, 1)
     assert draft.structure == structure
     assert [part.step for part in draft.parts] == list(found.steps)
     text = draft.fields["text"]
     assert isinstance(text, str)
-    positions = [text.find(part.text.split("\n")[0][:25]) for part in draft.parts[1:]]
+    positions = [text.find(part.text.split("\n")[0][:25]) for part in draft.parts]
     assert -1 not in positions
     assert positions == sorted(positions)
 
