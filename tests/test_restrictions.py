@@ -198,3 +198,28 @@ def test_the_table_of_restrictions_holds(capsys: pytest.CaptureFixture[str]) -> 
     """Recall and false alarms over the case files stay within bounds."""
     script = Path(__file__).parent.parent / "benchmarks" / "restrictions_table.py"
     assert runpy.run_path(str(script))["main"]() == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "tag, ask, breaks, fine",
+    [
+        ("en", "no superlatives", "Our dreamiest pillow", "A forest guest of the west"),
+        ("de", "keine Superlative", "Die kuscheligste Decke", "Der zwanzigste Gast"),
+        ("nl", "geen superlatieven", "De prettigste stoel", "De juiste stoel, voor de twintigste keer"),
+        ("es", "sin superlativos", "Nuestra silla más vendida", "Cada vez más cerca"),
+        ("it", "niente superlativi", "Le nostre lampade migliori", "Un giorno migliore"),
+        ("ja", "最上級は使わない", "比類のない快適さ", "一番茶の香り"),
+        ("zh-Hans", "不要使用最高级", "舒适度第一", "第一缕阳光"),
+        ("ar", "تجنب كلمة رخيص", "سرير رخيـــص", "ترخيص"),
+        ("fr", "pas le mot bradé", "Lampes b r a d é e s", "b r a v e s"),
+        ("ja", "「激安」は使わない", "激・安セール", "感激・安心"),
+        ("nl", "geen prijs", "De prijs valt mee", "We geven geen geheimen prijs"),
+        ("pl", "bez ceny", "Od pięćdziesięciu złotych", "Od pięćdziesięciu lat"),
+        ("de", "keine Preise", "Für fünfundzwanzig Euro", "Für fünfundzwanzig Gäste"),
+    ],
+)
+def test_words_are_known_by_how_they_are_formed(tag: str, ask: str, breaks: str, fine: str) -> None:
+    """Endings, stretched and spaced inflections, number words: not only listed forms."""
+    rule = one(ask, tag)
+    assert rule.find(breaks)
+    assert rule.find(fine) == []

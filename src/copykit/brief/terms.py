@@ -27,6 +27,7 @@ _GAP = r"[\W_]{0,3}"
 # ordinary spelling stays itself: the l of "Black" and "Al", the I of "AIR". It is a letter, as those are.
 _EITHER = "ǀ"
 _EITHER_SHAPE = re.compile("[a-z]I|I[a-z]|[A-Z][A-Z]l(?![a-z])|[A-Z]l[A-Z]|(?<![a-z])l[A-Z][A-Z]")
+_STRETCH = "ـ"  # lengthens an Arabic word, and is no letter of it
 _ALWAYS_LETTERS = frozenset("йїў")
 _ONE_LETTER_WORDS = frozenset("aàáâeéèêioóòôuúywzvksåöæøаиоувскяії")
 _INVISIBLE_ODD = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\u2800")
@@ -113,7 +114,7 @@ class _Coarse(dict[int, "str | None"]):
         pieces = []
         for piece in unicodedata.normalize("NFKD", _unenclosed(char)).casefold():
             merged = _merged().get(piece)
-            if merged is None and unicodedata.category(piece)[0] in "LN":
+            if merged is None and unicodedata.category(piece)[0] in "LN" and piece != _STRETCH:
                 digit = unicodedata.digit(piece, None)
                 merged = piece if digit is None else _merged().get(str(digit), str(digit))
             if merged is not None:
@@ -344,7 +345,7 @@ def _fold_char(char: str, done: list[str], letters: frozenset[str]) -> str:
         if piece in letters or not _takes_accents(ord(piece)):
             digit = unicodedata.digit(piece, None)
             folded.append(piece if digit is None else str(digit))
-        elif unicodedata.category(piece)[0] != "M" and piece != "ـ":
+        elif unicodedata.category(piece)[0] != "M" and piece != _STRETCH:
             digit = unicodedata.digit(piece, None)
             folded.append(unicodedata.normalize("NFKD", piece)[0] if digit is None else str(digit))
     return "".join(folded)
@@ -385,9 +386,12 @@ class _Entry:
             return None
         folded = reading.folded
         if apart:
+            end = _spelled_ending(folded, end, self.tails)
             if _spelled_on(folded, start, end):
                 return None
         else:
+            if not _dots_belong(folded, match):
+                return None
             tail_end = end
             kind = _word_class(folded[end - 1])
             while kind and tail_end < len(folded) and _word_class(folded[tail_end]) == kind:
@@ -415,6 +419,18 @@ class _Entry:
         return first, last
 
 
+def _dots_belong(folded: str, match: re.Match[str]) -> bool:
+    """Whether Japanese middle dots in the match part its signs, and not two words of a list."""
+    if "・" not in match.group() and "･" not in match.group():
+        return True
+    start, end = match.span()
+    return not any(_is_han(c) for c in (folded[start - 1 : start], folded[end : end + 1]))
+
+
+def _is_han(char: str) -> bool:
+    return "\u3400" <= char <= "\u9fff"
+
+
 def _in_hashtag(reading: _Reading, start: int) -> bool:
     at = start - 1
     while at >= 0 and (_word_class(reading.folded[at]) or reading.folded[at] == "_"):
@@ -427,6 +443,17 @@ def _mostly_signs(matched: str, stem: str) -> bool:
         return False
     signs = sum(1 for c in matched if c in "0123456789!@$§€¢¥†×" and c not in stem)
     return signs * 2 > sum(1 for c in stem if c.isalnum())
+
+
+def _spelled_ending(folded: str, end: int, tails: frozenset[str]) -> int:
+    """Give where a term in single letters ends, its inflection in single letters included."""
+    last = end
+    tail = ""
+    for match in re.finditer(rf"{_SEPARATOR}(\w)(?!\w)", folded[end : end + 24]):
+        if end + match.start() != last:
+            break
+        last, tail = end + match.end(), tail + match.group(1)
+    return last if tail and squeeze(tail) in tails else end
 
 
 def _spelled_on(folded: str, start: int, end: int) -> bool:
@@ -444,7 +471,7 @@ def _spelled_on(folded: str, start: int, end: int) -> bool:
 
 
 def _patterns(stem: str) -> tuple[re.Pattern[str], ...]:
-    letters = sum(1 for c in stem if c.isalnum())
+    letters = sum(1 for c in stem if c.isalnum() or unicodedata.category(c)[0] == "M")
     digits_only = not any(c.isalpha() for c in stem)
     words = [w for w in re.split(r"[\s\-‐‑–_]+", stem) if w]
 
@@ -460,7 +487,7 @@ def _patterns(stem: str) -> tuple[re.Pattern[str], ...]:
 
     if all(not _word_class(c) and unicodedata.category(c)[0] == "L" for c in stem):
         # Scripts without spaces: any gap inside the term was put there on purpose.
-        return (re.compile(spelled(stem, _SPREAD + "{0,3}")),)
+        return (re.compile(spelled(stem, _SPREAD[:-1] + "・･]{0,3}")),)
     together = _GAP.join(spelled(word, _JOINT if letters >= 4 and not digits_only else "") for word in words)
     if letters < 3 or digits_only or not all(_word_class(c) or c.isspace() for c in stem):
         return (re.compile(together),)
