@@ -105,7 +105,7 @@ class Assets:
     def _things(self) -> list[str]:
         material = self._material
         facts = [
-            f"{material.lowered(label)}{'' if material.join == '' else ' '}{value}"
+            f"{material.lowered(label)} {value}" if material.join else f"{label}{material.colon}{value}"
             for label, value in (*material.details, *material.terms)
         ]
         return [*material.points, *facts]
@@ -132,6 +132,8 @@ class Assets:
         self, spec: FieldSpec, room: Room, function: str, point: str, *, slots: frozenset[str] | None = None
     ) -> tuple[Asset | None, bool]:
         slots = frozenset({"point"}) if point else slots
+        if point and self._material.colon in point:  # a fact with its label, which needs no other words
+            return self._bare(room, function, point), True
         spare: tuple[str, Frame, str] | None = None
         for tries, frame in enumerate(self._chooser.offers(function, short=True, slots=slots)):
             if tries >= _TRIES:
@@ -150,9 +152,12 @@ class Assets:
             if spare[2] in self._labels_left:
                 self._labels_left[spare[2]] -= 1
             return self._say(spare[0], function), bool(spare[1].slots)
-        if point and room.fits(point) and self._is_new(point) and room.allows(point):
-            return self._say(point[:1].upper() + point[1:], function), True
-        return None, False
+        return (self._bare(room, function, point), True) if point else (None, False)
+
+    def _bare(self, room: Room, function: str, point: str) -> Asset | None:
+        text = point[:1].upper() + point[1:]
+        fitting = room.fits(text) and self._is_new(text) and room.allows(text)
+        return self._say(text, function) if fitting else None
 
     def _filled(self, spec: FieldSpec, room: Room, frame: Frame, point: str) -> str:
         """Fill *frame* with the first way of naming the thing that makes a new, fitting, allowed text."""
@@ -186,7 +191,7 @@ class Assets:
         for tries, frame in enumerate(self._chooser.offers(function, short=False, slots=slots)):
             if tries >= _TRIES // 2:
                 break
-            if "point" in frame.slots and not point:
+            if "point" in frame.slots and (not point or self._material.colon in point):
                 continue
             for points in self._point_lists(frame.slots, point):
                 fillings = (
@@ -210,7 +215,9 @@ class Assets:
         if "points" not in slots:
             yield ""
             return
-        points = [point, *(p for p in self._material.points if p != point)] if point else [*self._material.points]
+        points = [p for p in self._material.points if p != point]
+        if point and self._material.colon not in point:
+            points.insert(0, point)
         for count in range(min(3, len(points)), 0, -1):
             yield self._material.list(points[:count])
 

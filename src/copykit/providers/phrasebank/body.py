@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from copykit.brief.catalog import FieldSpec, Structure
+from copykit.brief.extract import split_sentences
 from copykit.models import Part
 from copykit.providers.phrasebank.bank import Frame
 from copykit.providers.phrasebank.choose import Chooser
@@ -21,6 +22,12 @@ _LINE_KINDS = frozenset({"social", "message"})
 _PARAGRAPH_KINDS = frozenset({"email", "web", "press"})
 _NAMING = frozenset({"label"})
 """Slots that can carry name and item together: the first time a text names the thing, it says both."""
+_NAMING_STEPS = frozenset({"attention", "solution"})
+_POINTING = frozenset({"point", "points"})
+_CALLING = frozenset({"label", "name", "item"})
+_LONG_NAME = 20
+_MOST_QUOTED = 0.6
+"""Share of the advised length that one quoted passage may take."""
 _COMFORT_PER_STEP = 55.0
 """Aimed characters a step from which long frames read better than short ones."""
 _SHORT_TEXT, _LONG_TEXT = 240.0, 900.0
@@ -156,9 +163,10 @@ class BodyWriter:
         self._named, self._proved, self._called = False, 0, ""
         page = _Page(room, [], self._material.join, self._glue(room), tail, self._careful)
         long = room.chars / len(structure.steps) >= _COMFORT_PER_STEP
-        for name, function in zip(structure.steps, structure.functions, strict=True):
+        for at, (name, function) in enumerate(zip(structure.steps, structure.functions, strict=True)):
+            later = _NAMING_STEPS.intersection(structure.functions[at + 1 :])
             block = self._listed_block(structure, function)
-            line = block or self._opening(room, function, long)
+            line = block or self._opening(room, function, long, must_name=not later)
             if line and not any(line in step.lines for step in page.steps):
                 page.steps.append(_Step(name, function, [line], closed=bool(block)))
         if not page.steps:
@@ -179,8 +187,11 @@ class BodyWriter:
             return questions(self._material)
         return item_list(self._material, self._dice)
 
-    def _opening(self, room: Room, function: str, long: bool) -> str:
-        """Give the line that carries a step: a frame, the call to action, or the terms."""
+    def _opening(self, room: Room, function: str, long: bool, *, must_name: bool = False) -> str:
+        """Give the line that carries a step: a frame, the call to action, or the terms.
+
+        With *must_name*, no later step can name the thing as well as this one.
+        """
         material = self._material
         if function == "action" and (material.link or material.brief.cta):
             self._called = self._call(room)
@@ -193,8 +204,8 @@ class BodyWriter:
             if len(more) > self._proved:
                 self._proved += 1
                 return more[self._proved - 1]
-        names = function in ("attention", "solution") and not self._named and self._dice.below(2)
-        naming = _NAMING if names else None
+        can_name = function in _NAMING_STEPS and not self._named
+        naming = _NAMING if can_name and (must_name or self._dice.below(2)) else None
         for slots in (naming, None) if naming else (None,):
             for short in (not long, long):
                 line = self._frame_line(room, function, short=short, slots=slots)
@@ -207,16 +218,30 @@ class BodyWriter:
     def _frame_line(
         self, room: Room, function: str, *, short: bool, slots: frozenset[str] | None = None
     ) -> str:
+        spare: Frame | None = None
         for tried, frame in enumerate(self._chooser.offers(function, short=short, slots=slots)):
             if tried >= _TRIES:
                 break
+            if frame.slots & _POINTING and not self._material.points:
+                continue
+            if slots is None and self._named and frame.slots & _CALLING and self._is_sparing(room):
+                spare = spare or frame
+                continue
             text = finish(self._filled(frame), self._material.stop)
             if not self._careful or room.allows(text):
                 self._chooser.take(frame)
                 self._named = self._named or bool(frame.slots & _NAMING)
                 self._proved += function == "proof"
                 return text[:1].upper() + text[1:]
-        return ""
+        if spare is None or self._careful:
+            return ""
+        self._chooser.take(spare)
+        text = finish(self._filled(spare), self._material.stop)
+        return text[:1].upper() + text[1:]
+
+    def _is_sparing(self, room: Room) -> bool:
+        """Whether the thing, once named, is better not named again: the text is short or the name long."""
+        return room.chars < _SHORT_TEXT or len(self._material.short_label) > _LONG_NAME
 
     def _filled(self, frame: Frame) -> str:
         points = self._material.points
@@ -305,8 +330,16 @@ class BodyWriter:
             yield proof, sentence
 
     def _quotable(self, room: Room) -> Iterator[str]:
-        """Give the brief's sentences that the rules let into the field: its own words may break them too."""
-        return (sentence for sentence in self._material.sentences if room.allows(sentence))
+        """Give the brief's passages that the rules let into the field, of a long one its first sentence.
+
+        The rules are asked because the brief's own words may break them too.
+        """
+        most = room.high * _MOST_QUOTED
+        for passage in self._material.sentences:
+            if room.size(passage) > most:
+                passage = split_sentences(passage, self._material.brief.language.tag)[0]
+            if room.size(passage) <= most and room.allows(passage):
+                yield passage
 
     def _settled(self, page: _Page) -> Body | None:
         """Shorten until the text fits: shorter frames first, then fewer lines, then fewer steps."""
@@ -332,6 +365,10 @@ class BodyWriter:
                 return
             if step.function == "action" and (self._material.link or self._material.brief.cta):
                 continue
+            if step.function == "proof" and not self._material.points:
+                continue
+            if self._material.full_label in step.lines[0]:
+                self._named = False
             line = self._frame_line(page.room, step.function, short=True)
             if line and len(line) < len(step.lines[0]):
                 step.lines[0] = line

@@ -80,7 +80,8 @@ class Material:
         """Key points first, then attributes; what the restrictions forbid left out."""
         pieces = dict.fromkeys((*self.brief.points, *self.brief.attributes))
         marked = (apply_marks(piece.rstrip(" .。।"), self.brief.language) for piece in pieces)
-        return tuple(piece for piece in marked if self.may_say(piece))
+        name = self.brief.name.casefold()
+        return tuple(p for p in marked if self.may_say(p) and (p in self.brief.points or p.casefold() not in name))
 
     @cached_property
     def details(self) -> tuple[tuple[str, str], ...]:
@@ -99,8 +100,17 @@ class Material:
         """Sentences of the description that may be quoted: none in another form of address than the tone's."""
         wording = wording_of(self.brief.language)
         unfit = wording.informal if self.brief.tone.address == "F" else wording.formal
-        fitting = (s for s in self.brief.sentences if unfit.isdisjoint(WORD.findall(lowered(s))))
+        fitting = (
+            s
+            for s in self.brief.sentences
+            if s[-1] not in "?？؟" and self._says_more(s) and unfit.isdisjoint(WORD.findall(lowered(s)))
+        )
         return tuple(apply_marks(s, self.brief.language) for s in fitting if self.may_say(s))
+
+    def _says_more(self, sentence: str) -> bool:
+        """Tell whether a sentence says more than the name it introduces."""
+        rest = sentence.replace(self.brief.name, "") if self.brief.name else sentence
+        return len(rest) >= (12 if self.join == "" else 25)
 
     @cached_property
     def audience(self) -> str:
