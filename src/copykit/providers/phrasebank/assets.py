@@ -107,6 +107,7 @@ class Assets:
         facts = [
             f"{material.lowered(label)} {value}" if material.join else f"{label}{material.colon}{value}"
             for label, value in (*material.details, *material.terms)
+            if value.count(",") + value.count("、") + value.count("،") < 2 and ". " not in value
         ]
         return [*material.points, *facts]
 

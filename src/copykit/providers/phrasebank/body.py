@@ -22,7 +22,7 @@ _LINE_KINDS = frozenset({"social", "message"})
 _PARAGRAPH_KINDS = frozenset({"email", "web", "press"})
 _NAMING = frozenset({"label"})
 """Slots that can carry name and item together: the first time a text names the thing, it says both."""
-_NAMING_STEPS = frozenset({"attention", "solution"})
+_NAMING_STEPS = frozenset({"attention", "interest", "solution"})
 _POINTING = frozenset({"point", "points"})
 _CALLING = frozenset({"label", "name", "item"})
 _LONG_NAME = 20
@@ -161,6 +161,7 @@ class BodyWriter:
     def _write(self, spec: FieldSpec, structure: Structure, tail: str) -> Body | None:
         room = self._rooms.of(spec)
         self._named, self._proved, self._called = False, 0, ""
+        material = self._material
         page = _Page(room, [], self._material.join, self._glue(room), tail, self._careful)
         long = room.chars / len(structure.steps) >= _COMFORT_PER_STEP
         for at, (name, function) in enumerate(zip(structure.steps, structure.functions, strict=True)):
@@ -169,6 +170,11 @@ class BodyWriter:
             line = block or self._opening(room, function, long, must_name=not later)
             if line and not any(line in step.lines for step in page.steps):
                 page.steps.append(_Step(name, function, [line], closed=bool(block)))
+                if function in _NAMING_STEPS and not self._named and not page.says(material.label):
+                    page.changed()
+                    page.add(page.steps[-1], finish(self._identity(), material.stop), must=True)
+                    self._named = True
+                page.changed()
         if not page.steps:
             return None
         page.call = self._called

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 from copykit.brief.brief import Brief, Fact
+from copykit.brief.money import local_amount
 from copykit.drafts.look import WORD, lowered
 from copykit.drafts.repair import apply_marks
 from copykit.drafts.wording import wording_of
@@ -16,7 +16,6 @@ from copykit.providers.phrasebank.bank import Bank
 __all__ = ["Material", "finish"]
 
 _FINAL = ".!?…。！？।؟:："
-_DECIMAL = re.compile(r"(?<![\d.,])(\d+)\.(\d{1,2})(?![\d.,])")
 _COLON = {"Hans": "：", "Hant": "：", "Jpan": "："}
 _COMMA = {"Hans": "、", "Hant": "、", "Jpan": "、", "Arab": "، "}
 _STOP = {"Hans": "。", "Hant": "。", "Jpan": "。", "Deva": "।", "Beng": "।"}
@@ -196,7 +195,7 @@ class Material:
             if fact.key in _SILENT or not wanted(fact) or len(fact.value) > _LONG_FACT:
                 continue
             label = self.label_of(fact.key)
-            value = apply_marks(self._local(fact.value), self.brief.language)
+            value = apply_marks(local_amount(fact.value, self.brief.language), self.brief.language)
             if self.may_say(f"{label}{self.colon}{value}"):
                 result.append((label, value))
         return tuple(result)
@@ -206,11 +205,6 @@ class Material:
         known = self.bank.labels.get(key.casefold().replace(" ", "_"))
         text = known or key.replace("_", " ").strip()
         return text[:1].upper() + text[1:]
-
-    def _local(self, value: str) -> str:
-        if self.brief.language.decimal == "," and "." in value:
-            return _DECIMAL.sub(r"\1,\2", value)
-        return value
 
 
 def finish(text: str, stop: str) -> str:
