@@ -1,9 +1,12 @@
 """Print how well restrictions in plain words are understood and kept: recall and false alarms.
 
 Every language of the phrase bank x eight kinds x three phrasings, each phrasing with three breaking and three
-innocent texts of its own, all in ``benchmarks/cases/restrictions``. Exits with 1 if recall is below 0.98
-or more than 0.02 of the innocent texts raise an alarm. A phrasing that became guidance finds nothing and
-counts so.
+innocent texts of its own, all in ``benchmarks/cases/restrictions``. A phrasing that became guidance finds
+nothing and counts so. A second table reads what callers type besides (``benchmarks/cases/phrasings.toml``:
+formal, terse, chatty, without accents) and counts those of which kind and enforcement are as a reader would say.
+
+Exits with 1 if recall is below 0.98, if more than 0.02 of the innocent texts raise an alarm, or if less than
+0.95 of the phrasings are read rightly.
 
 Run: ``python benchmarks/restrictions_table.py [--verbose]``
 """
@@ -19,7 +22,8 @@ from copykit.brief.restrictions import compile_restrictions
 from copykit.models import Brand
 
 CASES = Path(__file__).parent / "cases" / "restrictions"
-RECALL, FALSE_ALARMS = 0.98, 0.02
+PHRASINGS = Path(__file__).parent / "cases" / "phrasings.toml"
+RECALL, FALSE_ALARMS, READ = 0.98, 0.02, 0.95
 
 
 def main() -> int:
@@ -59,9 +63,31 @@ def main() -> int:
     print(f"\n{checks} phrasings became checks, {guidance} guidance")
     print(f"recall {recall:.4f} of {caught + missed} (at least {RECALL})")
     print(f"false alarms {rate:.4f} of {alarmed + quiet} (at most {FALSE_ALARMS})")
-    if wrong and (verbose or recall < RECALL or rate > FALSE_ALARMS):
+    read = _phrasings(wrong)
+    failed = recall < RECALL or rate > FALSE_ALARMS or read < READ
+    if wrong and (verbose or failed):
         print("\n" + "\n".join(wrong))
-    return 0 if recall >= RECALL and rate <= FALSE_ALARMS else 1
+    return int(failed)
+
+
+def _phrasings(wrong: list[str]) -> float:
+    """Print per language how many phrasings are read rightly; give the share of all."""
+    right = total = 0
+    print(f"\n{'language':9} {'read as check':>14} {'as guidance':>12} {'rightly':>9}")
+    for tag, cases in tomllib.loads(PHRASINGS.read_text(encoding="utf-8")).items():
+        became = {"check": 0, "guidance": 0}
+        hits = 0
+        for ask, (*kinds, enforced) in cases.items():
+            rules = compile_restrictions([ask], language=language(tag), brand=Brand())
+            became["check" if all(r.enforced == "check" for r in rules) else "guidance"] += 1
+            if [(r.kind, r.enforced) for r in rules] == [(kind, enforced) for kind in kinds]:
+                hits += 1
+            else:
+                wrong.append(f"{tag}: {ask!r} read as {[(r.kind, r.enforced, r.values) for r in rules]}")
+        print(f"{tag:9} {became['check']:14} {became['guidance']:12} {hits:5} of {len(cases)}")
+        right, total = right + hits, total + len(cases)
+    print(f"\nread rightly {right / total:.4f} of {total} (at least {READ})")
+    return right / total
 
 
 if __name__ == "__main__":

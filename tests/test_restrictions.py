@@ -195,7 +195,7 @@ def test_what_can_be_kept_is_not_refused() -> None:
 
 
 def test_the_table_of_restrictions_holds(capsys: pytest.CaptureFixture[str]) -> None:
-    """Recall and false alarms over the case files stay within bounds."""
+    """Recall, false alarms and readings over the case files stay within bounds."""
     script = Path(__file__).parent.parent / "benchmarks" / "restrictions_table.py"
     assert runpy.run_path(str(script))["main"]() == 0, capsys.readouterr().out
 

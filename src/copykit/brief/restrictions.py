@@ -209,7 +209,10 @@ class _Words:
         self.prefix: str = raw.get("prefix", "")
         self.word_after: bool = raw.get("word_after", False)
         self._lists = {key: self._shape(raw.get(key, ())) for key in _LISTS}
-        self._kinds = {kind: self._shape(words) for kind, words in raw["kinds"].items()}
+        signs = load_toml("marks.toml")["kinds"]
+        self._kinds = {
+            kind: self._shape([*words, *signs.get(kind, ())]) for kind, words in raw["kinds"].items()
+        }
         self._counts: dict[str, int] = {k.lower(): v for k, v in raw.get("counts", {}).items()}
         self._count = self._shape([*self._counts]) if self._counts else None
         self._join = self._shape(raw["join"])
@@ -221,7 +224,10 @@ class _Words:
         return _Words(code)
 
     def _shape(self, words: Iterable[str]) -> re.Pattern[str] | None:
-        return _alternation(words, apart=self.apart, prefix=self.prefix)
+        """Compile words of restrictions, which callers also type without their accents."""
+        return _alternation(
+            [typed for word in words for typed in _as_typed(word)], apart=self.apart, prefix=self.prefix
+        )
 
     def find_shape(self, key: str) -> re.Pattern[str] | None:
         """Give the pattern of a word list of copy (price words, superlatives ...)."""
@@ -255,12 +261,14 @@ class _Words:
         count = self._number(rest) if limited else None
         if count and below:
             count -= 1
+        # Before the markers go: some conditions hold one ("sparingly" in Japanese).
+        unless = rest.has(self._lists["unless"]) or rest.has(self._lists["scope"])
         dont = rest.take(self._lists["dont"])
         avoid = rest.take(self._lists["avoid"]) or dont
         if limited and count is None and not avoid:
             limited = False
-        unless = rest.has(self._lists["unless"]) or rest.has(self._lists["scope"])
         style = rest.has(self._lists["style"])
+        example = rest.has(self._lists["example"])
         rest_with_nouns = rest.copy()
         kinds = [kind for kind, shape in self._kinds.items() if rest.take(shape)]
         narrow = rest.has(self._lists["narrow"])
@@ -283,6 +291,9 @@ class _Words:
                 else []
             )
         doubtful = known <= 5
+        if quoted and kinds and "competitor" not in kinds and example and not unless:
+            banned = [_Reading(self.code, k, "ban", worth=4 + base) for k in kinds]
+            return [*banned, self._quoted(quoted, base, doubtful, kinds)]
         if quoted:
             return [self._quoted(quoted, base, doubtful, kinds)]
         # "Price words" is about prices, "the word price" about a word: the marker stands apart from the noun.
@@ -319,8 +330,11 @@ class _Words:
             rest.blank(*match.span())
             return int(match.group())
         if self._count and (match := self._count.search(rest.text.lower())):
-            rest.blank(*match.span())
-            return self._counts[_clean(match.group())]
+            word = match.group().strip()
+            # A dual ("two hashtags" in one word) is also what is counted.
+            if not any(shape and shape.fullmatch(word) for shape in self._kinds.values()):
+                rest.blank(*match.span())
+            return self._counts.get(word)
         return None
 
     def _term_after_word(self, rest: _Rest) -> tuple[str, ...]:
@@ -372,6 +386,7 @@ _LISTS = (
     "limit",
     "under",
     "unless",
+    "example",
     "narrow",
     "style",
     "scope",
@@ -407,10 +422,6 @@ class _Rest:
         return lower if len(lower) == len(self.text) else self.text.replace("İ", "i").lower()
 
 
-def _clean(word: str) -> str:
-    return word.strip()
-
-
 def _split(shape: re.Pattern[str], text: str) -> list[str]:
     parts, last = [], 0
     for match in shape.finditer(text.lower()):
@@ -438,6 +449,23 @@ def _trimmed(text: str, filler: re.Pattern[str] | None, apart: bool) -> str:
     return re.sub(r"\s*[\x00\x01]+\s*", " ", text).strip()
 
 
+_UNDECOMPOSED = str.maketrans("łøđßæœıŁØĐ", "lodsaoiLOD")
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss"})
+
+
+def _as_typed(word: str) -> tuple[str, ...]:
+    """Give a word as it is spelled and as it is typed in a hurry: no accents, or ``ue`` for ``ü``."""
+    if word.startswith("re:") or word.isascii() or len(word) < 3:
+        return (word,)
+    bare = "".join(
+        c
+        for c in unicodedata.normalize("NFD", word)
+        if unicodedata.category(c) != "Mn" or ("\u0900" <= c <= "\u0dff" and c != "\u093c") or c > "\u0dff"
+    )
+    bare = unicodedata.normalize("NFC", bare).translate(_UNDECOMPOSED)
+    return tuple(dict.fromkeys((word, bare, word.translate(_UMLAUTS))))
+
+
 def _alternation(words: Iterable[str], *, apart: bool, prefix: str = "") -> re.Pattern[str] | None:
     """Compile words into one pattern; a closing star stands for any ending, ``re:`` starts a pattern."""
     listed = sorted({w.lower() for w in words if not w.startswith("re:")}, key=len, reverse=True)
@@ -445,6 +473,8 @@ def _alternation(words: Iterable[str], *, apart: bool, prefix: str = "") -> re.P
     for word in listed:
         stem = word.rstrip("*")
         shape = re.escape(unicodedata.normalize("NFC", stem)).replace(r"\ ", r"[\s\u00a0-]+")
+        if not apart and stem.isascii() and stem.isalpha():
+            shape = f"(?<![a-z]){shape}(?![a-z])"
         shapes.append(shape + (f"{_LETTER}*" if word.endswith("*") and apart else ""))
     patterns = [w[3:] for w in words if w.startswith("re:")]
     whole = []
