@@ -10,6 +10,7 @@ import briefs as b
 from copykit.brief import catalog
 from copykit.brief.catalog import UseCase
 from copykit.data import load_json, load_toml, names
+from copykit.drafts import claims
 from copykit.drafts.check import Checker
 from copykit.drafts.draft import Draft
 from copykit.drafts.editorial import CODED, editorial, split
@@ -786,6 +787,39 @@ def test_checker_is_not_changed_by_texts() -> None:
     for text in ("Free lamp", "Sure, here it is", "Meet Lumo."):
         checker.text(spec, text, "b")
     assert checker.text(spec, "The best lamp!!", "a") == before
+
+
+def test_texts_read_before_are_judged_alike_in_a_draft() -> None:
+    """What `allows` has read is not read again, and the draft says the same as a checker that starts afresh."""
+    place = b.place(b.field("headlines", "headline", b.limit(20), count=(1, 5)))
+    brief = b.brief(placement=place, name="Lumo", points=("Oak",))
+    draft = Draft({"headlines": ["Lumo, a game changer", "Lumo is here", "Look, the the lamp", "x" * 30]})
+    reader = Checker(brief)
+    spec = brief.fields[0]
+    taken = [reader.allows(spec, text) for text in draft.fields["headlines"]]
+    assert taken == [True, True, False, False]
+    assert reader.draft(draft) == Checker(brief).draft(draft)
+
+
+def test_mail_signals_are_found_by_their_words() -> None:
+    """Every signal of a mail body is one that a text without its telling words cannot give."""
+    examples = {
+        "SP-07": "It is 100% guaranteed", "SP-08": "Dear friend", "SP-09": "Ten million dollars",
+        "SP-10": "A money-back guarantee", "SP-11": "A one-time offer", "SP-12": "Act Now",
+        "SP-13": "An urgent business reply", "SP-14": "Join the millions",
+        "SP-15": "Low prices, lowest price",
+        "SP-16": "Financial freedom, investment advice, a strong buy, a stock alert",
+        "SP-17": "Burn fat without dieting",
+        "SP-18": "Bad credit, refinance now, no medical exam", "SP-19": "You are receiving this mail because",
+        "SP-20": "A free instant online quote",
+    }  # fmt: skip
+    assert examples.keys() == {name for name, _ in claims._BODY}
+    patterns = dict(claims._BODY)
+    for name, text in examples.items():
+        assert patterns[name].search(text), name
+        for part in text.split(", "):
+            telling = not claims._BODY_WORDS.isdisjoint(Look(part).word_set)
+            assert telling or not patterns[name].search(part), part
 
 
 def test_look_keeps_offsets() -> None:

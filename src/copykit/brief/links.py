@@ -9,7 +9,8 @@ from copykit.data import load_toml
 
 __all__ = ["canonical_link", "find_links", "find_mails", "looks_linked"]
 
-_DOTTED = re.compile(r"[^\W_]\.[a-z]{2}|://|@|[^\W_]\.[A-Z]{2}")
+# The dot first: a pattern that starts with a literal is searched many times faster.
+_DOTTED = re.compile(r"\.(?<=[^\W_]\.)(?:[a-z]{2}|[A-Z]{2})")
 _MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 
 
@@ -31,7 +32,7 @@ def _link() -> re.Pattern[str]:
 
 def looks_linked(text: str) -> bool:
     """Tell cheaply whether *text* may hold an address; False is certain."""
-    return ("." in text or "@" in text or "://" in text) and _DOTTED.search(text) is not None
+    return "://" in text or "@" in text or ("." in text and _DOTTED.search(text) is not None)
 
 
 def find_links(text: str) -> list[tuple[int, int]]:

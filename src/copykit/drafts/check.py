@@ -8,17 +8,19 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from copykit.brief.brief import Brief
-from copykit.brief.catalog import FieldSpec, Limit, Placement
+from copykit.brief.catalog import FieldSpec, Limit, Placement, Tone
+from copykit.brief.links import looks_linked
 from copykit.brief.terms import TermSet
 from copykit.drafts import whole
 from copykit.drafts.claims import Evidence, address_mix, claims, cliches, spam
 from copykit.drafts.draft import Draft
 from copykit.drafts.editorial import EditorialRule, editorial_text, split
 from copykit.drafts.language_match import language_match
-from copykit.drafts.locale_marks import locale_marks, plain_typing
+from copykit.drafts.locale_marks import locale_marks, marked_characters, plain_typing
 from copykit.drafts.look import WORD, WORD_CLASS, Look, lowered, violation
 from copykit.drafts.measure import measure, px_size
 from copykit.drafts.mechanics import HASHTAG, Surface, emoji_over, sentences, surface
+from copykit.drafts.needed import missing_facts
 from copykit.drafts.wording import Wording, wording_of
 from copykit.models import Severity, Violation
 
@@ -41,6 +43,9 @@ _CONTRACTIBLE = re.compile(
     r"\b(?:(?:it|that|there|here|what|he|she) is|(?:you|we|they) (?:are|have|will)|i (?:am|have|will)"
     r"|(?:do|does|did|is|are|was|were|has|have|will|would|should|could) not|cannot|let us)\b"
 )
+_DIGITS = frozenset("0123456789")
+_REMEMBERED = 4096
+_SECOND = frozenset("is are have will am has not cannot us".split())
 _MAX_CHARS = {"ja": 60, "zh": 40}
 _STRICTER_IN_ADS = frozenset({"ad", "marketplace", "app"})
 
@@ -54,6 +59,10 @@ class _Field:
     bound: float
     """Code points up to which no hard limit can be exceeded, whatever the characters."""
     rules: tuple[EditorialRule, ...]
+    ungated: tuple[EditorialRule, ...]
+    """Those of the rules that any text may break."""
+    gate: frozenset[str]
+    """Characters of which one must stand in a text for any other rule to be looked at."""
     stricter: dict[str, Severity]
     prose: bool
     leaning: bool
@@ -101,11 +110,14 @@ def _compile(spec: FieldSpec, placement: Placement) -> _Field:
     for limit in spec.limits:
         if limit.hard is not None:
             bound = min(bound, limit.hard / _MOST.get(limit.unit, float("inf")))
+    rules = tuple(rule for rule in rules if rule.scope == "text")
     return _Field(
         spec=spec,
         limits=spec.limits,
         bound=bound,
-        rules=tuple(rule for rule in rules if rule.scope == "text"),
+        rules=rules,
+        ungated=tuple(rule for rule in rules if rule.gate is None),
+        gate=frozenset().union(*(rule.gate for rule in rules if rule.gate is not None)),
         stricter=stricter,
         prose=spec.role not in _NOT_PROSE,
         leaning=placement.independent and spec.is_list,
@@ -151,6 +163,7 @@ class Checker:
         self._banned = _terms(tuple(brand.banned_terms), self._tag) if brand.banned_terms else None
         self._rivals = _terms(tuple(brand.competitors), self._tag) if brand.competitors else None
         self._restrictions = tuple(r for r in brief.restrictions if r.enforced == "check")
+        self._numerals = brief.ledger.figures.words.keys()
         self._tokens = {key.lower(): value for key, value in brief.request.personalization.items()}
         links = brief.placement.links
         self._surface = Surface(
@@ -169,8 +182,10 @@ class Checker:
             plain=plain_typing(brief.placement),
         )
 
-        self._clean: set[tuple[str, str]] = set()
-        """Texts that `allows` has found without any fault, by field: `draft` need only measure them."""
+        self._marked = marked_characters(self._tag, self._surface.plain)
+        self._missing: tuple[str, ...] | None = None
+        self._read: dict[tuple[str, str], tuple[Look, list[Violation]]] = {}
+        """What `allows` found no error in, by field and text: `draft` need only measure it."""
 
     def text(self, spec: FieldSpec, text: str, label: str) -> list[Violation]:
         """Give every rule that *text* breaks as a text of the field *spec*; *label* names it in the results."""  # noqa: E501
@@ -192,9 +207,12 @@ class Checker:
             ):
                 return False
         found = self._look(field, look, True)
-        if not found:
-            self._clean.add((spec.name, text))
-        return all(one.severity != "error" for one in found)
+        if found and any(one.severity == "error" for one in found):
+            return False
+        if len(self._read) > _REMEMBERED:
+            self._read = {}
+        self._read[spec.name, text] = look, found
+        return True
 
     def draft(self, draft: Draft) -> list[Violation]:
         """Give every rule that *draft* breaks: each text, counts, repetition between fields, coverage."""
@@ -205,16 +223,31 @@ class Checker:
             if spec is None:
                 found.append(violation("F-03", label, f"{self.brief.placement.id} has no field {name!r}"))
                 continue
-            look = Look(text, label, self._names)
-            looks.append((spec, look))
-            if (name, text) in self._clean:
-                self._lengths(self._place.field(spec), look, found)
-            else:
+            read = self._read.get((name, text))
+            if read is None:
+                look = Look(text, label, self._names)
                 found.extend(self._look(self._place.field(spec), look, False))
+            else:
+                look = read[0].labelled(label)
+                self._lengths(self._place.field(spec), look, found)
+                found.extend(one.model_copy(update={"field": label}) for one in read[1])
+            looks.append((spec, look))
         found.extend(
-            whole.whole_draft(draft, self.brief, looks, self._wording, written_by_model=self.written_by_model)
+            whole.whole_draft(
+                draft,
+                self.brief,
+                looks,
+                self._wording,
+                missing=self._missing_facts(),
+                written_by_model=self.written_by_model,
+            )
         )
         return found
+
+    def _missing_facts(self) -> tuple[str, ...]:
+        if self._missing is None:
+            self._missing = missing_facts(self.brief)
+        return self._missing
 
     def _look(self, field: _Field, look: Look, first: bool) -> list[Violation]:
         """Run the rules over one text, cheap ones first; with *first*, stop after a stage that found an error."""  # noqa: E501
@@ -366,7 +399,7 @@ class Checker:
                     found.append(
                         violation("C-07", label, f"{said!r} must be written {term!r}", span=(start, end))
                     )
-        for one in self.brief.ledger.untraced(text):
+        for one in self.brief.ledger.untraced(text) if self._may_state(look) else ():
             found.append(
                 violation(
                     "C-03",
@@ -379,9 +412,16 @@ class Checker:
                 )
             )
 
+    def _may_state(self, look: Look) -> bool:
+        """Tell cheaply whether a text may hold a figure or an address; False is certain."""
+        if not look.ascii or "'" in look.chars or not _DIGITS.isdisjoint(look.chars):
+            return True
+        return not self._numerals.isdisjoint(look.word_set) or looks_linked(look.text)
+
     def _surface_rules(self, field: _Field, look: Look, found: list[Violation]) -> None:
         found.extend(surface(look, self._surface))
-        found.extend(locale_marks(look, self.brief.language, plain=self._surface.plain))
+        if not self._marked.isdisjoint(look.chars):
+            found.extend(locale_marks(look, self.brief.language, plain=self._surface.plain))
         policy, tone = self.brief.placement.emoji, self.brief.tone
         if not look.ascii:
             over = emoji_over(look, policy, tone.max_emoji)
@@ -400,7 +440,15 @@ class Checker:
             found.append(mixed)
         if look.lower.strip(" .!?…。") in wording.weak:
             found.append(violation("C-06", look.label, f"{look.text!r} would fit any ad"))
-        lists = wording.starts.of(look.words)
+        if field.leaning:
+            opening = wording.leaning.opens(look.lower)
+            if opening is not None:
+                found.append(
+                    violation(
+                        "M-13", look.label, f"the text starts with {opening[0]!r}", span=(0, opening[1])
+                    )
+                )
+        lists = wording.starts.of(look.word_set)
         if lists:
             self._phrase_rules(field, look, lists, found)
 
@@ -427,13 +475,6 @@ class Checker:
                     found.append(
                         violation("C-09", look.label, f"{look.text[start:end]!r} compares", span=(start, end))
                     )
-        if field.leaning and "leaning" in lists:
-            for phrase, _, start, end in wording.leaning.find(look.lower):
-                if start == 0:
-                    found.append(
-                        violation("M-13", look.label, f"the text starts with {phrase!r}", span=(0, end))
-                    )
-                break
 
     def _tone_rules(self, field: _Field, look: Look, found: list[Violation]) -> None:
         tone, wording = self.brief.tone, self._wording
@@ -444,25 +485,17 @@ class Checker:
                 if size > longest:
                     found.append(_too_long(look, size, longest, "cp"))
         elif len(look.words) > tone.max_sentence_words and wording.spaced:
-            parts = sentences(look.text)
-            sizes = [len(part.split()) for part in parts]
-            size = max(sizes, default=0)
-            if size > tone.max_sentence_words:  # dashes stand between spaces too: count the words themselves
-                sizes = [len(WORD.findall(part)) for part in parts]
-                size = max(sizes)
-            if size > tone.max_sentence_words:
-                found.append(_too_long(look, size, tone.max_sentence_words, "w"))
-            elif len(sizes) > 1 and sum(sizes) / len(sizes) > 1.25 * tone.mean_sentence_words:
-                found.append(
-                    _too_long(look, round(sum(sizes) / len(sizes), 1), tone.mean_sentence_words, "w")
-                )
+            _sentence_length(look, tone.max_sentence_words, 1.25 * tone.mean_sentence_words, tone, found)
         if wording.base == "en":
             _contractions(look, tone.contractions, found)
         if self._place.mail:
             found.extend(spam(look, field.spec.role, self._place.sms))
 
     def _editorial_rules(self, field: _Field, look: Look, found: list[Violation]) -> None:
-        for rule in field.rules:
+        marks = look.chars & field.gate
+        for rule in field.rules if marks else field.ungated:
+            if rule.gate is not None and rule.gate.isdisjoint(marks):
+                continue
             broken = editorial_text(rule, look, self.brief)
             if broken is not None:
                 found.append(broken)
@@ -486,6 +519,22 @@ def _in_link(text: str, at: int) -> bool:
     start = max(text.rfind(" ", 0, at), text.rfind("\n", 0, at)) + 1
     head = text[start:at]
     return head.endswith(("#", "@", ".", "/")) or "://" in head or "@" in head
+
+
+def _sentence_length(look: Look, longest: int, mean: float, tone: Tone, found: list[Violation]) -> None:
+    parts = sentences(look.text)
+    sizes = [len(part.split()) for part in parts]
+    size = max(sizes, default=0)
+    if size > longest:  # dashes stand between spaces too: count the words themselves
+        sizes = [
+            words if words <= longest else len(WORD.findall(part))
+            for words, part in zip(sizes, parts, strict=True)
+        ]
+        size = max(sizes)
+    if size > longest:
+        found.append(_too_long(look, size, longest, "w"))
+    elif len(sizes) > 1 and sum(sizes) / len(sizes) > mean:
+        found.append(_too_long(look, round(sum(sizes) / len(sizes), 1), tone.mean_sentence_words, "w"))
 
 
 def _too_long(look: Look, size: float, limit: int, unit: str) -> Violation:
@@ -513,7 +562,7 @@ def _contractions(look: Look, wanted: str, found: list[Violation]) -> None:
                         span=hit.span(),
                     )
                 )
-    elif wanted == "yes" and len(look.words) > 8:
+    elif wanted == "yes" and len(look.words) > 8 and sum(map(_SECOND.__contains__, look.words)) >= 3:
         full = len(_CONTRACTIBLE.findall(look.lower))
         if full >= 3:
             short = len(_CONTRACTED.findall(look.lower))

@@ -111,7 +111,7 @@ def cliches(look: Look, wording: Wording) -> list[Violation]:
 
 def address_mix(look: Look, wording: Wording, evidence: Evidence) -> Violation | None:
     """Find formal and informal address in one text; a side that only the brief's own words bring is a warning."""  # noqa: E501
-    informal = wording.informal.intersection(look.words)
+    informal = wording.informal & look.word_set
     if not informal:
         return None
     formal = set(wording.formal.intersection(look.words))
@@ -157,6 +157,11 @@ _BODY = (
     ("SP-19", re.compile(r"(?i)you are receiving this.{0,40}because|to be removed from.{0,30}mailings?")),
     ("SP-20", re.compile(r"(?i)\bfree\b.{0,40}\b(?:instant|online|no[- ]obligation)\b.{0,30}\bquote\b")),
 )
+# One word of each pattern above: a text without any of them needs none tried.
+_BODY_WORDS = frozenset(
+    "guaranteed dear million dollars money time act urgent join price prices financial investment strong "
+    "stock dieting fat weight credit refinance exam receiving removed free".split()
+)
 _SMS = re.compile(r"(?i)\$\$\$|\bwinner\b|\bcongratulations\b|\b(?:bit\.ly|tinyurl\.com|goo\.gl)/")
 _MARKS = re.compile(r"[!?.,;:…]")
 
@@ -176,9 +181,10 @@ def spam(look: Look, role: str, sms: bool) -> list[Violation]:
         signals += [name for name, pattern in _SUBJECT if pattern.search(text)]
         if emoji_count(text) > 1 or len(_MARKS.findall(text)) > 3:
             signals.append("SP-21")
-    if _GAPPY.search(text):
+    if look.gappy and _GAPPY.search(text):
         signals.append("SP-05")
-    signals += [name for name, pattern in _BODY if pattern.search(text)]
+    if not _BODY_WORDS.isdisjoint(look.word_set):
+        signals += [name for name, pattern in _BODY if pattern.search(text)]
     if sms and _SMS.search(text):
         signals.append("SP-22")
     if text.count("://") > 3:

@@ -106,6 +106,10 @@ _PICTURES = frozenset(
 # Letters spaced or dotted out, or mixed with digits: what a text must show before the long pattern runs.
 _SPACED_OUT = re.compile(r"(?<!\w)\w[.\-_* ]\w[.\-_* ]\w|[a-zß-ÿ][01345@$][a-zß-ÿ]")
 
+_FOR_LETTERS = frozenset("01345@$")
+# Rules that only a mark which stands twice can break.
+_PAIRS = frozenset({"google-punctuation", "microsoft-punctuation"})
+
 # Rules whose common twin is always checked; the platform's rule only makes it stricter.
 _COMMON = frozenset({"M-03", "M-04", "M-14", "M-17", "M-22", "C-06", "C-19", "C-23", "L-02", "L-21"})
 
@@ -133,7 +137,7 @@ def editorial(name: str) -> EditorialRule:
             for some, spaced in ((worded, True), (unspaced, False))
             if some
         )
-    gate = _GATES.get(name)
+    gate = row["characters"] if kind == "characters" else _GATES.get(name)
     return EditorialRule(
         id=name,
         description=row["description"],
@@ -195,8 +199,14 @@ def editorial_text(rule: EditorialRule, look: Look, brief: Brief) -> Violation |
         return None
     if rule.id in _PICTURES and (look.ascii or max(look.chars) < "\u2000"):
         return None
-    if rule.id == "google-lookalike-letters" and not _SPACED_OUT.search(look.text):
+    if rule.id == "google-lookalike-letters" and not (
+        (look.gappy or not look.chars.isdisjoint(_FOR_LETTERS)) and _SPACED_OUT.search(look.text)
+    ):
         return None
+    if rule.id in _PAIRS and rule.gate is not None:
+        text = look.text
+        if not any(text.count(mark) > 1 for mark in look.chars & rule.gate):
+            return None
     spans = _spans(rule, look, brief)
     if len(spans) <= rule.maximum:
         return None

@@ -111,7 +111,7 @@ def language_match(
     odd_letters: set[str] = set()
     if not look.ascii:
         odd_letters = (look.chars & _TELLING).difference(_OWN_LETTERS.get(base, ""))
-    strange = foreign.words.keys() & look.words
+    strange = foreign.words.keys() & look.word_set
     if len(strange) + len(odd_letters) < 2:
         return None
     counted = [word for word in look.words if word not in own_words]

@@ -45,6 +45,14 @@ class Lexicon(Generic[_T]):
         """Tell whether any phrase stands in *lower*, a text as `lowered` gives it."""
         return self._pattern is not None and self._pattern.search(lower) is not None
 
+    def opens(self, lower: str) -> tuple[str, int] | None:
+        """Give the phrase that *lower* begins with, as listed, and where it ends."""
+        found = self._pattern.match(lower) if self._pattern is not None else None
+        if found is None:
+            return None
+        phrase, _ = self._which(" ".join(found.group().replace("-", " ").split()), found.group())
+        return phrase, found.end()
+
     def find(self, lower: str) -> Iterable[tuple[str, _T, int, int]]:
         """Give (phrase as listed, meaning, start, end) of every occurrence, left to right, not overlapping."""  # noqa: E501
         if self._pattern is None:

@@ -12,7 +12,16 @@ from copykit.brief.catalog import Language, Placement
 from copykit.drafts.look import URL, Look, violation
 from copykit.models import Violation
 
-__all__ = ["Mark", "apply_marks", "locale_marks", "marks_of", "open_marks", "outside_links", "plain_typing"]
+__all__ = [
+    "Mark",
+    "apply_marks",
+    "locale_marks",
+    "marked_characters",
+    "marks_of",
+    "open_marks",
+    "outside_links",
+    "plain_typing",
+]
 
 _AR = r"\u0621-\u065f\u066e-\u06d3\u06fa-\u06ff\u0750-\u077f"
 _KANA_KANJI = r"\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff々"
@@ -150,6 +159,13 @@ def marks_of(tag: str, plain: bool = False) -> tuple[Mark, ...]:
     """
     marks = _BY_TAG.get(tag) or _BY_TAG.get(tag.partition("-")[0]) or ()
     return tuple(mark for mark in marks if not (plain and mark.rule.startswith(_TYPOGRAPHIC)))
+
+
+@cache
+def marked_characters(tag: str, plain: bool) -> frozenset[str]:
+    """Give the characters of which one must stand in a text for `locale_marks` to find anything."""
+    asking = "?!" if tag.partition("-")[0] == "es" else ""
+    return _PAIRED.union(asking, *(mark.trigger for mark in marks_of(tag, plain)))
 
 
 def plain_typing(placement: Placement) -> bool:

@@ -111,10 +111,24 @@ def emoji_count(text: str) -> int:
     return sum(1 for found in EMOJI.finditer(text) if found.group() not in _TEXTUAL)
 
 
+_GAPS = {code: " " for code in range(128) if not (chr(code).isalnum() or chr(code) == "_")}
+
+
 class Look:
     """One text with what the rules ask of it: its characters, words, and a copy without links and tokens."""
 
-    __slots__ = ("_masked", "ascii", "chars", "label", "lower", "names", "text", "words")
+    __slots__ = (
+        "_gappy",
+        "_masked",
+        "ascii",
+        "chars",
+        "label",
+        "lower",
+        "names",
+        "text",
+        "word_set",
+        "words",
+    )
 
     def __init__(self, text: str, label: str = "", names: tuple[str, ...] = ()) -> None:
         self.text = text
@@ -122,9 +136,35 @@ class Look:
         self.names = names
         self.ascii = text.isascii()
         self.chars = set(text)
-        self.lower = text.lower() if self.ascii else lowered(text)
-        self.words: list[str] = WORD.findall(self.lower)
+        self.words: list[str]
+        """The words in lower case, in order; `word_set` holds each once."""
+        if self.ascii:
+            self.lower = text.lower()
+            if "'" in self.chars:
+                self.words = WORD.findall(self.lower)
+            else:
+                self.words = self.lower.translate(_GAPS).split()
+        else:
+            self.lower = lowered(text)
+            self.words = WORD.findall(self.lower)
+        self.word_set = set(self.words)
         self._masked: str | None = None
+        self._gappy: bool | None = None
+
+    def labelled(self, label: str) -> Look:
+        """Give the same text under another label, without reading it again."""
+        copy = Look.__new__(Look)
+        for slot in Look.__slots__:
+            setattr(copy, slot, getattr(self, slot))
+        copy.label = label
+        return copy
+
+    @property
+    def gappy(self) -> bool:
+        """Whether single letters stand apart somewhere: what every word that is spaced out shows."""
+        if self._gappy is None:
+            self._gappy = "_" in self.chars or any(len(word) == 1 for word in self.word_set)
+        return self._gappy
 
     @property
     def masked(self) -> str:

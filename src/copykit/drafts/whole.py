@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import combinations
 
 from copykit.accel import fuzzy
@@ -10,10 +11,9 @@ from copykit.brief.brief import Brief
 from copykit.brief.catalog import FieldSpec, Placement
 from copykit.drafts.coverage import covered
 from copykit.drafts.draft import Draft
-from copykit.drafts.editorial import editorial_draft, editorial_field, split
+from copykit.drafts.editorial import EditorialRule, editorial_draft, editorial_field, split
 from copykit.drafts.look import Look, violation
 from copykit.drafts.mechanics import HASHTAG, sentences
-from copykit.drafts.needed import missing_facts
 from copykit.drafts.wording import Wording
 from copykit.models import Severity, Violation
 
@@ -36,9 +36,10 @@ def whole_draft(
     looks: Sequence[tuple[FieldSpec, Look]],
     wording: Wording,
     *,
+    missing: Sequence[str],
     written_by_model: bool,
 ) -> list[Violation]:
-    """Check *draft* as a whole; *looks* are its texts with their fields, as they were read."""
+    """Check *draft* as a whole; *looks* are its texts with their fields, *missing* the facts the brief lacks."""  # noqa: E501
     found: list[Violation] = []
     texts: dict[str, list[Look]] = {}
     for spec, look in looks:
@@ -54,7 +55,6 @@ def whole_draft(
     _called(brief, looks, wording, found)
     _named(brief, looks, found)
     _structure(draft, brief, looks, found)
-    missing = missing_facts(brief)
     if missing:
         found.append(
             violation(
@@ -336,23 +336,28 @@ def _structure(
 
 def _editorial(draft: Draft, brief: Brief, texts: dict[str, list[Look]], found: list[Violation]) -> None:
     """Run the rules that look at a field or the draft: each once, over the fields that carry it."""
-    common, _ = split(brief.placement.rules)
-    carriers: dict[str, set[str]] = {}
-    rules = {rule.id: rule for rule in common if rule.scope != "text"}
-    for rule in rules.values():
-        carriers[rule.id] = set(texts)
-    for spec in brief.fields:
-        for rule in split(spec.rules)[0] if spec.rules else ():
-            if rule.scope != "text":
-                rules[rule.id] = rule
-                carriers.setdefault(rule.id, set()).add(spec.name)
-    for rule in rules.values():
+    for rule, carriers in _carried(brief.placement.rules, tuple((s.name, s.rules) for s in brief.fields)):
         if rule.scope == "draft":
-            broken = editorial_draft(rule, draft, frozenset(carriers[rule.id]), brief)
+            broken = editorial_draft(rule, draft, carriers or frozenset(texts), brief)
             if broken is not None:
                 found.append(broken)
         else:
-            for name in sorted(carriers[rule.id]):
+            for name in sorted(carriers or texts):
                 broken = editorial_field(rule, name, [look.text for look in texts.get(name, [])], brief)
                 if broken is not None:
                     found.append(broken)
+
+
+@lru_cache(maxsize=512)
+def _carried(
+    common: tuple[str, ...], own: tuple[tuple[str, tuple[str, ...]], ...]
+) -> tuple[tuple[EditorialRule, frozenset[str]], ...]:
+    """Give the rules beyond single texts, each with the fields that carry it; none named means all."""
+    rules = {rule.id: rule for rule in split(common)[0] if rule.scope != "text"}
+    carriers: dict[str, set[str]] = {}
+    for name, names in own:
+        for rule in split(names)[0] if names else ():
+            if rule.scope != "text" and (rule.id not in rules or rule.id in carriers):
+                rules[rule.id] = rule
+                carriers.setdefault(rule.id, set()).add(name)
+    return tuple((rule, frozenset(carriers.get(rule.id, ()))) for rule in rules.values())

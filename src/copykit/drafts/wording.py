@@ -75,16 +75,17 @@ class Wording:
 class Starts:
     """Which phrase lists can match a text, told from its words alone.
 
-    Each phrase is filed under one telling word. Nearly no word of a text is one, so words once found innocent
-    are remembered and a text costs one set operation. Languages without spaces always try every list.
+    Each phrase is filed under one telling word, with the others that must stand beside it. Nearly no word of
+    a text is telling, so words once found innocent are remembered and a text costs one set operation.
+    Languages without spaces always try every list.
     """
 
     __slots__ = ("_innocent", "_known", "_spaced", "_stems", "_words", "everything")
 
     def __init__(self, lists: Mapping[str, Lexicon[str]], spaced: bool, small: frozenset[str]) -> None:
         self._spaced = spaced
-        self._words: dict[str, set[str]] = {}
-        self._stems: dict[str, set[str]] = {}
+        self._words: dict[str, set[_Telling]] = {}
+        self._stems: dict[str, set[_Telling]] = {}
         for name, lexicon in lists.items():
             for phrase in lexicon.phrases:
                 tokens = [(match.group(1), match.group(2) == "*") for match in _TOKEN.finditer(phrase)]
@@ -92,42 +93,52 @@ class Starts:
                     continue
                 # A phrase is told by its longest word that not every text holds.
                 key, open_end = max(tokens, key=lambda token: (token[0] not in small, len(token[0])))
-                (self._stems if open_end else self._words).setdefault(key, set()).add(name)
-        self._known: dict[str, frozenset[str]] = {}
+                others = frozenset(word for word, ending in tokens if not ending) - {key}
+                (self._stems if open_end else self._words).setdefault(key, set()).add((name, others))
+        self._known: dict[str, tuple[_Telling, ...]] = {}
         self._innocent: set[str] = set()
         self.everything = frozenset(lists)
 
-    def of(self, words: Collection[str]) -> Collection[str]:
+    def of(self, words: set[str]) -> Collection[str]:
         """Give the names of the lists that may match a text of these lower-case *words*."""
         if not self._spaced:
             return self.everything
-        unsure = set(words)
-        unsure -= self._innocent
+        unsure = words - self._innocent
         if not unsure:
             return ()
-        possible: frozenset[str] = frozenset()
+        possible: set[str] = set()
+        whole = words
         for word in unsure:
-            lists = self._known.get(word)
-            if lists is None:
-                lists = self._lists(word)
+            telling = self._known.get(word)
+            if telling is None:
+                telling = self._telling(word)
                 if len(self._innocent) + len(self._known) > _REMEMBERED:
                     self._innocent, self._known = set(), {}
-                if lists:
-                    self._known[word] = lists
+                if telling:
+                    self._known[word] = telling
                 else:
                     self._innocent.add(word)
-            possible |= lists
+            for name, others in telling:
+                if name not in possible:
+                    if whole is words and others and any("'" in one for one in words):
+                        # A phrase may begin after an apostrophe: "l'avenir" holds "avenir".
+                        whole = words.union(*(one.split("'") for one in words if "'" in one))
+                    if others <= whole:
+                        possible.add(name)
         return possible
 
-    def _lists(self, word: str) -> frozenset[str]:
-        lists: set[str] = set()
+    def _telling(self, word: str) -> tuple[_Telling, ...]:
+        found: set[_Telling] = set()
         for part in {word, *word.split("'")}:
-            lists |= self._words.get(part, lists)
+            found |= self._words.get(part, found)
             for end in range(1, len(part) + 1):
-                lists |= self._stems.get(part[:end], lists)
-        return frozenset(lists)
+                found |= self._stems.get(part[:end], found)
+        alone = {name for name, others in found if not others}
+        return tuple(one for one in found if not one[1] or one[0] not in alone)
 
 
+_Telling = tuple[str, frozenset[str]]
+"""A list, and the words that one of its phrases needs besides the one it is filed under."""
 _TOKEN = re.compile(rf"([{WORD_CLASS}]+(?:['’][{WORD_CLASS}]+)*)(\*?)")
 _REMEMBERED = 50_000
 
@@ -180,7 +191,6 @@ def _wording(base: str, decimal: str) -> Wording:
     price = own.get("price")
     weak: list[str] = common["weak"]
     lists = {
-        "leaning": _lexicon(own, "leaning", spaced),
         "weak_phrases": Lexicon(
             {phrase: "weak" for phrase in weak if " " in phrase or not phrase.isascii()}, spaced=spaced
         ),
@@ -208,6 +218,7 @@ def _wording(base: str, decimal: str) -> Wording:
         call=_lexicon(own, "call", spaced),
         weak=frozenset(own.get("weak", [])) | frozenset(weak),
         **lists,
+        leaning=_lexicon(own, "leaning", spaced),
         starts=Starts(lists, spaced, foreign.own),
         foreign=foreign,
     )
