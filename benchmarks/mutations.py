@@ -1,10 +1,11 @@
 """Change one thing in accepted copy and see whether the checks name it.
 
-    python benchmarks/mutations.py [--count 2000] [--results FILE.jsonl] [--json]
+    python benchmarks/mutations.py [--count 2000] [--results OUT.jsonl --catalogue IN]... [--json]
 
 Without ``--results`` the copies come from the engine: small briefs in every language that the phrase bank
-speaks, on several placements. With it they are the accepted outputs of a batch result file, each line holding
-``request`` beside ``output``. Every copy gets one mutation of one kind, in turn:
+speaks, on several placements. With it they are accepted outputs of ``copykit batch IN --out OUT.jsonl``,
+drawn at random; both options may be given several times, in pairs, and share the count. Every copy gets one
+mutation of one kind, in turn:
 
 ========== ============================================================ =======================
 kind       what is done                                                 rule that must fire
@@ -29,10 +30,13 @@ import random
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from copykit.batch import plan
 from copykit.brief.brief import Brief
+from copykit.brief.catalog import placements
 from copykit.brief.compile import compile_brief
 from copykit.data import names
 from copykit.drafts.check import Checker
@@ -40,10 +44,14 @@ from copykit.drafts.draft import Draft
 from copykit.drafts.measure import measure, px_size
 from copykit.engine import Engine
 from copykit.errors import CopykitError
+from copykit.feeds.mapping import guess, override
+from copykit.feeds.read import read_rows
+from copykit.feeds.rows import open_source
 from copykit.models import Brand, CopywritingInput
 from copykit.settings import Settings
 
 BANNED = "kosher-grade"
+_SAMPLE = 200  # rows that the batch command guesses its column map from
 LOOKALIKE = "kоshеr-grаde"  # Cyrillic о, е, а
 KINDS = ("length", "number", "banned", "language", "doubled", "point")
 EXPECTED = {
@@ -147,22 +155,55 @@ def generated(count: int) -> Iterator[Copy]:
                 return
 
 
-def read(path: Path) -> Iterator[Copy]:
-    """Give the accepted copies of a result file whose lines hold ``request`` and ``output``."""
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            record = json.loads(line)
-            if not record.get("output") or not record.get("request"):
-                continue
-            request = CopywritingInput(**record["request"])
-            brand = request.brand or Brand()
-            request = request.model_copy(
-                update={"brand": brand.model_copy(update={"banned_terms": [*brand.banned_terms, BANNED]})}
-            )
-            brief = compile_brief(request)
-            for variant in record["output"]["variants"]:
-                if variant["status"] != "rejected":
-                    yield brief, variant["fields"]
+Accepted = tuple[int, str, str, dict[str, Any]]
+
+
+def accepted_of(results: Path) -> list[Accepted]:
+    """Give row, placement, language and fields of every accepted variant of a batch result."""
+    with results.open(encoding="utf-8") as lines:
+        return [
+            (line["row"], line["placement"], line["language"], variant["fields"])
+            for line in map(json.loads, lines)
+            for variant in (line.get("output") or {}).get("variants", ())
+            if variant["status"] != "rejected"
+        ]
+
+
+def read(chosen: list[Accepted], catalogue: Path, options: argparse.Namespace) -> Iterator[Copy]:
+    """Give the copies with the briefs of their catalogue rows.
+
+    The requests are built as ``copykit batch`` builds them; tone, use case, column map and address template
+    must be those of the run.
+    """
+    source = open_source(catalogue)
+    mapping = override(guess(islice(read_rows(source), _SAMPLE)), options.map)
+    rows = {row.number: row for row in read_rows(source)}
+    common = {"tone": options.tone, "use_case": options.use_case, "brand": Brand(banned_terms=[BANNED])}
+    linked = frozenset(p.id for p in placements() if any(spec.role == "url" for spec in p.fields))
+    for number, placement, language, fields in chosen:
+        (job,) = plan(
+            [rows[number]],
+            mapping,
+            placements=[placement],
+            languages=[language],
+            common={key: value for key, value in common.items() if value},
+            final_url=(options.final_url, linked) if options.final_url else None,
+        )
+        assert job.request is not None, job.error
+        yield compile_brief(job.request), fields
+
+
+def drawn(options: argparse.Namespace) -> list[Copy]:
+    """Draw copies from all results alike; what a small one lacks the others give."""
+    chance = random.Random(options.seed)
+    pairs = zip(map(accepted_of, options.results), options.catalogue, strict=True)
+    left, copies = len(options.results), []
+    for accepted, catalogue in sorted(pairs, key=lambda pair: len(pair[0])):
+        share = min(len(accepted), -(-(options.count - len(copies)) // left))
+        copies += read(chance.sample(accepted, share), catalogue, options)
+        left -= 1
+    chance.shuffle(copies)
+    return copies
 
 
 def texts_of(fields: dict[str, Any], brief: Brief) -> list[tuple[str, int | None, str]]:
@@ -370,15 +411,18 @@ def main() -> None:
     """Run from the command line; exits 1 below 98 % or with an alarm on an original."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--count", type=int, default=2000)
-    parser.add_argument("--results", type=Path)
+    parser.add_argument("--results", type=Path, action="append", default=[])
+    parser.add_argument("--catalogue", type=Path, action="append", default=[])
+    parser.add_argument("--tone", help="the run's tone, where it set one")
+    parser.add_argument("--use-case", help="the run's use case, where it set one")
+    parser.add_argument("--map", action="append", default=[], help="a column map of the run, name=column")
+    parser.add_argument("--final-url", help="the run's address template")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    copies = []
-    for copy in read(options.results) if options.results else generated(options.count):
-        copies.append(copy)
-        if len(copies) >= options.count:
-            break
+    if len(options.results) != len(options.catalogue):
+        parser.error("each --results needs its --catalogue")
+    copies = drawn(options) if options.results else list(generated(options.count))
     report = run(copies, options.seed)
     shown = report if options.json else {**report, "missed": report["missed"][:12]}
     print(json.dumps(shown, ensure_ascii=False, indent=1))
