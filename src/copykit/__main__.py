@@ -7,8 +7,15 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the command line."""
+    import sys
+    from io import TextIOWrapper
+
     from copykit.cli.app import app
 
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # a terminal that cannot show a character shows its number, and no command ends in a traceback
+            stream.reconfigure(errors="backslashreplace")
     app(prog_name="copykit")
 
 

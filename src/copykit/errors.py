@@ -180,5 +180,8 @@ class OutputRejected(CopykitError):
 
 def excerpt(value: object, limit: int = 60) -> str:
     """Give *value* for a message: quoted, control characters escaped, at most *limit* characters."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python refuses to write whole numbers of more than 4,300 digits
+        text = f"<{type(value).__name__}, too long to show>"
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -6,6 +6,7 @@ Field names and JSON shapes are fixed: `model_dump(mode="json")` is what every `
 from __future__ import annotations
 
 from datetime import datetime
+from math import isfinite
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -14,8 +15,8 @@ from copykit.errors import InvalidRequest
 
 __all__ = [
     "Attempt",
-    "Brand",
     "BatchLine",
+    "Brand",
     "CopyVariant",
     "CopywritingInput",
     "CopywritingOutput",
@@ -31,6 +32,8 @@ __all__ = [
 
 Severity = Literal["error", "warning", "info"]
 Status = Literal["ok", "repaired", "rejected"]
+_MAX_DIGITS = 100
+"""Of a whole number given as a fact: Python refuses to write much longer ones."""
 CacheMode = Literal["on", "off", "read", "write", "refresh"]
 
 
@@ -66,7 +69,8 @@ class CopywritingInput(_Model):
     """A brief: what is sold, to whom, where, and in which voice and language.
 
     Raises:
-        InvalidRequest: an unknown field, a wrong type or a value outside its range, with the nearest valid name.
+        InvalidRequest: an unknown field, a wrong type or a value outside its range, with the nearest
+            valid name.
     """
 
     product_description: str
@@ -83,7 +87,8 @@ class CopywritingInput(_Model):
     target_audience: str | None = None
     key_points: list[str] = Field(default_factory=list)
     restrictions: list[str] = Field(default_factory=list)
-    """Plain words in any catalogue language, e.g. ``no mencionar precio``; see `CopywritingOutput.restrictions`."""
+    """Plain words in any catalogue language, e.g. ``no mencionar precio``; what became of each is told in
+    `CopywritingOutput.restrictions`."""
     instructions: str | None = None
     """Guidance for a model's prompt; the embedded phrase bank cannot follow it and says so."""
     call_to_action: str | None = None
@@ -98,7 +103,7 @@ class CopywritingInput(_Model):
     fields: dict[str, FieldOverride] = Field(default_factory=dict)
     personalization: dict[str, str] = Field(default_factory=dict)
     """Merge tokens that copy may carry, mapped to their longest value: ``{"first_name": "Maximilian"}``."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=-(2**63), lt=2**63)
     cache: CacheMode = "on"
     deadline_s: float | None = Field(default=None, gt=0)
     """Seconds this request may take; None means 120."""
@@ -112,6 +117,16 @@ class CopywritingInput(_Model):
         except ValidationError as error:
             raise _invalid_request(error, data, type(self)) from None
 
+    @field_validator("facts")
+    @classmethod
+    def _writable(cls, value: dict[str, str | int | float]) -> dict[str, str | int | float]:
+        for key, fact in value.items():
+            if isinstance(fact, float) and not isfinite(fact):
+                raise ValueError(f"{key[:60]!r} must be a finite number or text")
+            if isinstance(fact, int) and abs(fact) >= 10**_MAX_DIGITS:
+                raise ValueError(f"{key[:60]!r} has more than {_MAX_DIGITS} digits")
+        return value
+
     @field_validator("key_points", "restrictions", "keywords", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
@@ -122,13 +137,23 @@ def _invalid_request(error: ValidationError, data: dict[str, Any], model: type[B
     from difflib import get_close_matches  # only on the failing path
 
     first = error.errors(include_url=False, include_context=False)[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
-        near = get_close_matches(where, model.model_fields, n=3, cutoff=0.5)
-        return InvalidRequest(where, first["input"], "unknown field", nearest=near)
+    location, found = first["loc"], first.get("input")
+    where = ".".join(str(part)[:60] for part in location)
+    if first["type"] == "extra_forbidden":
+        near = get_close_matches(str(location[-1])[:60], _fields_at(location, model), n=3, cutoff=0.5)
+        return InvalidRequest(where, found, "unknown field", nearest=near)
     if first["type"] == "missing":
         return InvalidRequest(where, None, "required field is missing")
-    return InvalidRequest(where, first.get("input"), first["msg"])
+    if location[0] == "facts" and len(location) > 2:
+        return InvalidRequest(f"facts.{location[1]}"[:66], found, "must be text or a number")
+    reason = first["msg"].removeprefix("Value error, ")
+    return InvalidRequest(where, "a number" if reason.endswith(" digits") else found, reason)
+
+
+def _fields_at(location: tuple[int | str, ...], model: type[BaseModel]) -> list[str]:
+    """List the fields that may stand where *location* ends: of the request, a brand or an override."""
+    inner: dict[int | str, type[BaseModel]] = {"brand": Brand, "fields": FieldOverride}
+    return list((inner.get(location[0], model) if len(location) > 1 else model).model_fields)
 
 
 class Violation(_Model):

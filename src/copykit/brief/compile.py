@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -23,6 +24,12 @@ MAX_DESCRIPTION = 20_000
 
 _MAX_SHORT = 500
 _MAX_ITEMS = 50
+_MAX_URL = 2_000
+_MAX_TERMS = 10_000
+"""Entries of one list of the brand: a shop's whole list of competitors fits."""
+_AT_LEAST_CODE_POINTS = ("cp", "u16", "dw", "xw")
+"""Units by which a text without links never counts less than its code points."""
+_ADDRESS = re.compile(r"https?://[^\s/?#.]+(?:\.[^\s/?#.]+)*(?::\d+)?(?:[/?#]\S*)?", re.IGNORECASE)
 _NO_BRAND = Brand()
 
 
@@ -43,13 +50,15 @@ def compile_brief(request: CopywritingInput) -> Brief:
     name = _short("product_name", request.product_name)
     points = _many("key_points", request.key_points)
     facts = _facts(request.facts)
-    brand = request.brand or _NO_BRAND
+    brand = _brand(request.brand)
     audience = _short("target_audience", request.target_audience)
+    fields = _fields(placement, request.fields, language)
     cta = _short("call_to_action", request.call_to_action)
+    _fits_somewhere("call_to_action", cta, placement.id, fields)
     url = _url(request.url)
     keywords = _many("keywords", request.keywords)
-    if request.instructions:
-        refuse_controls("instructions", request.instructions)
+    _checked("instructions", request.instructions or "", MAX_DESCRIPTION)
+    _personalization(request.personalization)
     base = language.tag.partition("-")[0]
     found = extract(description, name or brand.name, base)
     source = [
@@ -72,7 +81,7 @@ def compile_brief(request: CopywritingInput) -> Brief:
     return Brief(
         request=request,
         placement=placement,
-        fields=_fields(placement, request.fields, language),
+        fields=fields,
         language=language,
         tone=tone,
         use_case=use_case,
@@ -94,24 +103,25 @@ def compile_brief(request: CopywritingInput) -> Brief:
     )
 
 
-def _required(field: str, text: str) -> str:
-    if len(text) > MAX_DESCRIPTION:
-        raise InvalidRequest(
-            field, text[:40], f"{len(text):,} characters, at most {MAX_DESCRIPTION:,} are read"
-        )
+def _checked(field: str, text: str, longest: int) -> None:
+    """Refuse *text* that is too long or holds control characters."""
+    if len(text) > longest:
+        raise InvalidRequest(field, text[:60], f"{len(text):,} characters, at most {longest:,}")
     refuse_controls(field, text)
+
+
+def _required(field: str, text: str) -> str:
+    _checked(field, text, MAX_DESCRIPTION)
     clean = plain_text(text)
     if not any(c.isalnum() for c in clean):
         raise InvalidRequest(field, text, "must say what is sold; it holds no letter or digit")
     return clean
 
 
-def _short(field: str, text: str | None) -> str:
+def _short(field: str, text: str | None, longest: int = _MAX_SHORT) -> str:
     if not text:
         return ""
-    if len(text) > _MAX_SHORT:
-        raise InvalidRequest(field, text[:40], f"{len(text):,} characters, at most {_MAX_SHORT}")
-    refuse_controls(field, text)
+    _checked(field, text, longest)
     return " ".join(plain_text(text).split())
 
 
@@ -126,20 +136,59 @@ def _facts(facts: dict[str, str | int | float]) -> tuple[Fact, ...]:
     if len(facts) > _MAX_ITEMS:
         raise InvalidRequest("facts", f"{len(facts)} entries", f"at most {_MAX_ITEMS}")
     result = []
-    for key, value in facts.items():
-        if len(str(value)) > MAX_DESCRIPTION:
-            raise InvalidRequest(f"facts.{key}", str(value)[:40], f"at most {MAX_DESCRIPTION:,} characters")
-        refuse_controls(f"facts.{key}", str(value))
+    for name, value in facts.items():
+        key = _short("facts", name)
+        if not key:
+            raise InvalidRequest("facts", name, "a fact needs a name, e.g. price")
+        _checked(f"facts.{key[:60]}", str(value), MAX_DESCRIPTION)
         text = " ".join(plain_text(str(value)).split())
         if text:
-            result.append(Fact(key.strip(), text))
+            result.append(Fact(key, text))
     return tuple(result)
 
 
+def _brand(brand: Brand | None) -> Brand:
+    if brand is None:
+        return _NO_BRAND
+    _checked("brand.name", brand.name, _MAX_SHORT)
+    for field in ("terms", "banned_terms", "competitors"):
+        terms: list[str] = getattr(brand, field)
+        if len(terms) > _MAX_TERMS:
+            raise InvalidRequest(f"brand.{field}", f"{len(terms)} entries", f"at most {_MAX_TERMS:,}")
+        for term in terms:
+            _checked(f"brand.{field}", term, _MAX_SHORT)
+    return brand
+
+
+def _personalization(tokens: dict[str, str]) -> None:
+    if len(tokens) > _MAX_ITEMS:
+        raise InvalidRequest("personalization", f"{len(tokens)} entries", f"at most {_MAX_ITEMS}")
+    for key, value in tokens.items():
+        _checked("personalization", key, _MAX_SHORT)
+        _checked(f"personalization.{key[:60]}", value, _MAX_SHORT)
+
+
+def _fits_somewhere(field: str, text: str, where: str, fields: tuple[FieldSpec, ...]) -> None:
+    """Refuse *text* that is longer than any field takes: used as it is, it would never appear."""
+    bounds = [
+        min(
+            (limit.hard for limit in spec.limits if limit.hard and limit.unit in _AT_LEAST_CODE_POINTS),
+            default=None,
+        )
+        for spec in fields
+        if spec.role not in ("path", "url", "identifier", "info")
+    ]
+    longest = max((bound for bound in bounds if bound is not None), default=None)
+    if None not in bounds and longest is not None and len(text) > longest and "://" not in text:
+        raise InvalidRequest(
+            field, text, f"{len(text)} characters; no field of {where} takes more than {longest:g}"
+        )
+
+
 def _url(url: str | None) -> str:
-    text = _short("url", url)
-    if text and (not text.startswith(("https://", "http://")) or " " in text):
-        raise InvalidRequest("url", text, "must be one http(s) address without spaces")
+    text = _short("url", url, _MAX_URL)
+    if text and not _ADDRESS.fullmatch(text):
+        raise InvalidRequest("url", text, "must be one http(s) address with a host and without spaces")
     return text
 
 
@@ -152,16 +201,24 @@ def _category(facts: tuple[Fact, ...], name: str) -> str:
 def _fields(
     placement: Placement, overrides: dict[str, FieldOverride], language: Language
 ) -> tuple[FieldSpec, ...]:
-    for name in overrides:
+    for name, override in overrides.items():
         if all(spec.name != name for spec in placement.fields):
             raise InvalidRequest(
                 f"fields.{name}",
                 name,
                 f"{placement.id} has no such field",
-                nearest=[spec.name for spec in placement.fields],
+                nearest=_nearest(name, placement),
             )
+        _checked(f"fields.{name}.text", override.text or "", MAX_DESCRIPTION)
     region = catalog.region_of(language.tag)
     return tuple(_field(spec, overrides.get(spec.name), region) for spec in placement.fields)
+
+
+def _nearest(name: str, placement: Placement) -> list[str]:
+    from difflib import get_close_matches  # only on the failing path
+
+    known = [spec.name for spec in placement.fields]
+    return get_close_matches(name[:_MAX_SHORT], known, n=3, cutoff=0.3) or known[:3]
 
 
 def _field(spec: FieldSpec, override: FieldOverride | None, region: str | None) -> FieldSpec:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from copykit.cli.complaint import complain
 from copykit.errors import ConfigurationError, InvalidRequest
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ __all__ = ["EXIT_SOME_FAILED", "command"]
 
 EXIT_SOME_FAILED = 3
 """The run is complete, and some lines are rejected or failed; the result file says which and why."""
-EXIT_USAGE = 2
-EXIT_CONFIGURATION = 78
 EXIT_INTERRUPTED = 130
 
 _CACHE_ENTRIES = 500
@@ -119,12 +118,8 @@ def command(
                 destination=Destination(campaign, ad_group, final_url),
             )
             summary = _run(order, console)
-    except InvalidRequest as error:
-        console.print(f"[red]error[/red] {_escape(error.message)}", highlight=False)
-        raise typer.Exit(EXIT_USAGE) from None
-    except ConfigurationError as error:
-        console.print(f"[red]configuration[/red] {_escape(error.message)}", highlight=False)
-        raise typer.Exit(EXIT_CONFIGURATION) from None
+    except (InvalidRequest, ConfigurationError) as error:
+        raise typer.Exit(complain(error)) from None
     except KeyboardInterrupt:
         again = " ".join(_quoted(word) for word in sys.argv[1:] if word not in ("--resume", "--overwrite"))
         console.print("\ninterrupted; what is done is kept. Go on with:", highlight=False)
@@ -381,7 +376,7 @@ def _languages(names: Sequence[str], mapping: ColumnMap) -> tuple[str, ...]:
 
 
 def _validate(options: dict[str, Any]) -> None:
-    """Refuse a wrong tone or use case once, before the run, not in every line."""
+    """Refuse a wrong tone, use case or provider once, before the run, not in every line."""
     from copykit.brief import catalog
     from copykit.models import CopywritingInput
 
@@ -390,6 +385,10 @@ def _validate(options: dict[str, Any]) -> None:
         catalog.tone(options["tone"])
     if "use_case" in options:
         catalog.use_case(options["use_case"])
+    if "provider" in options:
+        from copykit.providers.registry import load_provider
+
+        load_provider(options["provider"].partition(":")[0])
 
 
 def _notes(
@@ -554,7 +553,7 @@ def _spooled(source: str) -> Iterator[Path]:
 
 
 def _show_mapping(mapping: ColumnMap, source: Source, notes: Sequence[str], console: Console) -> None:
-    from rich.table import Table
+    from copykit.cli.table import Table
 
     table = Table(title=f"{source.format}, {source.encoding}: what is read from where", title_justify="left")
     for head in ("field", "column", "why"):
@@ -573,7 +572,7 @@ def _show_mapping(mapping: ColumnMap, source: Source, notes: Sequence[str], cons
 
 
 def _show(summary: dict[str, Any], console: Console) -> None:
-    from rich.table import Table
+    from copykit.cli.table import Table
 
     table = Table(title="result", title_justify="left", show_header=False)
     table.add_row("rows in / out", f"{summary['rows_in']} / {summary['rows_out']}")

@@ -13,10 +13,10 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from copykit.accel import loop, registry, system
 from copykit.accel.measure import measure
+from copykit.cli.table import Table
 
 __all__ = ["command"]
 

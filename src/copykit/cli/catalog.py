@@ -9,10 +9,11 @@ from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from copykit.brief import catalog
+from copykit.cli.complaint import complain
+from copykit.cli.table import Table
 from copykit.errors import InvalidRequest
 
 __all__ = ["app"]
@@ -112,8 +113,7 @@ def _answer(
     try:
         found = find(name)
     except InvalidRequest as error:
-        typer.echo(error.message, err=True)
-        raise typer.Exit(2) from None
+        raise typer.Exit(complain(error)) from None
     if as_json:
         _print_json(asdict(found))
     else:

@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from copykit.accel.catalogue import NOT_USED
 from copykit.accel.report import Report, report
+from copykit.cli.complaint import complain
+from copykit.cli.table import Table
 from copykit.errors import ConfigurationError
 
 __all__ = ["command"]
@@ -41,8 +42,7 @@ def command(
         with Console(stderr=True).status("looking at the libraries", spinner="dots"):
             found = report(measured=measure, verify=not quick)
     except ConfigurationError as error:
-        Console(stderr=True).print(Text(f"{error.code}: {error.message}", style="red"))
-        raise typer.Exit(78) from None
+        raise typer.Exit(complain(error)) from None
     if as_json:
         typer.echo(json.dumps(found.to_dict(), ensure_ascii=False, indent=2))
         return

@@ -8,32 +8,44 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from copykit.accel import loop as loops
 from copykit.brief.catalog import FieldSpec, Limit, placement
+from copykit.cli.complaint import complain
+from copykit.cli.table import Table
 from copykit.drafts.measure import measure
 from copykit.errors import CopykitError, InvalidRequest
-from copykit.models import CopyVariant, CopywritingInput, CopywritingOutput
+from copykit.models import CopyVariant, CopywritingInput, CopywritingOutput, Violation
 from copykit.service import CopywritingServiceV11
 
 __all__ = ["command"]
 
-_COLOURS = {"ok": "green", "repaired": "yellow", "rejected": "red", "error": "red", "warning": "yellow", "info": "dim"}
+_COLOURS = {
+    "ok": "green",
+    "repaired": "yellow",
+    "rejected": "red",
+    "error": "red",
+    "warning": "yellow",
+    "info": "dim",
+}
 _MARKS = {"error": "✗", "warning": "!", "info": "·"}
 
 
 def command(
     description: Annotated[str, typer.Argument(help="What is sold; '-' reads it from standard input.")],
     name: Annotated[str | None, typer.Option(help="Product or brand name.")] = None,
-    platform: Annotated[str, typer.Option(help="Platform or placement, see 'copykit catalog platforms'.")] = "x",
+    platform: Annotated[
+        str, typer.Option(help="Platform or placement, see 'copykit catalog platforms'.")
+    ] = "x",
     use_case: Annotated[str | None, typer.Option(help="What for, see 'copykit catalog use-cases'.")] = None,
     tone: Annotated[str, typer.Option(help="See 'copykit catalog tones'.")] = "professional",
     language: Annotated[str, typer.Option(help="BCP-47 tag or name.")] = "en",
     audience: Annotated[str | None, typer.Option(help="Who reads it.")] = None,
     key_point: Annotated[list[str] | None, typer.Option(help="A point to make; repeatable.")] = None,
-    restriction: Annotated[list[str] | None, typer.Option(help="What to avoid, in plain words; repeatable.")] = None,
+    restriction: Annotated[
+        list[str] | None, typer.Option(help="What to avoid, in plain words; repeatable.")
+    ] = None,
     instructions: Annotated[str | None, typer.Option(help="Guidance for a model.")] = None,
     fact: Annotated[list[str] | None, typer.Option(help="A fact as KEY=VALUE; repeatable.")] = None,
     cta: Annotated[str | None, typer.Option(help="Call to action, used as it is.")] = None,
@@ -48,12 +60,12 @@ def command(
 ) -> None:
     """Write copy for one brief.
 
-    Example: copykit generate "Oak desk, 120x60 cm" --name Norr --platform google_ads.rsa --fact price="249 EUR"
+    Example: copykit generate "Oak desk, oiled" --name Norr --platform google_ads.rsa --fact width="120 cm"
 
-    Exit status: 0 fine, 1 the best variant was rejected, 2 the brief cannot be served.
+    Exit status: 0 fine, 1 the best variant was rejected, 2 the brief cannot be served, 78 wrong settings.
     """
     fields: dict[str, Any] = {
-        "product_description": sys.stdin.read() if description == "-" else description,
+        "product_description": description,
         "product_name": name,
         "target_platform": platform,
         "use_case": use_case,
@@ -73,11 +85,12 @@ def command(
         "provider": provider,
     }
     try:
+        if description == "-":
+            fields["product_description"] = _piped()
         fields["facts"] = _pairs(fact or [])
         output = loops.run(_generate(fields))
     except CopykitError as error:
-        Console(stderr=True).print(Text(f"{error.code}: {error.message}", style="red"))
-        raise typer.Exit(2) from None
+        raise typer.Exit(complain(error)) from None
     if as_json:
         typer.echo(json.dumps(output.model_dump(mode="json"), ensure_ascii=False, indent=2))
     elif plain:
@@ -91,6 +104,16 @@ async def _generate(fields: dict[str, Any]) -> CopywritingOutput:
     async with CopywritingServiceV11() as service:
         result: CopywritingOutput = await service.generate(CopywritingInput(**fields))
         return result
+
+
+def _piped() -> str:
+    data = sys.stdin.buffer.read()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(
+            "description", "-", f"standard input is not UTF-8 (byte {error.start})"
+        ) from None
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:
@@ -109,29 +132,42 @@ def _show(output: CopywritingOutput) -> None:
     for number, variant in enumerate(output.variants, 1):
         colour = _COLOURS[variant.status]
         console.rule(
-            f"[bold]{number} of {len(output.variants)}[/] {output.placement} · {output.language} · {output.tone}"
-            f" · {variant.structure or ''} [{colour}]{variant.status}[/]",
+            f"[bold]{number} of {len(output.variants)}[/] {output.placement} · {output.language}"
+            f" · {output.tone} · {variant.structure or ''} [{colour}]{variant.status}[/]",
             align="left",
         )
         console.print(_table(variant, specs, output.language))
-        for violation in variant.violations:
-            mark, style = _MARKS[violation.severity], _COLOURS[violation.severity]
-            where = f"{violation.field}: " if violation.field else ""
-            console.print(Text(f" {mark} {violation.rule} {where}{violation.message}", style=style))
+        if variant.violations:
+            console.print(_remarks(variant.violations))
     for report in output.restrictions:
         how = "checked in every text" if report.enforced == "check" else "guidance for a model, not checked"
         console.print(Text(f" restriction “{report.text}”: {how} ({report.kind})", style="dim"))
     for line in output.info:
         console.print(Text(f" {line}", style="dim"))
-    receipt = output.receipt
-    cost = "cost unknown" if output.usage.cost_usd is None else f"{output.usage.cost_usd:.4f} USD"
-    served = f"cache {receipt.cache}" if receipt.cache else f"{len(receipt.attempts)} attempt(s)"
-    console.print(
-        Text(
-            f" receipt: {receipt.served_by} · {served} · {cost} · {len(receipt.repairs)} repair(s) · {output.id}",
-            style="cyan",
-        )
-    )
+    console.print(Text(_receipt(output), style="cyan"), soft_wrap=True)
+
+
+def _receipt(output: CopywritingOutput) -> str:
+    receipt, usage = output.receipt, output.usage
+    cost = "cost unknown" if usage.cost_usd is None else f"{usage.cost_usd:.4g} USD"
+    served = f"cache {receipt.cache}" if receipt.cache else _counted(len(receipt.attempts), "attempt")
+    parts = (receipt.served_by, served, cost, _counted(len(receipt.repairs), "repair"), output.id)
+    return f" receipt: {' · '.join(parts)}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _remarks(violations: list[Violation]) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 1, 0, 0))
+    for is_narrow in (True, True, False):
+        table.add_column(no_wrap=is_narrow)
+    for violation in violations:
+        where = f"{violation.field}: " if violation.field else ""
+        words = (" " + _MARKS[violation.severity], violation.rule, where + violation.message)
+        table.add_row(*(Text(word, style=_COLOURS[violation.severity]) for word in words))
+    return table
 
 
 def _table(variant: CopyVariant, specs: dict[str, FieldSpec], language: str) -> Table:

@@ -11,11 +11,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from copykit.accel.catalogue import IMPORTANCE, Library, libraries
 from copykit.accel.registry import is_present
+from copykit.cli.complaint import complain
+from copykit.cli.table import Table
 
 __all__ = ["command"]
 
@@ -95,5 +95,4 @@ def _run(command_line: Sequence[str], *, quiet: bool) -> int:
 
 
 def _complain(text: str) -> None:
-    Console(stderr=True).print(Text(text, style="red"))
-    raise typer.Exit(2)
+    raise typer.Exit(complain(text))

@@ -270,7 +270,8 @@ def _readability_score(reading: Readability | None, brief: Brief) -> Score | Non
     how = _language(brief.language.tag)
     low, high, mean = _target(brief.placement.kind, brief.placement.platform)
     if reading.ease is not None:
-        band = next(name for bound, name in _bands() if reading.ease >= bound)
+        # prose of one endless sentence falls below the lowest bound
+        band = next((name for bound, name in _bands() if reading.ease >= bound), _bands()[-1][1])
         # Short copy is easier than any prose, so only what is far above the aim costs anything.
         value = 1.0 - max((low - reading.ease) / 40.0, (reading.ease - high - 20.0) / 80.0, 0.0)
         reasons = [
