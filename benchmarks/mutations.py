@@ -197,7 +197,8 @@ def drawn(options: argparse.Namespace) -> list[Copy]:
     """Draw copies from all results alike; what a small one lacks the others give."""
     chance = random.Random(options.seed)
     pairs = zip(map(accepted_of, options.results), options.catalogue, strict=True)
-    left, copies = len(options.results), []
+    left = len(options.results)
+    copies: list[Copy] = []
     for accepted, catalogue in sorted(pairs, key=lambda pair: len(pair[0])):
         share = min(len(accepted), -(-(options.count - len(copies)) // left))
         copies += read(chance.sample(accepted, share), catalogue, options)

@@ -40,6 +40,7 @@ def ids(text: str, tag: str = "en", **more: object) -> set[str]:
 MECHANICAL = [
     ("M-03", "This is VERY nice for you", "The USB lamp and the LUMO lamp", {"placement": AD, "source": "LUMO lamp"}),  # noqa: E501
     ("M-04", "See our SoFtWaRe", "See it on YouTube and the iPhone", {"placement": AD}),
+    ("M-04", "#KapturZDaszkiem and SoFtWaRe", "See #KapturZDaszkiem by @oneTwoThREE", {}),
     ("M-05", "Look here!!", "Look here!", {}),
     ("M-05", "Really?!", "Really?", {"placement": AD}),
     ("M-06", "Look! And look!", "Look here! And look.", {}),

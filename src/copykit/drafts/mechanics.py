@@ -268,16 +268,17 @@ def _capitals(look: Look, rules: Surface, found: list[Violation]) -> None:
 
 def _mixed_case(look: Look, rules: Surface, found: list[Violation]) -> None:
     text = look.masked
-    gimmick = _GIMMICK.search(text)
-    if gimmick is None:
+    for gimmick in _GIMMICK.finditer(text):
+        word = next(word for word in WORD.finditer(text) if word.end() > gimmick.start())
+        # Hashtags and handles join words by their capitals.
+        if text[word.start() - 1 : word.start()] in ("#", "＃", "@"):
+            continue
+        if rules.own(word.group()) or word.group() in rules.wording.acronyms:
+            continue
+        severity: Severity = "error" if rules.ads else "warning"
+        what = f"{word.group()!r} mixes cases"
+        found.append(violation("M-04", look.label, what, severity=severity, span=word.span()))
         return
-    word = next(word for word in WORD.finditer(text) if word.end() > gimmick.start())
-    if rules.own(word.group()) or word.group() in rules.wording.acronyms:
-        return
-    severity: Severity = "error" if rules.ads else "warning"
-    found.append(
-        violation("M-04", look.label, f"{word.group()!r} mixes cases", severity=severity, span=word.span())
-    )
 
 
 def _repetition(look: Look, rules: Surface, found: list[Violation]) -> None:
