@@ -3,7 +3,7 @@
 Every language of the phrase bank x eight kinds x three phrasings, each phrasing with three breaking and three
 innocent texts of its own, all in ``benchmarks/cases/restrictions``. A phrasing that became guidance finds
 nothing and counts so. A second table reads what callers type besides (``benchmarks/cases/phrasings.toml``:
-formal, terse, chatty, without accents) and counts those of which kind and enforcement are as a reader would say.
+formal, terse, chatty, without accents) and counts those read as a person would: the kinds, check or guidance.
 
 Exits with 1 if recall is below 0.98, if more than 0.02 of the innocent texts raise an alarm, or if less than
 0.95 of the phrasings are read rightly.

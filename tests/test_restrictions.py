@@ -6,6 +6,8 @@ import runpy
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from copykit.brief.catalog import language, languages
 from copykit.brief.compile import compile_brief
@@ -223,3 +225,106 @@ def test_words_are_known_by_how_they_are_formed(tag: str, ask: str, breaks: str,
     rule = one(ask, tag)
     assert rule.find(breaks)
     assert rule.find(fine) == []
+
+
+@pytest.mark.parametrize(
+    "tag, text",
+    [
+        ("en", "don't forget to mention price"),
+        ("en", "never avoid emojis"),
+        ("en", "not only mention price"),
+        ("es", "no olvides mencionar el precio"),
+        ("fr", "n'oubliez pas de mentionner le prix"),
+        ("de", "Lass den Preis nicht weg"),
+        ("it", "non dimenticare il prezzo"),
+        ("nl", "vergeet de prijs niet"),
+        ("pt-BR", "não deixe de mencionar o preço"),
+        ("pl", "nie zapomnij o cenie"),
+        ("ar", "لا تنس ذكر السعر"),
+        ("hi", "कीमत बताना न भूलें"),
+        ("ja", "価格を忘れずに書く"),
+        ("zh-Hans", "别忘了写价格"),
+    ],
+)
+def test_two_negations_ask_for_what_they_name(tag: str, text: str) -> None:
+    """They never forbid it."""
+    rule = one(text, tag)
+    assert (rule.enforced, rule.asks) == ("guidance", True)
+    assert rule.kind in ("price", "emoji")
+
+
+@pytest.mark.parametrize(
+    "tag, text, banned, other",
+    [
+        ("en", "no price but mention the discount", {"price"}, {"discount"}),
+        ("en", "no emojis, use hashtags", {"emoji"}, {"hashtag"}),
+        ("en", "Use emojis, no hashtags", {"hashtag"}, {"emoji"}),
+        ("en", "don't mention price, use emojis or add links", {"price", "emoji", "link"}, set()),
+        ("en", "avoid price, avoid numbers, emojis welcome", {"price", "number"}, {"emoji"}),
+        ("es", "emojis no, hashtags sí", {"emoji"}, {"hashtag"}),
+        ("de", "Erwähne Preise, Rabatte und Zahlen nicht", {"price", "discount", "number"}, set()),
+        ("ja", "絵文字は禁止、ハッシュタグはOK", {"emoji"}, {"hashtag"}),
+        ("es", "Sin emojis. Don't say cheap", {"emoji", "term"}, set()),
+        ("en", "no superlatives such as 'best'", {"superlative", "term"}, set()),
+    ],
+)
+def test_parts_of_one_text_are_told_apart(tag: str, text: str, banned: set[str], other: set[str]) -> None:
+    """What is forbidden, what is asked or permitted, and in which language."""
+    rules = compile_restrictions([text], language=language(tag), brand=Brand())
+    assert {r.kind for r in rules if r.enforced == "check"} == banned
+    assert {r.kind for r in rules if r.enforced == "guidance"} == other
+
+
+ODD = [
+    "!!!", "???", "...", "—", '""', "''", "don't use \"\"", "don't use", "no", "no no no", "avoid the word",
+    "never say never", "🚫💰", "don't use 🔥", "max -1 emoji", "max 99999 emojis", "no more than 0 emojis",
+    "don't say " + "very " * 90 + "cheap", "no " + "x" * 497, "Don’t say ‘it’s cheap’", "don't say \"cheap",
+    "no 'rock 'n' roll'", "no <b>price</b>", "no {{price}}", "%s %d {0}", "(((", "[a-z]+", "\\",
+    "no \\d+ numbers", "no \u202eecirp", "a\u200bvoid e\u200bmojis", "ｎｏ ｅｍｏｊｉｓ", "не упоминай price",
+    "価格NG 但し discount OK", "no price? no problem, mention it", "İSTANBUL deme", "ß" * 60, "\x00",
+    "«»", "„“", "no 「」", "no „a“ “b” «c» ‹d› 'e'", "don't say ' ", ", , ,", "no, no, no", "or", "use",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("tag", ["en", "de", "ar", "hi", "ja"])
+@pytest.mark.parametrize("text", ODD)
+def test_odd_restrictions_are_read_without_failing(tag: str, text: str) -> None:
+    """At least one result each, and each can look at any copy."""
+    rules = compile_restrictions([text], language=language(tag), brand=Brand(competitors=["Acme"]))
+    assert rules
+    for rule in rules:
+        for copy in ("", "Cheap lamps for $5! 🔥 #x THE best www.a.com", "ı İ ß \u0301"):
+            assert all(0 <= start < end <= len(copy) for start, end in rule.find(copy))
+
+
+@given(st.text(max_size=80))
+def test_any_text_is_read(text: str) -> None:
+    """Arbitrary Unicode neither raises nor is dropped silently."""
+    rules = compile_restrictions([text], language=language("en"), brand=Brand())
+    assert bool(rules) == bool(text.strip())
+
+
+@pytest.mark.parametrize(
+    "restrictions, others",
+    [
+        (["no price. Always mention the price"], {}),
+        (["sin emojis", "use emojis"], {}),
+        (["no numbers"], {"key_points": ["5-year warranty"]}),
+        (["no exclamation marks"], {"call_to_action": "Buy now!"}),
+        (["never say oak"], {"product_name": "Oak bench"}),
+        (["don't say 'cheap'", "don't forget to say 'cheap'"], {}),
+    ],
+)
+def test_a_request_that_contradicts_itself_is_refused(
+    restrictions: list[str], others: dict[str, object]
+) -> None:
+    """InvalidRequest names the field."""
+    request = CopywritingInput(
+        product_description="A bench for the hall",
+        target_platform="x.post",
+        restrictions=restrictions,
+        **others,  # type: ignore[arg-type]
+    )
+    with pytest.raises(InvalidRequest, match="contradicts") as caught:
+        compile_brief(request)
+    assert caught.value.field == "restrictions"

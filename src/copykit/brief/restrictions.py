@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import pairwise
 from typing import Any, Literal
@@ -44,7 +44,7 @@ _MARKS = (
 _COUNTABLE = frozenset(("emoji", "hashtag", "link", "number", "superlative", *_MARKS))
 _QUOTED = re.compile(
     r"“([^“”„]+)[”“]|„([^“”„]+)[“”\"]|”([^”]+)”|«\s*([^«»]+?)\s*»|»([^«»]+)«|「([^「」]+)」|『([^『』]+)』"
-    r"|\"([^\"]+)\"|‘([^‘’]+)’|‚([^‚‘]+)‘|《([^《》]+)》|(?<![^\s(:,/])'([^']+(?:'\w[^']*)?)'(?![^\W_])|`([^`]+)`"
+    r"|\"([^\"]+)\"|‘([^‘’]+(?:’\w[^‘’]*)*)’(?!\w)|‚([^‚‘]+)‘|《([^《》]+)》|(?<![^\s(:,/])'([^']+(?:'\w[^']*)?)'(?![^\W_])|`([^`]+)`"
 )
 _PHONE = re.compile(r"(?<![\w.,])\+?\(?\d[\d ().\-/]{6,}\d(?!\w)")
 _HASHTAG = re.compile(r"(?<![\w&/])[#＃][\w\u0900-\u0dff]*[^\W\d_][\w\u0900-\u0dff]*")
@@ -52,6 +52,12 @@ _CAPITALS = re.compile(r"[^\W\d_]{2,}(?:[-'’&][^\W\d_]+)*")
 # Letters and the vowel signs of Indic scripts, which `\w` leaves out; the danda between them ends a word.
 _LETTER = r"[\w\u0900-\u0963\u0966-\u09e3\u09e6-\u0dff\u0300-\u036f\u064b-\u0652]"
 _LONG_TERM = 5
+# Full-width letters and digits as plain ones; what is invisible goes.
+_TYPED: dict[int, int | None] = {
+    code: code - 0xFEE0 for code in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B))
+}
+_TYPED |= {code: code - 0xFEE0 for code in range(0xFF41, 0xFF5B)} | {ord("＃"): ord("#")}
+_TYPED |= dict.fromkeys((0x200B, 0x2060, 0xFEFF, 0x00AD, 0x202A, 0x202B, 0x202C, 0x202D, 0x202E))
 _LONG_SHOUT = 4
 
 
@@ -123,12 +129,13 @@ def contradictions(
     checks = [r for r in restrictions if r.enforced == "check" and r.max_count is None]
     for banned in checks:
         for asked in restrictions:
-            if not asked.asks or asked.text == banned.text:
+            if not asked.asks:
                 continue
             same = asked.kind == banned.kind and (
                 banned.kind not in ("term", "punctuation") or not set(asked.values).isdisjoint(banned.values)
             )
-            if same or (banned.kind == "term" and banned.find(asked.text)):
+            quotes = banned.kind == "term" and asked.text != banned.text and banned.find(asked.text)
+            if same or quotes:
                 raise InvalidRequest(
                     "restrictions", banned.text, f"contradicts the restriction {asked.text!r}"
                 )
@@ -144,10 +151,28 @@ def contradictions(
 
 
 def _compiled(text: str, language: Language, brand: Brand, known: tuple[str, ...]) -> list[Restriction]:
-    base = language.tag.split("-")[0]
+    found = [
+        _restriction(text, reading, language, brand, known)
+        for sentence in _sentences(unicodedata.normalize("NFC", text).translate(_TYPED))
+        for reading in _read(sentence, language.tag.split("-")[0])
+    ]
+    return found or [Restriction(text, "unknown", "guidance")]
+
+
+def _sentences(text: str) -> Iterator[str]:
+    """Part *text* where one instruction ends; what stands in quotes stays whole."""
+    hidden = _QUOTED.sub(lambda m: "\x01" * len(m.group()), text)
+    cuts = [m.end() for m in re.finditer(r"[.;。；।\n]+(?=\s|$)|[。；।]|[.!！]$", hidden)]
+    for start, end in pairwise(sorted({0, *cuts, len(text)})):
+        if text[start:end].strip(" .;。；।\n"):
+            yield text[start:end].strip()
+
+
+def _read(sentence: str, base: str) -> list[_Reading]:
+    """Read a sentence with the words of the language that understands most of it."""
     best: list[_Reading] = []
     for code in dict.fromkeys((base, "en", *names("restrictions", ".toml"))):
-        readings = _Words.of(code).read(text)
+        readings = _Words.of(code).read(sentence)
         if _worth(readings) > _worth(best):
             best = readings
         # A kind that was understood settles the language; a term may be a word of another language.
@@ -155,17 +180,18 @@ def _compiled(text: str, language: Language, brand: Brand, known: tuple[str, ...
             break
         if code == "en" and _worth(best) >= _SURE and not best[0].doubtful:
             break
-    if not best:
-        return [Restriction(text, "unknown", "guidance")]
-    return [_restriction(text, reading, language, brand, known) for reading in best]
+    return best
 
 
 _SURE = 3.0
 
 
 def _worth(readings: list[_Reading]) -> float:
-    """How much of a restriction was understood: 0 nothing, from 3 up a check."""
-    return max((r.worth for r in readings), default=0.0)
+    """How much was understood: 0 nothing, from 3 up a check; what several clauses say adds up."""
+    clauses: dict[int, float] = {}
+    for reading in readings:
+        clauses[reading.clause] = max(clauses.get(reading.clause, 0.0), reading.worth)
+    return sum(clauses.values())
 
 
 def _restriction(
@@ -197,6 +223,7 @@ class _Reading:
     max_count: int | None = None
     worth: float = 0.0
     doubtful: bool = False
+    clause: int = 0
 
 
 class _Words:
@@ -208,14 +235,15 @@ class _Words:
         self.apart = raw.get("apart", True)
         self.prefix: str = raw.get("prefix", "")
         self.word_after: bool = raw.get("word_after", False)
-        self._lists = {key: self._shape(raw.get(key, ())) for key in _LISTS}
-        signs = load_toml("marks.toml")["kinds"]
+        signs = load_toml("marks.toml")["signs"]
+        self._lists = {key: self._shape([*raw.get(key, ()), *signs.get(key, ())]) for key in _LISTS}
         self._kinds = {
             kind: self._shape([*words, *signs.get(kind, ())]) for kind, words in raw["kinds"].items()
         }
         self._counts: dict[str, int] = {k.lower(): v for k, v in raw.get("counts", {}).items()}
         self._count = self._shape([*self._counts]) if self._counts else None
         self._join = self._shape(raw["join"])
+        self._or = self._shape(raw["join"][:1])
         self.finds: dict[str, Any] = raw["find"]
 
     @staticmethod
@@ -234,28 +262,67 @@ class _Words:
         return _alternation(self.finds.get(key, ()), apart=self.apart, prefix=self.prefix)
 
     def read(self, text: str) -> list[_Reading]:
-        """Give what each clause of *text* says; empty if no word of it is known."""
-        plain = unicodedata.normalize("NFC", text).replace("＃", "#")
-        found: list[_Reading] = []
-        for clause in self._clauses(plain):
-            found.extend(self._clause(clause, found))
-        return found
+        """Give what each clause of a sentence says; empty if no word of it is known."""
+        return [
+            replace(reading, clause=at)
+            for at, clause in enumerate(self._clauses(text))
+            for reading in self._clause(clause)
+        ]
 
     def _clauses(self, text: str) -> Iterator[str]:
-        hidden = _QUOTED.sub(lambda m: "\x00" * len(m.group()), text)
-        cuts = [0]
-        for match in re.finditer(r"[.;。；।\n]+(?=\s|$)|[。；।]|[.!！]$", hidden):
-            cuts.append(match.end())
-        if but := self._lists["but"]:
-            cuts.extend(m.start() for m in but.finditer(hidden.lower()))
-        cuts = sorted({*cuts, len(text)})
-        for start, end in pairwise(cuts):
-            if text[start:end].strip(" .;。；।\n"):
-                yield text[start:end].strip()
+        hidden = _QUOTED.sub(lambda m: "\x01" * len(m.group()), text)
+        but = self._lists["but"]
+        cuts = [m.start() for m in but.finditer(hidden.lower())] if but else []
+        for start, end in pairwise(sorted({0, *cuts, len(text)})):
+            if clause := text[start:end].strip():
+                yield from self._parts(clause)
 
-    def _clause(self, clause: str, before: list[_Reading]) -> list[_Reading]:
+    def _parts(self, clause: str) -> Iterator[str]:
+        """Give *clause* without the parts between commas that permit, and each of those ("no X, use Y")."""
+        hidden = _QUOTED.sub(lambda m: "\x01" * len(m.group()), clause).lower()
+        cuts = [0, *(m.end() for m in re.finditer("[,،、，]", hidden)), len(clause)]
+        parts = [(clause[a:b].strip(" ,،、，"), hidden[a:b].strip(" ,،、，")) for a, b in pairwise(cuts)]
+        refuses = [any(shape and shape.search(low) for shape in self._refusals) for _, low in parts]
+        if len(parts) == 1 or all(refuses) or not any(refuses):
+            yield clause
+            return
+        permits = []
+        for at, (_, low) in enumerate(parts):
+            asks = self._starts(self._lists["say"], low)
+            follows = any(refuses[:at]) or self._starts_refusing(parts[at + 1 : at + 2])
+            joined = any(self._joins_verbs(later) for _, later in parts[at:])
+            said = asks or bool(self._lists["fine"] and self._lists["fine"].search(low))
+            permits.append(said and follows and not joined and not refuses[at])
+        rest = ", ".join(part for (part, _), permit in zip(parts, permits, strict=True) if not permit)
+        yield rest if any(permits) else clause
+        yield from (part for (part, _), permit in zip(parts, permits, strict=True) if permit)
+
+    def _joins_verbs(self, text: str) -> bool:
+        """Whether "or" leads the part, or another verb in it: one refusal for a list of verbs."""
+        if self._or is None:
+            return False
+        return any(
+            not match.start() or self._starts(self._lists["say"], text[match.end() :].lstrip())
+            for match in self._or.finditer(text)
+        )
+
+    @property
+    def _refusals(self) -> tuple[re.Pattern[str] | None, ...]:
+        return self._lists["avoid"], self._lists["dont"]
+
+    def _starts_refusing(self, parts: Sequence[tuple[str, str]]) -> bool:
+        return any(self._starts(shape, low) for _, low in parts for shape in self._refusals)
+
+    def _starts(self, shape: re.Pattern[str] | None, text: str) -> bool:
+        if filler := self._lists["filler"]:
+            while (match := filler.match(text)) and match.end():
+                text = text[match.end() :].lstrip()
+        return shape is not None and shape.match(text) is not None
+
+    def _clause(self, clause: str) -> list[_Reading]:
         quoted = [next(g for g in m.groups() if g is not None).strip() for m in _QUOTED.finditer(clause)]
         rest = _Rest(_QUOTED.sub(" \x01 ", clause))
+        anyway = rest.has(self._lists["anyway"])
         below = rest.take(self._lists["under"])
         limited = rest.take(self._lists["limit"]) or below
         count = self._number(rest) if limited else None
@@ -280,6 +347,9 @@ class _Words:
             return [
                 _Reading(self.code, k, "hint" if unless else "ban", (), count, 4 + base) for k in counted
             ] or [_Reading(self.code, kinds[0] if kinds else "unknown", "hint", worth=base)]
+        if anyway:
+            # Two negations ask for what they name: "don't forget the price".
+            avoid, says, base = False, True, base + _SURE
         if not avoid:
             if quoted and says:
                 return [_Reading(self.code, "term", "ask", tuple(quoted), worth=base)]
@@ -326,7 +396,7 @@ class _Words:
 
     def _number(self, rest: _Rest) -> int | None:
         plain = "".join(str(unicodedata.digit(c)) if c.isdigit() else c for c in rest.text)
-        if match := re.search(r"\d{1,3}", plain):
+        if match := re.search(r"\d{1,6}", plain):
             rest.blank(*match.span())
             return int(match.group())
         if self._count and (match := self._count.search(rest.text.lower())):
@@ -359,7 +429,7 @@ class _Words:
             left = _Rest(piece)
             left.take(self._lists["word"])
             term = _trimmed(left.text, self._lists["filler"], self.apart)
-            if term and any(c.isalnum() for c in term):
+            if term and any(c.isalnum() or unicodedata.category(c) == "So" for c in term):
                 found.append(term)
         return tuple(dict.fromkeys(found))
 
@@ -383,6 +453,8 @@ _LISTS = (
     "word",
     "filler",
     "but",
+    "anyway",
+    "fine",
     "limit",
     "under",
     "unless",
