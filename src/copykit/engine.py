@@ -135,7 +135,7 @@ class Engine:
 
     def remove_hook(self, hook: events.Hook) -> None:
         """Stop sending events to *hook*."""
-        self._hooks = tuple(h for h in self._hooks if h is not hook)
+        self._hooks = tuple(h for h in self._hooks if h != hook)
 
     def _emit(self, event: events.Event) -> None:
         events.emit(event, self._hooks)

@@ -133,7 +133,7 @@ def subscribe(hook: Hook) -> None:
 def unsubscribe(hook: Hook) -> None:
     """Stop sending events to *hook*; unknown hooks are ignored."""
     global _process_hooks
-    _process_hooks = tuple(h for h in _process_hooks if h is not hook)
+    _process_hooks = tuple(h for h in _process_hooks if h != hook)  # bound methods are equal, not same
 
 
 def emit(event: Event, hooks: Iterable[Hook] = ()) -> None:
@@ -142,5 +142,5 @@ def emit(event: Event, hooks: Iterable[Hook] = ()) -> None:
         try:
             hook(event)
         except Exception:  # a watcher's mistake must not fail the work it watches
-            _log.exception("event hook %r failed on %r and was removed", hook, event)
+            _log.exception("event hook %r failed on %r", hook, event)
             unsubscribe(hook)

@@ -45,6 +45,8 @@ class Flight(Generic[T]):
             if key in self._waiting and self._tasks.get(key) is task:
                 self._waiting[key] -= 1
                 if not self._waiting[key] and not task.done():
+                    # Out of the table first: who asks now must start anew, not join what is being cancelled.
+                    del self._tasks[key], self._waiting[key]
                     task.cancel()
 
     def _forget(self, key: str, task: asyncio.Task[T]) -> None:
