@@ -156,8 +156,8 @@ def test_the_key_is_what_shapes_the_answer() -> None:
     others = [
         key(seed=1), key(tone="warm"), key(language="es"), key(variants=2), key(creativity_level=0.1),
         key(brand={"name": "Tarn"}), key(fields={"text": {"limit": 100}}), key(facts={"a": 1}),
-        key(facts={"a": "1"}),        key(key_points=["a", "b"]), key(key_points=["b", "a"]), key(restrictions=["a"]),
-        key(instructions="a"),
+        key(facts={"a": "1"}), key(key_points=["a", "b"]), key(key_points=["b", "a"]),
+        key(restrictions=["a"]), key(instructions="a"),
     ]  # fmt: skip
     assert len({base, *others}) == len(others) + 1
 

@@ -12,7 +12,7 @@ from copykit.flight import Flight
 
 
 class Work:
-    """Counts its runs and answers when told to."""
+    """Counts its runs, answers when told to, and takes a while to be cancelled."""
 
     def __init__(self) -> None:
         self.runs = 0
@@ -26,6 +26,7 @@ class Work:
             await self.gate.wait()
         except asyncio.CancelledError:
             self.cancelled += 1
+            await settle()  # closing a connection takes its time
             raise
         if self.error:
             raise self.error
