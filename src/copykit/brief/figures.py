@@ -15,9 +15,11 @@ from copykit.data import load_toml
 __all__ = ["Figure", "Figures", "has_digit", "readings"]
 
 _DIGIT = re.compile(r"[\d½⅓⅔¼¾⅛⅜⅝⅞①-⑳⑴-⒇Ⅰ-Ⅻⅰ-ⅻ]")
+# Every character that a number may begin with stands in front: a pattern that starts with one set is searched many
+# times faster than a choice of four.
 _NUMBER = re.compile(
-    r"(?<!\d)\d{1,3}(?: \d{3})+(?!\d)(?:[.,]\d+)?(?!\d)"
-    r"|\d+(?:[.,٫'](?=\d)\d+)*[½⅓⅔¼¾⅛⅜⅝⅞]?|[½⅓⅔¼¾⅛⅜⅝⅞]|[①-⑳⑴-⒇Ⅰ-Ⅻⅰ-ⅻ]"
+    r"[\d½⅓⅔¼¾⅛⅜⅝⅞①-⑳⑴-⒇Ⅰ-Ⅻⅰ-ⅻ](?:(?<=\d)(?<!\d\d)\d{0,2}(?: \d{3})+(?!\d)(?:[.,]\d+)?(?!\d)"
+    r"|(?<=\d)\d*(?:[.,٫'](?=\d)\d+)*[½⅓⅔¼¾⅛⅜⅝⅞]?|(?<!\d))"
 )
 _CLOCK = re.compile(r"(?<![\d.,:])\d{1,2}:\d{2}(?![\d:])")
 _NUMERAL_VALUE = dict(zip("〇零一二三四五六七八九", (0, 0, *range(1, 10)), strict=True)) | {"两": 2, "兩": 2}
@@ -132,6 +134,7 @@ class Figures:
         "_percent_first",
         "_scale",
         "_signs",
+        "_stems",
         "_unit",
         "words",
     )
@@ -180,6 +183,7 @@ class Figures:
         spelled: dict[str, int] = dict(tables["spelled"].get(base, {})) or dict(tables["spelled"]["en"])
         self.words = spelled
         """Number words of the language, from two upward."""
+        self._stems = tuple(word for word in spelled if not any(o != word and o in word for o in spelled))
         self._gate = frozenset(word + closer for word in spelled for closer in _CLOSERS)
         counters = tables["counters"].get(base)
         self._han = re.compile(f"[{_HAN_RUN.pattern[1:-2]}]+(?=[{counters}])") if counters else None
@@ -275,7 +279,9 @@ class Figures:
 
     def _spelled(self, text: str) -> Iterator[Figure]:
         lower = text.lower()
-        if len(lower) != len(text) or self._gate.isdisjoint(_WORD.findall(lower)):
+        if len(lower) != len(text) or not any(word in lower for word in self._stems):
+            return
+        if self._gate.isdisjoint(_WORD.findall(lower)):
             return
         total = current = 0
         span: tuple[int, int] | None = None
@@ -486,7 +492,8 @@ class _Dates:
     def __init__(self, months: dict[str, int]) -> None:
         self._months = months
         names = "|".join(map(re.escape, sorted(months, key=len, reverse=True)))
-        self._named = re.compile(names, re.IGNORECASE) if names else None
+        # A name that holds another is found with it.
+        self._stems = tuple(n.lower() for n in months if not any(o != n and o in n for o in months))
         word = rf"({names})[^\W\d_]{{0,4}}\.?"
         end = r"(?![\d.,]*\d)"
         self._shapes = tuple(
@@ -512,7 +519,8 @@ class _Dates:
 
     def read(self, text: str) -> list[Figure]:
         found: list[Figure] = []
-        open_shapes = "M" if self._named is not None and self._named.search(text) else ""
+        lower = text.lower()
+        open_shapes = "M" if any(stem in lower for stem in self._stems) else ""
         open_shapes += "-" if _DIVIDED.search(text) else ""
         open_shapes += "年" if "月" in text or "월" in text else ""
         if not open_shapes:

@@ -128,7 +128,7 @@ class Ledger:
                 host, path = canonical_link(text[start:end])
                 if (host, path) not in self.links and (path or all(h != host for h, _ in self.links)):
                     found.append(Untraced("url", text[start:end], start, end))
-        for match in _PHONE.finditer(text):
+        for match in _PHONE.finditer(text) if self.phones else ():
             if _bare(match.group()) in self.phones:
                 taken.append(match.span())
         for figure in self.figures.read(text):
