@@ -328,3 +328,21 @@ def test_a_request_that_contradicts_itself_is_refused(
     with pytest.raises(InvalidRequest, match="contradicts") as caught:
         compile_brief(request)
     assert caught.value.field == "restrictions"
+
+
+@pytest.mark.parametrize(
+    "tag, text, kind, enforced",
+    [
+        ("en", "keep it emoji-free", "emoji", "check"),
+        ("de", "emojifrei", "emoji", "check"),
+        ("en", "mention it's sugar-free", "unknown", "guidance"),
+        ("de", "zuckerfrei erwähnen", "unknown", "guidance"),
+        ("es", "menciona que es libre de gluten", "unknown", "guidance"),
+    ],
+)
+def test_free_of_forbids_kinds_and_not_what_a_product_lacks(
+    tag: str, text: str, kind: str, enforced: str
+) -> None:
+    """Emoji-free copy holds no emoji; sugar-free is something to say."""
+    rule = one(text, tag)
+    assert (rule.kind, rule.enforced) == (kind, enforced)

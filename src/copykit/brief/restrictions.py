@@ -308,7 +308,7 @@ class _Words:
 
     @property
     def _refusals(self) -> tuple[re.Pattern[str] | None, ...]:
-        return self._lists["avoid"], self._lists["dont"]
+        return self._lists["avoid"], self._lists["dont"], self._lists["lacking"]
 
     def _starts_refusing(self, parts: Sequence[tuple[str, str]]) -> bool:
         return any(self._starts(shape, low) for _, low in parts for shape in self._refusals)
@@ -337,6 +337,10 @@ class _Words:
         style = rest.has(self._lists["style"])
         example = rest.has(self._lists["example"])
         rest_with_nouns = rest.copy()
+        # "Emoji-free" forbids; "sugar-free" is a word of the trade.
+        bare = rest.copy()
+        if bare.take(self._lists["lacking"]) and any(bare.has(shape) for shape in self._kinds.values()):
+            rest, avoid = bare, True
         kinds = [kind for kind, shape in self._kinds.items() if rest.take(shape)]
         narrow = rest.has(self._lists["narrow"])
         says = bool(rest.take(self._lists["say"])) or dont
@@ -454,6 +458,7 @@ _LISTS = (
     "filler",
     "but",
     "anyway",
+    "lacking",
     "fine",
     "limit",
     "under",
