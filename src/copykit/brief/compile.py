@@ -12,7 +12,7 @@ from copykit.brief.catalog import FieldSpec, Language, Limit, Placement
 from copykit.brief.clean import plain_text, refuse_controls
 from copykit.brief.extract import extract
 from copykit.brief.ledger import Ledger
-from copykit.brief.naming import head_of
+from copykit.brief.naming import head_of, without_variant
 from copykit.brief.restrictions import compile_restrictions, contradictions
 from copykit.errors import InvalidRequest
 from copykit.models import Brand, CopywritingInput, FieldOverride
@@ -60,10 +60,11 @@ def compile_brief(request: CopywritingInput) -> Brief:
     _checked("instructions", request.instructions or "", MAX_DESCRIPTION)
     _personalization(request.personalization)
     base = language.tag.partition("-")[0]
+    name, variant = without_variant(name)
     found = extract(description, name or brand.name, base)
     source = [
         description,
-        name,
+        f"{name}-{variant}" if variant else name,
         brand.name,
         *points,
         *(f.value for f in facts),
@@ -88,7 +89,7 @@ def compile_brief(request: CopywritingInput) -> Brief:
         structure=catalog.structure(use_case.structures[0]),
         name=found.name,
         item=found.item or head_of(found.name, base) or _category(facts, found.name),
-        attributes=found.attributes,
+        attributes=(*found.attributes, variant) if variant else found.attributes,
         points=points,
         sentences=found.sentences,
         facts=facts,

@@ -1,4 +1,4 @@
-"""The noun phrase inside a long descriptive product name."""
+"""Long descriptive product names: what of them names the thing, what the variant."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import cache
 
 from copykit.data import load_toml
 
-__all__ = ["HEAD_FIRST", "head_of"]
+__all__ = ["HEAD_FIRST", "head_of", "loose_words", "without_variant"]
 
 _SHORT_NAME = 22
 """Characters up to which a name stands in a headline as it is."""
@@ -16,44 +16,62 @@ HEAD_FIRST = frozenset({"es", "fr", "pt", "it", "ar", "pl", "ca", "ro", "vi", "i
 """Languages whose noun phrases begin with the noun; in the others it comes last."""
 _OTHER_SCRIPT = frozenset({"ar", "he", "fa", "hi", "bn", "th", "ru", "uk", "bg", "el", "ko"})
 """Languages in whose names Latin words are brands and models, no part of the noun phrase."""
-_VARIANT = re.compile(r"(?:\s?[-–/]\s?\w+){0,2}\s?[-–/]\s?(?:XXS|XS|S|M|L|XL|XXL|XXXL)$")
+_VARIANT = re.compile(r"((?:\s?[-–]\s?[^\W\d_]{2,}){1,2}\s?[-–]\s?(?:XXS|XS|S|M|L|XL|XXL|XXXL))$")
+_PART = re.compile(r"\s+[-–|]\s+")
+_AND = frozenset({"&", "+", "and", "y", "e", "et", "und", "en", "i", "oraz", "och", "og", "و", "और", "with", "mit", "met"})
 _CONTENT_FIRST, _CONTENT_LAST = 2, 3
 """Content words taken, counted from the noun: more would reach into a brand name beside it."""
+
+
+def without_variant(name: str) -> tuple[str, str]:
+    """Part a name from a colour-and-size tail: ``("Hooded Jacket", "Blue-Green-M")``; no tail gives an empty one."""
+    found = _VARIANT.search(name)
+    if found is None or found.start() == 0:
+        return name, ""
+    return name[: found.start()].rstrip(), found.group(1).strip(" -–")
 
 
 def head_of(name: str, language: str) -> str:
     """Give what a long name says the thing is, or empty: whole words of the name, none loose at either end.
 
     "OmniHeat Men's Hooded Puffer Jacket" is a "Hooded Puffer Jacket", "Bufanda de Invierno Elegante Arctic
-    Bliss" a "Bufanda de Invierno". *language* is the base tag. Short names need no such help and give none.
+    Bliss" a "Bufanda de Invierno"; of "Zwiebelringe - Marke - 100 g" the first part counts. A name that joins
+    two things by "and" is not taken apart. *language* is the base tag. Short names need no such help.
     """
-    tokens = _VARIANT.sub("", name).replace(" - ", " ").split()
-    if len(name) <= _SHORT_NAME or len(tokens) < 3:
+    if len(name) <= _SHORT_NAME:
         return ""
-    first = language in HEAD_FIRST
-    tokens = _own_script(tokens, first) if language in _OTHER_SCRIPT else tokens
-    loose = _loose(language)
+    parts = _PART.split(name)
+    if len(parts) > 1:
+        first = parts[0].strip()
+        return first if 3 <= len(first) <= _HEAD_COLUMNS and any(c.isalpha() for c in first) else ""
+    tokens = name.split()
+    if len(tokens) < 3 or any(token.casefold() in _AND for token in tokens):
+        return ""
+    first_noun = language in HEAD_FIRST
+    tokens = _own_script(tokens, first_noun) if language in _OTHER_SCRIPT else tokens
+    loose = loose_words(language)
     for size in range(min(len(tokens), 4), 0, -1):
-        part = tokens[:size] if first else tokens[-size:]
+        part = tokens[:size] if first_noun else tokens[-size:]
         content = [token for token in part if token.casefold() not in loose]
         phrase = " ".join(part).strip(" ,–-")
         if (
-            len(content) <= (_CONTENT_FIRST if first else _CONTENT_LAST)
+            len(content) <= (_CONTENT_FIRST if first_noun else _CONTENT_LAST)
             and 3 <= len(phrase) <= _HEAD_COLUMNS
             and not {part[0].casefold(), part[-1].casefold()} & loose
-            and any(c.isalpha() for c in part[-1])
+            and not any(c.isdigit() for c in phrase)
         ):
             return phrase
     return ""
 
 
-def _own_script(tokens: list[str], first: bool) -> list[str]:
+def _own_script(tokens: list[str], first_noun: bool) -> list[str]:
     """Keep the run of words from the noun on that are not written in Latin letters."""
-    run = tokens if first else tokens[::-1]
+    run = tokens if first_noun else tokens[::-1]
     kept = run[: next((at for at, token in enumerate(run) if token.isascii()), len(run))]
-    return kept if first else kept[::-1]
+    return kept if first_noun else kept[::-1]
 
 
 @cache
-def _loose(language: str) -> frozenset[str]:
+def loose_words(language: str) -> frozenset[str]:
+    """Give the words that no phrase of *language* may begin or end with: articles, prepositions, "and"."""
     return frozenset(load_toml("extraction.toml").get(language, {}).get("dangling", "").split())

@@ -18,6 +18,8 @@ _LABELLED = frozenset({"name", "item", "label"})
 _POINTED = frozenset({"point", "points"})
 _FULL_STOPS = ".。।"
 _TRIES = 14
+_SHORT_VALUE = 14
+"""Characters up to which a figure stands in a list of points with its label."""
 _LEAST_FOR_LONG = 28.0
 """Advised characters from which a headline takes a long frame."""
 _LABEL_USES = 3
@@ -31,6 +33,19 @@ _ALIKE = 0.8
 _SPOKEN = ("attention", "solution", "interest", "desire", "action", "offer", "problem")
 _CLOSED = frozenset({"headline", "subject", "overlay", "label", "title"})
 """Roles whose texts carry no full stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Thing:
+    """Something the brief says: a point for the frames, or a fact that is a text by itself."""
+
+    point: str = ""
+    """What a frame may hold; empty for a fact that is better alone."""
+    alone: tuple[str, ...] = ()
+    """Whole texts, any of which says it."""
+
+
+_NOTHING = _Thing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +82,10 @@ class Assets:
         for label in self._material.labels:
             if not _SHOUTS.intersection(label) or label not in self._labels_left:
                 self._labels_left[label] = 1 if _SHOUTS.intersection(label) else _LABEL_USES
-        for function, point in self._angles(functions, count):
+        for function, thing in self._angles(functions, count):
             if len(assets) >= count:
                 break
-            asset, has_slot = self._one(spec, room, function, point, count, allow_bare=generic > 0)
+            asset, has_slot = self._one(spec, room, function, thing, count, allow_bare=generic > 0)
             if asset is not None:
                 assets.append(asset)
                 generic -= 0 if has_slot else 1
@@ -83,8 +98,8 @@ class Assets:
         fitting = [s for s in self._material.sentences if room.comfortable(s) and room.allows(s)]
         return [self._say(sentence, "proof") for sentence in fitting[:most] if self._is_new(sentence)]
 
-    def _angles(self, functions: Sequence[str], count: int) -> Iterator[tuple[str, str]]:
-        """Give (function, point) in turn: each function of the structure, each thing the brief says, the rest."""
+    def _angles(self, functions: Sequence[str], count: int) -> Iterator[tuple[str, _Thing]]:
+        """Give (function, thing) in turn: each function of the structure, each thing the brief says, the rest."""
         points = self._dice.fork(len(self._said) + 1).shuffled(self._things())
         first = [f for f in functions if f != "proof"]
         if "proof" in functions and points:
@@ -92,49 +107,52 @@ class Assets:
             first.insert(min(at, len(first)), "proof")
         rest = self._dice.fork(7).shuffled([f for f in _SPOKEN if f not in first])
         for function in first:
-            yield function, points.pop() if function == "proof" and points else ""
+            yield function, points.pop() if function == "proof" and points else _NOTHING
         for turn in range(max(len(points), len(rest))):
             if turn < len(points):
                 yield "proof", points[turn]
             if turn < len(rest):
-                yield rest[turn], ""
+                yield rest[turn], _NOTHING
         for _ in range(2 if count > 5 else 1):
             for function in self._dice.fork(11).shuffled(_SPOKEN):
-                yield function, ""
+                yield function, _NOTHING
 
-    def _things(self) -> list[str]:
+    def _things(self) -> list[_Thing]:
         material = self._material
-        facts = [
-            f"{material.lowered(label)} {value}" if material.join else f"{label}{material.colon}{value}"
-            for label, value in (*material.details, *material.terms)
-            if value.count(",") + value.count("、") + value.count("،") < 2 and ". " not in value
-        ]
-        return [*material.points, *facts]
+        facts = []
+        for label, value in material.statements:
+            said = f"{material.lowered(label)} {value}" if material.join else f"{label}{value}"
+            forms = [f"{label}{material.colon}{value}"]
+            forms += [f"{name}{material.colon}{said}" for name in (material.brief.item, material.brief.name) if name]
+            short = len(value) <= _SHORT_VALUE and any(c.isdigit() for c in value) and bool(material.join)
+            facts.append(_Thing(said if short else "", tuple(forms)))
+        return [*(_Thing(point) for point in material.points), *facts]
 
     def _one(
-        self, spec: FieldSpec, room: Room, function: str, point: str, count: int, *, allow_bare: bool
+        self, spec: FieldSpec, room: Room, function: str, thing: _Thing, count: int, *, allow_bare: bool
     ) -> tuple[Asset | None, bool]:
         closed = room.is_tight or spec.role in _CLOSED
         if count == 1 and closed:
             roomy = room.low * room.chars / room.high > _LEAST_FOR_LONG
             for length in (self._long, self._short) if roomy else (self._short,):
-                asset, has_slot = length(spec, room, function, point, slots=_LABELLED)
+                asset, has_slot = length(spec, room, function, thing, slots=_LABELLED)
                 if asset is not None:
                     return asset, has_slot
         if closed:
             slots = None if allow_bare else _LABELLED
-            return self._short(spec, room, function, point, slots=slots)
-        asset, has_slot = self._long(spec, room, function, point)
+            return self._short(spec, room, function, thing, slots=slots)
+        asset, has_slot = self._long(spec, room, function, thing)
         if asset is None:
-            return self._short(spec, room, function, point, slots=None if allow_bare else _LABELLED)
+            return self._short(spec, room, function, thing, slots=None if allow_bare else _LABELLED)
         return asset, has_slot
 
     def _short(
-        self, spec: FieldSpec, room: Room, function: str, point: str, *, slots: frozenset[str] | None = None
+        self, spec: FieldSpec, room: Room, function: str, thing: _Thing, *, slots: frozenset[str] | None = None
     ) -> tuple[Asset | None, bool]:
+        if thing.alone or (thing.point and self._material.colon in thing.point):
+            return self._alone(room, function, thing), True
+        point = thing.point
         slots = frozenset({"point"}) if point else slots
-        if point and self._material.colon in point:  # a fact with its label, which needs no other words
-            return self._bare(room, function, point), True
         spare: tuple[str, Frame, str] | None = None
         for tries, frame in enumerate(self._chooser.offers(function, short=True, slots=slots)):
             if tries >= _TRIES:
@@ -153,12 +171,17 @@ class Assets:
             if spare[2] in self._labels_left:
                 self._labels_left[spare[2]] -= 1
             return self._say(spare[0], function), bool(spare[1].slots)
-        return (self._bare(room, function, point), True) if point else (None, False)
+        return (self._alone(room, function, thing), True) if point else (None, False)
 
-    def _bare(self, room: Room, function: str, point: str) -> Asset | None:
-        text = point[:1].upper() + point[1:]
-        fitting = room.fits(text) and self._is_new(text) and room.allows(text)
-        return self._say(text, function) if fitting else None
+    def _alone(self, room: Room, function: str, thing: _Thing) -> Asset | None:
+        """Say a thing by itself, in the first drawn form that fits."""
+        forms = thing.alone or (thing.point,)
+        start = self._dice.below(len(forms))
+        for form in forms[start:] + forms[:start]:
+            text = form[:1].upper() + form[1:]
+            if room.fits(text) and self._is_new(text) and room.allows(text):
+                return self._say(text, function)
+        return None
 
     def _filled(self, spec: FieldSpec, room: Room, frame: Frame, point: str) -> str:
         """Fill *frame* with the first way of naming the thing that makes a new, fitting, allowed text."""
@@ -185,9 +208,10 @@ class Assets:
         return tuple(label for label in every if self._labels_left.get(label, 1) > 0)
 
     def _long(
-        self, spec: FieldSpec, room: Room, function: str, point: str, *, slots: frozenset[str] | None = None
+        self, spec: FieldSpec, room: Room, function: str, thing: _Thing, *, slots: frozenset[str] | None = None
     ) -> tuple[Asset | None, bool]:
         """Take the first drawn frame that fills at least half the room, else the fullest; fresh ones first."""
+        point = thing.point
         found: list[tuple[bool, float, int, str, Frame, str]] = []
         for tries, frame in enumerate(self._chooser.offers(function, short=False, slots=slots)):
             if tries >= _TRIES // 2:

@@ -282,6 +282,7 @@ class BodyWriter:
         """Add what copy may not lack: which thing it is about, every key point, the call."""
         material = self._material
         brief = material.brief
+        self._full_name(page)
         if any(word and not page.says(word) for word in (brief.name, brief.item)):
             leads = page.steps[0].function in ("proof", "interest", "offer")
             titled = any(spec.role == "title" for spec in brief.fields)
@@ -302,11 +303,24 @@ class BodyWriter:
             page.add(page.steps[-1], call, must=bool(material.link))
             page.call = call
 
+    def _full_name(self, page: _Page) -> None:
+        """Put the whole name where the text so far has only its noun."""
+        brief = self._material.brief
+        if not brief.name or page.says(brief.name) or brief.item.casefold() not in brief.name.casefold():
+            return
+        for step in page.steps:
+            for at, line in enumerate(step.lines):
+                if brief.item and brief.item in line:
+                    step.lines[at] = line.replace(brief.item, brief.name, 1)
+                    page.changed()
+                    return
+
     def _identity(self) -> str:
         brief = self._material.brief
         if brief.name and brief.item and brief.item.casefold() not in brief.name.casefold():
             return f"{brief.name}{self._material.colon}{self._material.lowered(brief.item)}"
-        return self._material.label
+        label = self._material.label
+        return label[:1].upper() + label[1:]
 
     def _wishes(self, page: _Page) -> None:
         """Add what there is room for: terms, audience, details, quoted sentences, another phrase."""
@@ -371,7 +385,7 @@ class BodyWriter:
                 return
             if step.function == "action" and (self._material.link or self._material.brief.cta):
                 continue
-            if step.function == "proof" and not self._material.points:
+            if step.function == "proof":  # it holds points, which another frame would say again or lose
                 continue
             if self._material.full_label in step.lines[0]:
                 self._named = False

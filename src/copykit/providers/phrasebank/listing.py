@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from copykit.brief.catalog import FieldSpec
-from copykit.brief.naming import HEAD_FIRST
+from copykit.brief.naming import HEAD_FIRST, loose_words
 from copykit.providers.phrasebank.material import Material
 from copykit.providers.phrasebank.room import Room, Rooms
 
@@ -27,14 +27,16 @@ class Listing:
     def __init__(self, material: Material, rooms: Rooms) -> None:
         self._material = material
         self._rooms = rooms
+        self._loose = loose_words(material.brief.language.tag.partition("-")[0])
 
     def title(self, spec: FieldSpec) -> str:
         """Name, item and attributes, as many as the advised length takes."""
         brief, room = self._material.brief, self._rooms.of(spec)
         head = self._first_fitting(spec, self._heads(brief.name, brief.item))
         title = head
+        joiner = self._material.comma if self._material.join else " "
         for piece in self._material.points:
-            longer = f"{title}{self._material.comma}{piece}" if title else piece
+            longer = f"{title}{joiner}{piece}" if title else piece
             if piece.casefold() not in title.casefold() and self._is_good(spec, room, longer):
                 title = longer
         return title
@@ -94,11 +96,13 @@ class Listing:
         category = next((f.value for f in brief.facts if f.key == "category"), "")
         sources = [t for t in (brief.item, category, brief.name) if t]
         chosen: list[str] = []
+        taken: set[str] = set()
         for text in sources:
             fitting = (s for s in self._slugs(text) if room.fits(s) and room.allows(s))
-            slug = next((s for s in fitting if s not in chosen), "")
+            slug = next((s for s in fitting if taken.isdisjoint(s.split("-"))), "")
             if slug:
                 chosen.append(slug)
+                taken.update(slug.split("-"))
         return chosen[number] if number < len(chosen) else ""
 
     def identifier(self) -> str:
@@ -143,7 +147,7 @@ class Listing:
     def _slugs(self, text: str) -> Iterator[str]:
         words = _WORD.findall(text.casefold())
         for size in (len(words), 2, 1):
-            if 0 < size <= len(words):
+            if 0 < size <= len(words) and (size == len(words) or words[size - 1] not in self._loose):
                 yield "-".join(words[:size])
 
     def _first_fitting(self, spec: FieldSpec, options: Iterable[str]) -> str:

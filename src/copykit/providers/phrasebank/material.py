@@ -58,7 +58,7 @@ class Material:
         name, item = self.brief.name, self.brief.item
         if not (name and item):
             return (self.label,)
-        if item.casefold() in name.casefold():
+        if item.casefold() in name.casefold() or _words(item) <= _words(name):
             return (name, item)
         joiner = " – " if self.join else " "
         return (name, item, f"{name}{joiner}{self.lowered(item)}")
@@ -79,8 +79,21 @@ class Material:
         """Key points first, then attributes; what the restrictions forbid left out."""
         pieces = dict.fromkeys((*self.brief.points, *self.brief.attributes))
         marked = (apply_marks(piece.rstrip(" .。।"), self.brief.language) for piece in pieces)
-        name = self.brief.name.casefold()
-        return tuple(p for p in marked if self.may_say(p) and (p in self.brief.points or p.casefold() not in name))
+        said = [self.brief.name.casefold(), *(point.casefold() for point in self.brief.points)]
+        fresh = (p for p in marked if p in self.brief.points or not _repeats(p.casefold(), said))
+        return tuple(piece for piece in fresh if self.may_say(piece))
+
+    @cached_property
+    def statements(self) -> tuple[tuple[str, str], ...]:
+        """Facts that can be a headline, as (label, value): one price, no lists, no sentences."""
+        priced = any(fact.key == "price" for fact in self.brief.facts)
+        kept = [f for f in self.brief.facts if not (priced and f.key in ("old_price", "discount"))]
+        labels = {self.label_of(fact.key) for fact in kept}
+        return tuple(
+            (label, value)
+            for label, value in (*self.details, *self.terms)
+            if label in labels and not _is_list(value)
+        )
 
     @cached_property
     def details(self) -> tuple[tuple[str, str], ...]:
@@ -97,14 +110,23 @@ class Material:
     @cached_property
     def sentences(self) -> tuple[str, ...]:
         """Sentences of the description that may be quoted: none in another form of address than the tone's."""
-        wording = wording_of(self.brief.language)
-        unfit = wording.informal if self.brief.tone.address == "F" else wording.formal
         fitting = (
             s
             for s in self.brief.sentences
-            if s[-1] not in "?？؟" and self._says_more(s) and unfit.isdisjoint(WORD.findall(lowered(s)))
+            if s[-1] not in "?？؟" and self._says_more(s) and not self._addresses_otherwise(s)
         )
         return tuple(apply_marks(s, self.brief.language) for s in fitting if self.may_say(s))
+
+    def _addresses_otherwise(self, sentence: str) -> bool:
+        """Tell whether *sentence* addresses the reader in another form than the tone does."""
+        wording = wording_of(self.brief.language)
+        if self.brief.language.tag.startswith("zh"):
+            return ("你" if self.brief.tone.address == "F" else "您") in sentence
+        words = set(WORD.findall(lowered(sentence)))
+        if self.brief.tone.address == "F":
+            return not wording.informal.isdisjoint(words)
+        inside = sentence.replace(",", " ").replace(".", " ").split()[1:]
+        return not wording.formal.isdisjoint(words) or not wording.formal_exact.isdisjoint(inside)
 
     def _says_more(self, sentence: str) -> bool:
         """Tell whether a sentence says more than the name it introduces."""
@@ -205,6 +227,19 @@ class Material:
         known = self.bank.labels.get(key.casefold().replace(" ", "_"))
         text = known or key.replace("_", " ").strip()
         return text[:1].upper() + text[1:]
+
+
+def _words(text: str) -> set[str]:
+    return set(WORD.findall(lowered(text)))
+
+
+def _repeats(piece: str, said: list[str]) -> bool:
+    """Tell whether *piece* holds, or is held by, something that is said anyway."""
+    return any(text and (piece in text or text in piece) for text in said)
+
+
+def _is_list(value: str) -> bool:
+    return ". " in value or sum(value.count(mark) for mark in (", ", "、", "،", "，")) > 1
 
 
 def finish(text: str, stop: str) -> str:

@@ -16,6 +16,8 @@ __all__ = ["Surface"]
 _EMOJI_FROM = 0.3
 """Creativity below which no emoji is used."""
 _OPENING_MARK = {"es": ("¡", "!")}
+_ASKING = ("か", "かな", "でしょう", "吗", "呢", "吧")
+"""Endings that ask without a question mark: an exclamation mark would contradict them."""
 _WIDE_MARK = {"ja": "！", "zh": "！"}
 
 
@@ -59,7 +61,7 @@ class Surface:
         end = text.find(stop + "\n")
         if end < 0:
             end = text.find(stop + (self._material.join or ""))
-        if end < 3 or any(mark in text[:end] for mark in "?？؟:：\n"):
+        if text[:end].endswith(_ASKING) or end < 3 or any(mark in text[:end] for mark in "?？؟:：\n"):
             return text
         opening, mark = _OPENING_MARK.get(base, ("", _WIDE_MARK.get(base, "!")))
         if base == "fr":
