@@ -16,7 +16,7 @@ HEAD_FIRST = frozenset({"es", "fr", "pt", "it", "ar", "pl", "ca", "ro", "vi", "i
 """Languages whose noun phrases begin with the noun; in the others it comes last."""
 _OTHER_SCRIPT = frozenset({"ar", "he", "fa", "hi", "bn", "th", "ru", "uk", "bg", "el", "ko"})
 """Languages in whose names Latin words are brands and models, no part of the noun phrase."""
-_VARIANT = re.compile(r"((?:\s?[-–]\s?[^\W\d_]{2,}){1,2}\s?[-–]\s?(?:XXS|XS|S|M|L|XL|XXL|XXXL))$")
+_VARIANT = re.compile(r"((?:\s?[-–]\s?[^\s\d–-]{2,}){1,2}\s?[-–]\s?(?:XXS|XS|S|M|L|XL|XXL|XXXL))$")
 _PART = re.compile(r"\s+[-–|]\s+")
 _AND = frozenset({"&", "+", "and", "y", "e", "et", "und", "en", "i", "oraz", "och", "og", "و", "और", "with", "mit", "met"})
 _CONTENT_FIRST, _CONTENT_LAST = 2, 3

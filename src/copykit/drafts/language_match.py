@@ -36,6 +36,8 @@ _KANA = re.compile(r"[\u3041-\u30ff]")
 _HAN = re.compile(r"[\u4e00-\u9fff\u3400-\u4dbf]")
 _KANA_SET = frozenset(chr(c) for c in range(0x3041, 0x30FB))
 _CAPITALISED = re.compile(r"(?<![A-Za-z])[A-Z][A-Za-z]+")
+_TAG = re.compile(r"#\w+")
+_LATIN_RUN = re.compile(r"[a-z]{3,}")
 _ACRONYM = re.compile(r"(?<![A-Za-z])[A-Z]{2,5}(?![A-Za-z])")
 _LETTER = re.compile(rf"[{WORD_CLASS}]")
 _OWN_LETTERS = {
@@ -166,7 +168,11 @@ def _script(look: Look, script: str, own_words: frozenset[str], source: str) -> 
         names = {name.lower() for name in _CAPITALISED.findall(text)}
         names = names if len(names) <= 2 else set()
     linked = "://" in look.text or "www." in look.lower
-    for word in WORD.findall(lowered(text)) if linked or shortened else look.words:
+    tagged = script != "Latn" and "#" in look.chars
+    if tagged:  # a tag is made of the brief's words, glued together
+        text = _TAG.sub(" ", text)
+    low_source = source.lower() if script in _UNSPACED else ""
+    for word in WORD.findall(lowered(text)) if linked or shortened or tagged else look.words:
         if linked and not word.strip("x"):
             continue  # a link, masked
         # What the brief wrote in another script (a name, a model) may stand as it is.
@@ -175,6 +181,8 @@ def _script(look: Look, script: str, own_words: frozenset[str], source: str) -> 
         if not word.isascii() and script in _UNSPACED and names:
             for name in names:
                 word = word.replace(name, "")
+        if low_source and not word.isascii():  # no space parts a Latin name from the words around it
+            word = _LATIN_RUN.sub(lambda run: "" if run.group() in low_source else run.group(), word)
         letters = _LETTER.findall(word)
         # Short Latin words are units and models everywhere, one capitalised word or two are names.
         if script != "Latn" and word.isascii() and (len(word) <= 3 or word.upper() == word):

@@ -18,6 +18,8 @@ _LABELLED = frozenset({"name", "item", "label"})
 _POINTED = frozenset({"point", "points"})
 _FULL_STOPS = ".。।"
 _TRIES = 14
+_MOST_FACTS = 4
+"""Facts drawn for one set: all of them in every set would make the sets of a catalogue alike."""
 _SHORT_VALUE = 14
 """Characters up to which a figure stands in a list of points with its label."""
 _LEAST_FOR_LONG = 28.0
@@ -126,6 +128,7 @@ class Assets:
             forms += [f"{name}{material.colon}{said}" for name in (material.brief.item, material.brief.name) if name]
             short = len(value) <= _SHORT_VALUE and any(c.isdigit() for c in value) and bool(material.join)
             facts.append(_Thing(said if short else "", tuple(forms)))
+        facts = self._dice.fork(23).shuffled(facts)[:_MOST_FACTS]
         return [*(_Thing(point) for point in material.points), *facts]
 
     def _one(

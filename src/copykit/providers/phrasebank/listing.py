@@ -35,7 +35,8 @@ class Listing:
         head = self._first_fitting(spec, self._heads(brief.name, brief.item))
         title = head
         joiner = self._material.comma if self._material.join else " "
-        for piece in self._material.points:
+        variant = next((fact.value for fact in brief.facts if fact.key == "variant"), "")
+        for piece in filter(None, (*self._material.points, variant)):
             longer = f"{title}{joiner}{piece}" if title else piece
             if piece.casefold() not in title.casefold() and self._is_good(spec, room, longer):
                 title = longer
@@ -98,7 +99,7 @@ class Listing:
         chosen: list[str] = []
         taken: set[str] = set()
         for text in sources:
-            fitting = (s for s in self._slugs(text) if room.fits(s) and room.allows(s))
+            fitting = (s for s in self._slugs(text, named=text == brief.name) if room.fits(s) and room.allows(s))
             slug = next((s for s in fitting if taken.isdisjoint(s.split("-"))), "")
             if slug:
                 chosen.append(slug)
@@ -144,11 +145,16 @@ class Listing:
                 break
         return result
 
-    def _slugs(self, text: str) -> Iterator[str]:
+    def _slugs(self, text: str, *, named: bool) -> Iterator[str]:
+        """Give the text's words as slugs, all of them or those around the noun; of a name, the first."""
+        from_start = named or self._material.brief.language.tag.partition("-")[0] in HEAD_FIRST
         words = _WORD.findall(text.casefold())
         for size in (len(words), 2, 1):
-            if 0 < size <= len(words) and (size == len(words) or words[size - 1] not in self._loose):
-                yield "-".join(words[:size])
+            if not 0 < size <= len(words):
+                continue
+            part = words[:size] if from_start else words[-size:]
+            if not {part[0], part[-1]} & self._loose:
+                yield "-".join(part)
 
     def _first_fitting(self, spec: FieldSpec, options: Iterable[str]) -> str:
         room = self._rooms.of(spec)

@@ -21,7 +21,7 @@ _COMMA = {"Hans": "、", "Hant": "、", "Jpan": "、", "Arab": "، "}
 _STOP = {"Hans": "。", "Hant": "。", "Jpan": "。", "Deva": "।", "Beng": "।"}
 _JOIN = {"Hans": "", "Hant": "", "Jpan": ""}
 _TERMS = frozenset({"price", "old_price", "discount", "date", "deadline", "time", "place", "availability", "code"})
-_SILENT = frozenset({"category", "website", "postal_address", "sender", "unsubscribe", "id", "currency"})
+_SILENT = frozenset({"variant", "category", "website", "postal_address", "sender", "unsubscribe", "id", "currency"})
 """Facts that identify or file the product and are no argument in copy."""
 _PRESUMING = frozenset({"sign_up", "try", "demo", "book"})
 """Intents that suppose an offer (a trial, an account, an appointment) which a plain product does not have."""
