@@ -15,8 +15,8 @@ from copykit.data import load_toml
 __all__ = ["Figure", "Figures", "has_digit", "readings"]
 
 _DIGIT = re.compile(r"[\d½⅓⅔¼¾⅛⅜⅝⅞①-⑳⑴-⒇Ⅰ-Ⅻⅰ-ⅻ]")
-# Every character that a number may begin with stands in front: a pattern that starts with one set is searched many
-# times faster than a choice of four.
+# Every character that a number may begin with stands in front: a pattern that starts with one set is searched
+# many times faster than a choice of four.
 _NUMBER = re.compile(
     r"[\d½⅓⅔¼¾⅛⅜⅝⅞①-⑳⑴-⒇Ⅰ-Ⅻⅰ-ⅻ](?:(?<=\d)(?<!\d\d)\d{0,2}(?: \d{3})+(?!\d)(?:[.,]\d+)?(?!\d)"
     r"|(?<=\d)\d*(?:[.,٫'](?=\d)\d+)*[½⅓⅔¼¾⅛⅜⅝⅞]?|(?<!\d))"
@@ -211,7 +211,10 @@ class Figures:
     def read(self, text: str) -> list[Figure]:
         """Give the figures of *text* in reading order; dates come as one figure, spans are of *text*."""
         found: list[Figure] = []
-        plain = text.translate(_plain)
+        plain = text
+        for char in () if text.isascii() else set(text):
+            if char > "\x7f" and (code := _plain[ord(char)]) != ord(char):
+                plain = plain.replace(char, chr(code))
         taken: list[tuple[int, int]] = []
         if not _DIGITS.isdisjoint(plain):
             for figure in self._dates.read(plain):

@@ -284,8 +284,16 @@ class Checker:
             text = self._expanded(text)
         if text.isascii() and limit.unit in _PLAIN_UNITS and "\r" not in look.chars:
             return len(text)
-        size = px_size(name) if limit.unit == "px" else 20.0
-        return measure(text, limit.unit, language=self._tag, emoji_double=limit.emoji_double, size_px=size)
+        size = look.sizes.get((limit.unit, limit.emoji_double))
+        if size is None:
+            size = look.sizes[limit.unit, limit.emoji_double] = measure(
+                text,
+                limit.unit,
+                language=self._tag,
+                emoji_double=limit.emoji_double,
+                size_px=px_size(name) if limit.unit == "px" else 20.0,
+            )
+        return size
 
     def _expanded(self, text: str) -> str:
         """Give *text* as the platform counts it: tokens by their default, merge fields by their longest value."""  # noqa: E501

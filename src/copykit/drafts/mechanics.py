@@ -9,13 +9,13 @@ from itertools import islice
 from operator import eq
 
 from copykit.brief.catalog import Policy
-from copykit.drafts.look import EMOJI, URL, WORD, WORD_CLASS, Look, emoji_count, violation
+from copykit.drafts.look import EMOJI, WORD, WORD_CLASS, Look, emoji_count, violation
 from copykit.drafts.wording import Wording
 from copykit.models import Severity, Violation
 
 __all__ = ["HASHTAG", "INVISIBLE", "Surface", "sentences", "surface"]
 
-HASHTAG = re.compile(rf"(?<![\w&/#])[#＃]([{WORD_CLASS}]+)")
+HASHTAG = re.compile(rf"[#＃](?<![\w&/#][#＃])([{WORD_CLASS}]+)")
 
 INVISIBLE = frozenset(
     "\u200b\u2060\ufeff\u00ad\u180e\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -64,6 +64,8 @@ _MONEY = re.compile(
     re.IGNORECASE,
 )
 _DIGITS = frozenset("0123456789")
+_SEPARATED = re.compile(r"[.,](?<=\d[.,])\d")
+_CURRENCIES = frozenset("$€£¥₹₽₩₺₫₴฿₪")
 _QUOTE_MARKS = frozenset('"“”„«»')
 _CONTROL = frozenset(chr(c) for c in (*range(9), 11, 12, *range(14, 32), 127))
 
@@ -268,15 +270,23 @@ def _capitals(look: Look, rules: Surface, found: list[Violation]) -> None:
 
 def _mixed_case(look: Look, rules: Surface, found: list[Violation]) -> None:
     text = look.masked
-    for gimmick in _GIMMICK.finditer(text):
-        word = next(word for word in WORD.finditer(text) if word.end() > gimmick.start())
-        # Hashtags and handles join words by their capitals.
-        if text[word.start() - 1 : word.start()] in ("#", "＃", "@"):
+    after = 0
+    for camel in _CAMEL.finditer(text):
+        if camel.start() < after:
             continue
-        if rules.own(word.group()) or word.group() in rules.wording.acronyms:
+        start = camel.start()
+        while start > after and (text[start - 1].isalnum() or text[start - 1] in "_'’"):
+            start -= 1
+        word = WORD.search(text, start)
+        assert word is not None  # it holds the capital
+        (start, after), said = word.span(), word.group()
+        # Hashtags and handles join words by their capitals.
+        if text[start - 1 : start] in ("#", "＃", "@") or _GIMMICK.search(said) is None:
+            continue
+        if rules.own(said) or said in rules.wording.acronyms:
             continue
         severity: Severity = "error" if rules.ads else "warning"
-        what = f"{word.group()!r} mixes cases"
+        what = f"{said!r} mixes cases"
         found.append(violation("M-04", look.label, what, severity=severity, span=word.span()))
         return
 
@@ -322,7 +332,7 @@ def _residue(look: Look, rules: Surface, found: list[Violation]) -> None:
             if held[0] == "{" and _KNOWN_TOKEN.match(held):
                 continue
             found.append(violation("M-15", label, f"{held!r} is a placeholder", span=match.span()))
-    if not rules.markdown and not chars.isdisjoint("*`#_>]"):
+    if not rules.markdown and not chars.isdisjoint("*`#_>]") and _marked_up(text):
         mark = _MARKDOWN.search(text)
         if mark:
             found.append(violation("M-16", label, f"{mark.group().strip()!r} is markup", span=mark.span()))
@@ -342,6 +352,14 @@ def _residue(look: Look, rules: Surface, found: list[Violation]) -> None:
         found.append(violation("M-16", label, "the whole text stands in quotes", span=(0, len(text))))
 
 
+def _marked_up(text: str) -> bool:
+    """Tell cheaply whether `_MARKDOWN` may match; False is certain."""
+    return any(mark in text for mark in ("**", "__", "```", ">", "](", "# ")) or (
+        "#" in text and _HEADED.search(text) is not None
+    )
+
+
+_HEADED = re.compile(r"#\s")
 _KNOWN_TOKEN = re.compile(
     r"\{(?:key ?word|customizer\.[^:{}]+|location\([^)]*\)|countdown\([^)]*\)|global_countdown\([^)]*\))[:}]?",  # noqa: E501
     re.IGNORECASE,
@@ -372,7 +390,7 @@ _STRAY = re.compile(r"(?<=\S) {2,}(?=\S)|(?<=\w) (?=[,.](?!\w))")
 def _numbers(look: Look, rules: Surface, found: list[Violation]) -> None:
     text = look.masked
     wording = rules.wording
-    if "." in look.chars or "," in look.chars:
+    if ("." in look.chars or "," in look.chars) and _SEPARATED.search(look.text):
         wrong = _GROUP_COMMA if wording.decimal == "," else _GROUP_POINT if wording.decimal == "." else None
         if wrong is not None:
             for match in wrong.finditer(text):
@@ -385,7 +403,7 @@ def _numbers(look: Look, rules: Surface, found: list[Violation]) -> None:
                             span=match.span(),
                         )
                     )
-    if wording.price is not None:
+    if wording.price is not None and look.chars.isdisjoint(_CURRENCIES):
         match_price = wording.price.search(look.lower)
         if match_price and not _MONEY.search(text):
             found.append(
@@ -397,9 +415,7 @@ def _numbers(look: Look, rules: Surface, found: list[Violation]) -> None:
 
 def _links(look: Look, rules: Surface, found: list[Violation]) -> None:
     text = look.text
-    if "@" not in look.chars and "://" not in text and "www." not in look.lower:
-        return
-    links = list(URL.finditer(text))
+    links = look.links
     if not links:
         return
     if rules.links_max is not None and len(links) > rules.links_max:
@@ -418,17 +434,15 @@ def _links(look: Look, rules: Surface, found: list[Violation]) -> None:
                 severity=severity,
                 measured=len(links),
                 limit=rules.links_max,
-                span=first.span(),
+                span=first,
             )
         )
-    for link in links:
-        low = link.group().lower()
+    for start, end in links:
+        link, low = text[start:end], look.lower[start:end]
         if low.startswith("http://"):
-            found.append(violation("M-23", look.label, f"{link.group()!r} is not https", span=link.span()))
+            found.append(violation("M-23", look.label, f"{link!r} is not https", span=(start, end)))
         if rules.ads and any(short in low for short in _SHORTENERS):
-            found.append(
-                violation("M-23", look.label, f"{link.group()!r} hides where it leads", span=link.span())
-            )
+            found.append(violation("M-23", look.label, f"{link!r} hides where it leads", span=(start, end)))
 
 
 def _ending(look: Look, rules: Surface, found: list[Violation]) -> None:
