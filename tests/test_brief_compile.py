@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from copykit.brief import catalog
 from copykit.brief.brief import Brief
 from copykit.brief.compile import MAX_DESCRIPTION, compile_brief
 from copykit.errors import InvalidRequest
@@ -96,19 +95,6 @@ def test_a_category_tells_the_thing_where_the_description_does_not() -> None:
     silent = {"product_description": "You will love how it feels after a long day."}
     assert brief(**silent, facts={"category": "Garden bench"}).item == "Garden bench"
     assert brief(facts={"category": "Furniture"}).item == "Oak bench"
-
-
-def test_limits_of_other_regions_are_left_out() -> None:
-    """Every limit that remains holds where the language is spoken; some placement has others."""
-    dropped = 0
-    for placement in catalog.placements():
-        for language in ("de-DE", "ja", "en-US"):
-            made = brief(target_platform=placement.id, language=language)
-            region = catalog.region_of(made.language.tag)
-            for spec, whole in zip(made.fields, placement.fields, strict=True):
-                assert all(limit.holds(region) for limit in spec.limits)
-                dropped += len(whole.limits) - len(spec.limits)
-    assert dropped > 0
 
 
 def test_a_caller_s_limit_may_only_be_stricter() -> None:

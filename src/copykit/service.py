@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Self
 
 from copykit.batch import gather
 from copykit.caching.base import Cache
@@ -87,7 +87,7 @@ class _Service:
         self.engine.remove_hook(self._stats)
         await self.engine.results.aclose()
 
-    async def __aenter__(self) -> Any:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -142,7 +142,7 @@ class PerformanceConfig:
     def everything(cls) -> PerformanceConfig:
         """Give the preset of `CopywritingServiceV11`: every switch on."""
         switches = {f.name: True for f in fields(cls) if f.type == "bool"}
-        return cls(**switches)  # type: ignore[arg-type]  # all of them are bool fields
+        return cls(**switches)
 
     def applied_to(self, settings: Settings) -> Settings:
         """Give *settings* with the fields that act laid over them."""
@@ -253,6 +253,7 @@ def _assembled(
     return kind(**groups, ignored=ignored)
 
 
-def _at_least(name: str, value: float, bound: float) -> None:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not bound <= value < 1e15:
+def _at_least(name: str, value: object, bound: float) -> None:
+    # a form filled from a file or by a caller without a type checker may hold anything
+    if isinstance(value, bool) or not isinstance(value, int | float) or not bound <= value < 1e15:
         raise ConfigurationError(f"{name}={value!r}: must be a number of at least {bound:g}")

@@ -13,7 +13,7 @@ __all__ = ["app"]
 app = typer.Typer(
     help="Briefs in, publishable marketing copy out.",
     no_args_is_help=True,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -48,8 +48,10 @@ def command(
     language: Annotated[
         list[str] | None, typer.Option("--language", help="Language tag, or own: the row's own; repeatable.")
     ] = None,
-    tone: Annotated[str | None, typer.Option("--tone")] = None,
-    use_case: Annotated[str | None, typer.Option("--use-case")] = None,
+    tone: Annotated[str | None, typer.Option("--tone", help="See 'copykit catalog tones'.")] = None,
+    use_case: Annotated[
+        str | None, typer.Option("--use-case", help="See 'copykit catalog use-cases'.")
+    ] = None,
     map_: Annotated[
         list[str] | None,
         typer.Option("--map", help="FIELD=COLUMN, FIELD= for none, FIELD==TEXT; repeatable."),
@@ -59,8 +61,8 @@ def command(
         int | None, typer.Option("--concurrency", min=1, help="Requests at a time; else as configured.")
     ] = None,
     limit: Annotated[int | None, typer.Option("--limit", min=1, help="Only the first N rows.")] = None,
-    seed: Annotated[int, typer.Option("--seed")] = 0,
-    variants: Annotated[int, typer.Option("--variants", min=1, max=20)] = 1,
+    seed: Annotated[int, typer.Option("--seed", help="Another number, other choices.")] = 0,
+    variants: Annotated[int, typer.Option("--variants", min=1, max=20, help="How many for each line.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Drop an unfinished run found at --out.")
@@ -89,8 +91,12 @@ def command(
     """Write copy for every row of a catalogue.
 
     Every row comes back, in order, once per platform and language: ok, repaired, rejected or failed with its
-    reason. Exit codes: 0 all lines are ok or repaired; 3 the run is complete, some lines are not; 2 wrong
-    usage or input; 78 wrong configuration; 130 interrupted (--resume goes on).
+    reason.
+
+    Example: copykit batch products.csv --out copy.jsonl --platform google_ads.rsa --language en
+
+    Exit status: 0 all lines are ok or repaired, 3 the run is complete and some lines are not, 2 wrong usage
+    or input, 78 wrong settings, 130 interrupted (--resume goes on).
     """
     from rich.console import Console
 

@@ -102,8 +102,7 @@ def command(
 
 async def _generate(fields: dict[str, Any]) -> CopywritingOutput:
     async with CopywritingServiceV11() as service:
-        result: CopywritingOutput = await service.generate(CopywritingInput(**fields))
-        return result
+        return await service.generate(CopywritingInput(**fields))
 
 
 def _piped() -> str:
