@@ -49,7 +49,9 @@ def main() -> None:
     pairs = [(asyncio.run(floor()), asyncio.run(cached())) for _ in range(parser.parse_args().rounds)]
     low = statistics.median(pair[0] for pair in pairs)
     hit = statistics.median(pair[1] for pair in pairs)
-    print(f"floor {low:.1f} us, cached generate() {hit:.1f} us, ratio {hit / low:.1f} (target with the caching issue: <= 8)")
+    print(
+        f"floor {low:.1f} us, cached generate() {hit:.1f} us, ratio {hit / low:.1f} (target with the caching issue: <= 8)"
+    )
 
 
 if __name__ == "__main__":

@@ -54,15 +54,29 @@ def work(folder: str) -> None:
 
     texts = loop.run(story())
     rows = Path(folder, "rows.csv")
-    rows.write_text("id,title,description,price\n1,STIG,Bar stool,69 EUR\n2,LUNA,Table lamp,35 EUR\n", encoding="utf-8")
+    rows.write_text(
+        "id,title,description,price\n1,STIG,Bar stool,69 EUR\n2,LUNA,Table lamp,35 EUR\n", encoding="utf-8"
+    )
     out = Path(folder, "out.jsonl")
-    arguments = ["batch", str(rows), "--out", str(out), "--platform", "x.post", "--platform", "email", "--json"]
+    arguments = [
+        "batch",
+        str(rows),
+        "--out",
+        str(out),
+        "--platform",
+        "x.post",
+        "--platform",
+        "email",
+        "--json",
+    ]
     ended = CliRunner().invoke(app, arguments)
     assert ended.exit_code == 0, ended.output
     for line in out.read_text(encoding="utf-8").splitlines():
         output = json.loads(line)["output"]
         texts.append(json.dumps(output["variants"], sort_keys=True))
-    print(json.dumps({"chosen": chosen, "result": hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]}))
+    print(
+        json.dumps({"chosen": chosen, "result": hashlib.sha256("\n".join(texts).encode()).hexdigest()[:16]})
+    )
 
 
 def main() -> int:

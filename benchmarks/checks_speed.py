@@ -19,13 +19,13 @@ from copykit.models import CopywritingInput
 
 HEADLINE = "Meet Lumo, an oak desk lamp."
 POST = (
-    "Meet Lumo. A desk lamp with an oak base, for mornings with coffee and evenings with friends. Take a closer look "  # noqa: E501
-    "at how it stands, where it fits and what it brings to a small room. See the details, choose the place, and decide "  # noqa: E501
+    "Meet Lumo. A desk lamp with an oak base, for mornings with coffee and evenings with friends. Take a closer look "
+    "at how it stands, where it fits and what it brings to a small room. See the details, choose the place, and decide "
     "in your own time. Solid oak base, linen shade."
 )
 HEADLINES = [
-    "Meet Lumo", "Solid oak base", "Linen shade", "A desk lamp to look at", "See the details", "Choose your place for it",  # noqa: E501
-    "One look is enough", "Still comparing?", "Lumo: desk lamp", "Take a closer look", "What would you change?",  # noqa: E501
+    "Meet Lumo", "Solid oak base", "Linen shade", "A desk lamp to look at", "See the details", "Choose your place for it",
+    "One look is enough", "Still comparing?", "Lumo: desk lamp", "Take a closer look", "What would you change?",
     "Picture it at your desk", "Oak, linen, light", "Read on and decide", "Your evening, your light",
 ]  # fmt: skip
 

@@ -41,7 +41,10 @@ def words_of(row: dict[str, Any]) -> set[str]:
 
 def skeleton(headline: str, words: set[str]) -> tuple[str, bool]:
     """Blank the row's words: neighbours become one blank. Also tells whether any was blanked."""
-    blanked = WORD.sub(lambda m: "_" if m.group().casefold() in words or any(c.isdigit() for c in m.group()) else m.group(), headline)
+    blanked = WORD.sub(
+        lambda m: "_" if m.group().casefold() in words or any(c.isdigit() for c in m.group()) else m.group(),
+        headline,
+    )
     shape = re.sub(r"_(?:[\s,]+_)+", "_", blanked).casefold()
     return shape, "_" in shape
 
@@ -52,8 +55,8 @@ def main() -> int:
     parser.add_argument("result", type=Path)
     parser.add_argument("catalogue", type=Path)
     arguments = parser.parse_args()
-    opened = gzip.open(arguments.catalogue, "rt", encoding="utf-8") if arguments.catalogue.suffix == ".gz" else arguments.catalogue.open(encoding="utf-8")
-    with opened as lines:
+    is_packed = arguments.catalogue.suffix == ".gz"
+    with (gzip.open if is_packed else open)(arguments.catalogue, "rt", encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines if line.strip()]
     skeletons: Counter[str] = Counter()
     per_set, sizes, with_fact = [], [], 0
@@ -73,7 +76,9 @@ def main() -> int:
     top, count = skeletons.most_common(1)[0]
     print(f"{len(per_set)} sets, {total} headlines, median size {statistics.median(sizes)}")
     print(f"different skeletons in a set: median {median}, least {min(per_set)} (at least {LEAST_MEDIAN})")
-    print(f"most frequent skeleton: {count / total:.1%} {top!r} (at most {MOST_SHARE:.0%}); {len(skeletons)} in all")
+    print(
+        f"most frequent skeleton: {count / total:.1%} {top!r} (at most {MOST_SHARE:.0%}); {len(skeletons)} in all"
+    )
     print("next: " + ", ".join(f"{c / total:.1%} {s!r}" for s, c in skeletons.most_common(8)[1:]))
     print(f"headlines that use a fact of the brief: {with_fact / total:.1%}")
     return int(median < LEAST_MEDIAN or count / total > MOST_SHARE)

@@ -85,27 +85,27 @@ TONES = (
 
 # name, description and two key points of two products a language.
 PRODUCTS: dict[str, list[tuple[str, str, tuple[str, str]]]] = {
-    "en": [("Lumo", "Desk lamp with an oak base and a linen shade, 40 cm high.", ("Dimmable light", "Switch on the cable")),  # noqa: E501
-           ("Trailwind", "Rain jacket with taped seams, 310 g.", ("Zip that opens both ways", "Hood with a visor"))],  # noqa: E501
+    "en": [("Lumo", "Desk lamp with an oak base and a linen shade, 40 cm high.", ("Dimmable light", "Switch on the cable")),
+           ("Trailwind", "Rain jacket with taped seams, 310 g.", ("Zip that opens both ways", "Hood with a visor"))],
     "es": [("Lumo", "Lámpara de mesa con base de roble y pantalla de lino, 40 cm de alto.", ("Luz regulable", "Interruptor en el cable")),  # noqa: E501
            ("Trailwind", "Chaqueta de lluvia con costuras selladas, 310 g.", ("Cremallera de doble sentido", "Capucha con visera"))],  # noqa: E501
     "fr": [("Lumo", "Lampe de bureau avec socle en chêne et abat-jour en lin, 40 cm de haut.", ("Intensité réglable", "Interrupteur sur le câble")),  # noqa: E501
-           ("Trailwind", "Veste de pluie à coutures étanches, 310 g.", ("Zip à double curseur", "Capuche avec visière"))],  # noqa: E501
-    "de": [("Lumo", "Tischlampe mit Eichenfuß und Leinenschirm, 40 cm hoch.", ("Dimmbares Licht", "Schalter am Kabel")),  # noqa: E501
+           ("Trailwind", "Veste de pluie à coutures étanches, 310 g.", ("Zip à double curseur", "Capuche avec visière"))],
+    "de": [("Lumo", "Tischlampe mit Eichenfuß und Leinenschirm, 40 cm hoch.", ("Dimmbares Licht", "Schalter am Kabel")),
            ("Trailwind", "Regenjacke mit versiegelten Nähten, 310 g.", ("Reißverschluss in zwei Richtungen", "Kapuze mit Schirm"))],  # noqa: E501
     "pt-BR": [("Lumo", "Luminária de mesa com base de carvalho e cúpula de linho, 40 cm de altura.", ("Luz regulável", "Interruptor no cabo")),  # noqa: E501
-              ("Trailwind", "Jaqueta de chuva com costuras seladas, 310 g.", ("Zíper de duas vias", "Capuz com viseira"))],  # noqa: E501
+              ("Trailwind", "Jaqueta de chuva com costuras seladas, 310 g.", ("Zíper de duas vias", "Capuz com viseira"))],
     "it": [("Lumo", "Lampada da tavolo con base in rovere e paralume di lino, alta 40 cm.", ("Luce regolabile", "Interruttore sul cavo")),  # noqa: E501
            ("Trailwind", "Giacca antipioggia con cuciture nastrate, 310 g.", ("Cerniera a doppio cursore", "Cappuccio con visiera"))],  # noqa: E501
-    "nl": [("Lumo", "Tafellamp met eiken voet en linnen kap, 40 cm hoog.", ("Dimbaar licht", "Schakelaar aan het snoer")),  # noqa: E501
-           ("Trailwind", "Regenjas met getapete naden, 310 g.", ("Rits in beide richtingen", "Capuchon met klep"))],  # noqa: E501
+    "nl": [("Lumo", "Tafellamp met eiken voet en linnen kap, 40 cm hoog.", ("Dimbaar licht", "Schakelaar aan het snoer")),
+           ("Trailwind", "Regenjas met getapete naden, 310 g.", ("Rits in beide richtingen", "Capuchon met klep"))],
     "pl": [("Lumo", "Lampa stołowa z dębową podstawą i lnianym abażurem, wysokość 40 cm.", ("Regulowane światło", "Włącznik na przewodzie")),  # noqa: E501
-           ("Trailwind", "Kurtka przeciwdeszczowa z klejonymi szwami, 310 g.", ("Zamek dwustronny", "Kaptur z daszkiem"))],  # noqa: E501
+           ("Trailwind", "Kurtka przeciwdeszczowa z klejonymi szwami, 310 g.", ("Zamek dwustronny", "Kaptur z daszkiem"))],
     "ar": [("Lumo", "مصباح مكتب بقاعدة من البلوط وغطاء من الكتان، ارتفاع 40 سم.", ("إضاءة قابلة للتعديل", "مفتاح على السلك")),  # noqa: E501
            ("Trailwind", "سترة مطر بدرزات ملحومة، 310 غرام.", ("سحاب باتجاهين", "قبعة بحافة"))],
-    "hi": [("Lumo", "ओक के आधार और लिनन शेड वाला टेबल लैंप, 40 सेमी ऊँचा।", ("रोशनी कम-ज़्यादा होती है", "तार पर स्विच")),  # noqa: E501
-           ("Trailwind", "सीलबंद सिलाई वाली बारिश की जैकेट, 310 ग्राम।", ("दोनों ओर खुलने वाली ज़िप", "छज्जे वाली टोपी"))],  # noqa: E501
-    "ja": [("Lumo", "オーク材の台座と麻のシェードの卓上ランプ、高さ40cm。", ("明るさ調節", "コードのスイッチ")),  # noqa: E501
+    "hi": [("Lumo", "ओक के आधार और लिनन शेड वाला टेबल लैंप, 40 सेमी ऊँचा।", ("रोशनी कम-ज़्यादा होती है", "तार पर स्विच")),
+           ("Trailwind", "सीलबंद सिलाई वाली बारिश की जैकेट, 310 ग्राम।", ("दोनों ओर खुलने वाली ज़िप", "छज्जे वाली टोपी"))],
+    "ja": [("Lumo", "オーク材の台座と麻のシェードの卓上ランプ、高さ40cm。", ("明るさ調節", "コードのスイッチ")),
            ("Trailwind", "防水縫製のレインジャケット、310g。", ("両開きファスナー", "つば付きフード"))],
     "zh-Hans": [("Lumo", "橡木底座配亚麻灯罩的台灯，高40厘米。", ("亮度可调", "线上开关")),
                 ("Trailwind", "压胶接缝的雨衣，重310克。", ("双向拉链", "带帽檐的兜帽"))],
@@ -115,7 +115,7 @@ Copy = tuple[Brief, dict[str, Any]]
 
 
 def generated(count: int) -> Iterator[Copy]:
-    """Give accepted copies of the engine, languages and placements in turn, until *count* or no new ones come."""  # noqa: E501
+    """Give accepted copies of the engine, languages and placements in turn, until *count* or no new ones come."""
     engine = Engine(Settings())
     spoken = set(names("phrases", ".json"))
     with asyncio.Runner() as runner:
@@ -293,7 +293,7 @@ def banned_term(
 def wrong_language(
     fields: dict[str, Any], brief: Brief, chance: random.Random, others: list[Copy]
 ) -> dict[str, Any] | None:
-    """Replace a text by one of another language: four authored words or more, or twelve characters unspaced."""  # noqa: E501
+    """Replace a text by one of another language: four authored words or more, or twelve characters unspaced."""
     base = brief.language.tag.partition("-")[0]
     where = chance.choice(texts_of(fields, brief))
     for _ in range(200):

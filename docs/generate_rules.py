@@ -17,7 +17,7 @@ Written by `docs/generate_rules.py` from `src/copykit/data/rules`; change the da
 Severity is the usual one. A length rule rejects only where the figure is verified (confidence A, B or M) and warns
 otherwise; a claim that the brief makes itself is a warning, one that the copy invents an error; platforms may be
 stricter than the common rule. Source ids are explained in `data/SOURCES.md`.
-"""  # noqa: E501
+"""
 
 _GROUPS = (
     ("Fields", "F-"),
@@ -42,7 +42,7 @@ def page() -> str:
         for rule in known.values():
             if rule.id.startswith(prefixes):
                 lines.append(
-                    f"| {rule.id} | {rule.title} | {rule.severity} | {rule.fix or '-'} | {rule.source or '-'} "  # noqa: E501
+                    f"| {rule.id} | {rule.title} | {rule.severity} | {rule.fix or '-'} | {rule.source or '-'} "
                     f"| {rule.date or '-'} | {rule.confidence} |"
                 )
         lines.append("")
@@ -73,9 +73,7 @@ def page() -> str:
         claims = load_toml(f"rules/claims/{base}.toml")
         wording = load_toml(f"rules/wording/{base}.toml")
         count = sum(len(phrases) for rule, phrases in claims.items() if rule != "OK")
-        lines.append(
-            f"| {base} | {count} | {len(wording['cliches'])} | {len(wording['call'])} |"
-        )
+        lines.append(f"| {base} | {count} | {len(wording['cliches'])} | {len(wording['call'])} |")
     lines.append("")
     return "\n".join(lines)
 

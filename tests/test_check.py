@@ -21,7 +21,7 @@ from copykit.drafts.wording import wording_of
 from copykit.models import Brand, Part, Violation
 
 AD = b.place(
-    b.field("text", "description", b.limit(200, "dw")), kind="ad", emoji=b.policy(0), hashtags=b.policy(0), links=b.policy(0)  # noqa: E501
+    b.field("text", "description", b.limit(200, "dw")), kind="ad", emoji=b.policy(0), hashtags=b.policy(0), links=b.policy(0)
 )  # fmt: skip
 MAIL = b.place(
     b.field("subject", "subject"), b.field("preheader", "description"), b.field("body", "body"), kind="email"
@@ -38,7 +38,7 @@ def ids(text: str, tag: str = "en", **more: object) -> set[str]:
 
 
 MECHANICAL = [
-    ("M-03", "This is VERY nice for you", "The USB lamp and the LUMO lamp", {"placement": AD, "source": "LUMO lamp"}),  # noqa: E501
+    ("M-03", "This is VERY nice for you", "The USB lamp and the LUMO lamp", {"placement": AD, "source": "LUMO lamp"}),
     ("M-04", "See our SoFtWaRe", "See it on YouTube and the iPhone", {"placement": AD}),
     ("M-04", "#KapturZDaszkiem and SoFtWaRe", "See #KapturZDaszkiem by @oneTwoThREE", {}),
     ("M-05", "Look here!!", "Look here!", {}),
@@ -67,7 +67,7 @@ MECHANICAL = [
     ("M-22", "A lamp #lumo", "A lamp, no. # there", {"placement": AD}),
     ("M-23", "See http://lumo.example/a", "See https://lumo.example/a", {"source": "lumo.example/a"}),
     ("M-26", "See https://lumo.example/a", "See lumo", {"placement": AD, "source": "https://lumo.example/a"}),
-    ("M-26", "Write to hi@lumo.example", "Write to us at once", {"placement": AD, "source": "hi@lumo.example"}),  # noqa: E501
+    ("M-26", "Write to hi@lumo.example", "Write to us at once", {"placement": AD, "source": "hi@lumo.example"}),
     ("M-27", " A lamp", "A lamp", {}),
     ("M-28", 'A "lamp" and a “desk” here', "A “lamp” and a “desk” here", {}),
     ("P-ALL-1", "A lamp  for the desk", "A lamp for the desk", {}),
@@ -220,24 +220,24 @@ def test_headline_of_names_alarms_in_no_language() -> None:
 GOOD = {
     "en": ["Meet Lumo.", "A lamp for the desk. See the details.", "One look is enough to decide.",
            "Still comparing? Here is what is inside: oak, linen, two switches."],
-    "es-ES": ["Conoce Lumo.", "¿Cómo la imaginas en casa? Mira los detalles.", "Así es: roble, lino, dos interruptores.",  # noqa: E501
+    "es-ES": ["Conoce Lumo.", "¿Cómo la imaginas en casa? Mira los detalles.", "Así es: roble, lino, dos interruptores.",
               "Hoy es un buen día para empezar. Descúbrela."],
-    "fr-FR": ["Voici Lumo.", "Et chez vous\u202f? Regardez de plus près.", "En bref\u00a0: chêne, lin, deux interrupteurs.",  # noqa: E501
+    "fr-FR": ["Voici Lumo.", "Et chez vous\u202f? Regardez de plus près.", "En bref\u00a0: chêne, lin, deux interrupteurs.",
               "Prenez le temps de choisir."],
-    "de": ["Das ist Lumo.", "Wie sieht sie bei Ihnen aus? Sehen Sie selbst.", "Kurz gesagt: Eiche, Leinen, zwei Schalter.",  # noqa: E501
+    "de": ["Das ist Lumo.", "Wie sieht sie bei Ihnen aus? Sehen Sie selbst.", "Kurz gesagt: Eiche, Leinen, zwei Schalter.",
            "Nehmen Sie sich Zeit und entscheiden Sie in Ruhe."],
     "pt-BR": ["Conheça Lumo.", "Como ela fica na sua casa? Veja os detalhes.", "Em resumo: carvalho, linho, dois interruptores.",  # noqa: E501
               "Escolha com calma."],
-    "it": ["Ecco Lumo.", "Come la immagini a casa tua? Guarda i dettagli.", "In breve: rovere, lino, due interruttori.",  # noqa: E501
+    "it": ["Ecco Lumo.", "Come la immagini a casa tua? Guarda i dettagli.", "In breve: rovere, lino, due interruttori.",
            "Scegli con calma."],
     "nl": ["Maak kennis met Lumo.", "Hoe staat hij bij jou thuis? Bekijk de details.", "Kort gezegd: eiken, linnen, twee schakelaars.",  # noqa: E501
            "Kies op je gemak."],
-    "pl": ["Poznaj Lumo.", "Jak wygląda u ciebie? Zobacz szczegóły.", "W skrócie: dąb, len, dwa przełączniki.",  # noqa: E501
+    "pl": ["Poznaj Lumo.", "Jak wygląda u ciebie? Zobacz szczegóły.", "W skrócie: dąb, len, dwa przełączniki.",
            "Wybierz w swoim tempie."],
-    "ar": ["تعرفوا على Lumo.", "كيف ستبدو في بيتكم؟ شاهدوا التفاصيل.", "باختصار: خشب، كتان، مفتاحان.", "اختاروا على مهل."],  # noqa: E501
-    "hi": ["Lumo से मिलिए।", "आपके घर में यह कैसा लगेगा? विवरण देखें।", "संक्षेप में: लकड़ी, लिनन, दो स्विच।", "आराम से चुनिए।"],  # noqa: E501
+    "ar": ["تعرفوا على Lumo.", "كيف ستبدو في بيتكم؟ شاهدوا التفاصيل.", "باختصار: خشب، كتان، مفتاحان.", "اختاروا على مهل."],
+    "hi": ["Lumo से मिलिए।", "आपके घर में यह कैसा लगेगा? विवरण देखें।", "संक्षेप में: लकड़ी, लिनन, दो स्विच।", "आराम से चुनिए।"],
     "ja": ["Lumoのご紹介です。", "お部屋に置くとどうでしょう？くわしくご覧ください。", "まとめると、木、麻、スイッチ二つ。", "ゆっくりお選びください。"],  # noqa: E501
-    "zh-Hans": ["认识一下 Lumo。", "放在家里会是什么样？看看细节。", "简单来说：橡木、亚麻、两个开关。", "慢慢挑选。"],  # noqa: E501
+    "zh-Hans": ["认识一下 Lumo。", "放在家里会是什么样？看看细节。", "简单来说：橡木、亚麻、两个开关。", "慢慢挑选。"],
 }  # fmt: skip
 
 
@@ -371,7 +371,7 @@ SET = b.place(
 
 
 def test_items_are_counted() -> None:
-    """Too few or too many items are errors, fewer than advised informs, a missing required field is an error."""  # noqa: E501
+    """Too few or too many items are errors, fewer than advised informs, a missing required field is an error."""
     brief = b.brief(placement=SET)
     result = whole({"headlines": ["Meet it", "See it"]}, brief)
     assert [v.severity for v in result["M-02"]] == ["error"]
@@ -544,9 +544,7 @@ def test_bullets_count_together() -> None:
     """All items of one field are measured as one text."""
     place = b.place(b.field("bullets", "label", count=(1, 5), rules=("amazon-bullets-total",)))
     assert "amazon-bullets-total" in whole({"bullets": ["a" * 499, "b" * 500]}, b.brief(placement=place))
-    assert "amazon-bullets-total" not in whole(
-        {"bullets": ["a" * 499, "b" * 499]}, b.brief(placement=place)
-    )
+    assert "amazon-bullets-total" not in whole({"bullets": ["a" * 499, "b" * 499]}, b.brief(placement=place))
 
 
 def test_every_testable_editorial_rule_is_tested() -> None:

@@ -356,7 +356,9 @@ def test_both_faces_agree() -> None:
 def test_a_mapping_is_accepted_and_anything_else_refused() -> None:
     """generate takes a request or a mapping of its fields."""
     desk = service("phrasebank")
-    assert run(desk.generate({"product_description": "Oak desk", "target_platform": "x"})).placement == "x.post"
+    assert (
+        run(desk.generate({"product_description": "Oak desk", "target_platform": "x"})).placement == "x.post"
+    )
     with pytest.raises(InvalidRequest, match="request"):
         run(desk.generate("Oak desk"))
 
@@ -420,7 +422,11 @@ class TestPerformanceConfig:
         """Thirteen fields, each acting or ignored with a reason."""
         told = PerformanceConfig.everything().explain()
         assert len(told) == 13
-        assert {n for n, t in told.items() if t["acts"]} == {"max_workers", "cache_size", "intelligent_caching"}
+        assert {n for n, t in told.items() if t["acts"]} == {
+            "max_workers",
+            "cache_size",
+            "intelligent_caching",
+        }
         assert all(t["acts"] or t["effect"].startswith("ignored: ") for t in told.values())
 
     def test_cache_size_bounds_the_results_kept(self, fake: FakeProvider) -> None:

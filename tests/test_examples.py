@@ -55,7 +55,7 @@ def test_snippets_run(kind: str, body: str, tmp_path: Path) -> None:
         assert ended.returncode == 0, ended.stderr
         return
     (tmp_path / "products.csv").write_text(
-        "id,title,description,price\n1,STIG,\"Bar stool, 74 cm\",69 EUR\n2,LUNA,\"Table lamp, linen\",35 EUR\n",
+        'id,title,description,price\n1,STIG,"Bar stool, 74 cm",69 EUR\n2,LUNA,"Table lamp, linen",35 EUR\n',
         encoding="utf-8",
     )
     for line in body.replace("\\\n", " ").splitlines():

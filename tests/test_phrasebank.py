@@ -113,7 +113,9 @@ def test_authored_words_claim_nothing(tag: str) -> None:
     spec = brief.fields[0]
     wrong = []
     texts = [text for _, _, _, text in frames(bank_file(tag))]
-    texts += [call for levels in bank_file(tag)["cta"].values() for calls in levels.values() for call in calls]
+    texts += [
+        call for levels in bank_file(tag)["cta"].values() for calls in levels.values() for call in calls
+    ]
     for text in texts:
         filled = re.sub(r"\{\w+\}", "Norr", text)
         for violation in checker.text(spec, filled, spec.name):
@@ -290,7 +292,7 @@ def test_a_name_longer_than_a_field_is_left_out_of_it() -> None:
 @pytest.mark.parametrize("tag", ["sv", "ru", "pt-PT", "zh-Hant", "th"])
 def test_other_languages_are_refused_in_a_sentence(tag: str) -> None:
     """The error says that the phrase bank does not speak the language yet and what it speaks."""
-    with pytest.raises(InvalidRequest, match="does not speak .* yet; it speaks"):
+    with pytest.raises(InvalidRequest, match=r"does not speak .* yet; it speaks"):
         write(CopywritingInput(product_description="Oak desk", target_platform="x", language=tag))
 
 

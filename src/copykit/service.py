@@ -30,7 +30,9 @@ class _Service:
         cache: Cache | None = None,
         engine: Engine | None = None,
     ) -> None:
-        settings = settings if settings is not None else Settings.from_env() if engine is None else engine.settings
+        settings = (
+            settings if settings is not None else Settings.from_env() if engine is None else engine.settings
+        )
         self.config = config if config is not None else self._preset(settings)
         self._stats = Stats()
         self.engine = engine or Engine(self.config.applied_to(settings), cache=cache)
@@ -38,7 +40,9 @@ class _Service:
 
     @staticmethod
     def _preset(settings: Settings) -> PerformanceConfig:
-        return PerformanceConfig(max_workers=settings.batch.concurrency, cache_size=settings.cache.max_entries)
+        return PerformanceConfig(
+            max_workers=settings.batch.concurrency, cache_size=settings.cache.max_entries
+        )
 
     async def generate(self, request: Request) -> CopywritingOutput:
         """Write, check and rank the variants of one brief.
@@ -121,9 +125,7 @@ class CopywritingServiceV11(_Service):
         from dataclasses import replace
 
         preset = PerformanceConfig.everything()
-        return replace(
-            preset, max_workers=settings.batch.concurrency, cache_size=settings.cache.max_entries
-        )
+        return replace(preset, max_workers=settings.batch.concurrency, cache_size=settings.cache.max_entries)
 
 
 def _accepted(request: Request) -> CopywritingInput:

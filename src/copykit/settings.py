@@ -81,9 +81,7 @@ class Settings:
     """One sentence for each setting that was given and cannot act here."""
 
     @classmethod
-    def from_env(
-        cls, environment: Mapping[str, str] | None = None, *, file: Path | None = None
-    ) -> Settings:
+    def from_env(cls, environment: Mapping[str, str] | None = None, *, file: Path | None = None) -> Settings:
         """Read the environment over ``copykit.toml`` (in *file*, else ``$COPYKIT_CONFIG``, else the working folder).
 
         Raises:
@@ -188,7 +186,12 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-_WANTED: dict[Callable[[str], Any], str] = {int: "a whole number", float: "a number", str: "text", _names: "a list"}
+_WANTED: dict[Callable[[str], Any], str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    _names: "a list",
+}
 _VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "COPYKIT_PROVIDERS": ("routing.providers", _names),
     "COPYKIT_DEADLINE_S": ("routing.deadline_s", float),
@@ -198,19 +201,27 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "CACHE_TTL": ("cache.ttl_s", float),
     "MAX_WORKERS": ("batch.concurrency", int),
 }
-_PROVIDER_KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "GOOGLE_API_KEY", "GEMINI_API_KEY", "OPENROUTER_API_KEY")
+_PROVIDER_KEYS = (
+    "OPENAI_API_KEY",
+    "ANTHROPIC_API_KEY",
+    "GOOGLE_API_KEY",
+    "GEMINI_API_KEY",
+    "OPENROUTER_API_KEY",
+)
 _NOT_YET = {
     "REDIS_URL": "the shared cache is not built yet",
     "API_KEY": "the server is not built yet",
     "BATCH_SIZE": "no backend with grouped calls exists yet",
-    **{name: "its provider is not built yet, the phrase bank writes" for name in _PROVIDER_KEYS},
+    **dict.fromkeys(_PROVIDER_KEYS, "its provider is not built yet, the phrase bank writes"),
 }
 _OTHER = ("COPYKIT_CONFIG",)
 _CAPABILITIES = ("JSON", "DIGEST", "COMPRESS", "STORE", "SIMILARITY", "FUZZY", "SYSTEM", "LOOP")
 
 
 def _is_known(name: str) -> bool:
-    return name in _OTHER or name.removeprefix("COPYKIT_") in _CAPABILITIES or name.startswith("COPYKIT_TEST_")
+    return (
+        name in _OTHER or name.removeprefix("COPYKIT_") in _CAPABILITIES or name.startswith("COPYKIT_TEST_")
+    )
 
 
 def _read_file(path: Path | str | None) -> tuple[dict[str, Any], list[str]]:

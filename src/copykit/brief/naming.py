@@ -18,7 +18,9 @@ _OTHER_SCRIPT = frozenset({"ar", "he", "fa", "hi", "bn", "th", "ru", "uk", "bg",
 """Languages in whose names Latin words are brands and models, no part of the noun phrase."""
 _VARIANT = re.compile(r"((?:\s?[-–]\s?[^\s\d–-]{2,}){1,2}\s?[-–]\s?(?:XXS|XS|S|M|L|XL|XXL|XXXL))$")
 _PART = re.compile(r"\s+[-–|]\s+")
-_AND = frozenset({"&", "+", "and", "y", "e", "et", "und", "en", "i", "oraz", "och", "og", "و", "और", "with", "mit", "met"})
+_AND = frozenset(
+    {"&", "+", "and", "y", "e", "et", "und", "en", "i", "oraz", "och", "og", "و", "और", "with", "mit", "met"}
+)
 _CONTENT_FIRST, _CONTENT_LAST = 2, 3
 """Content words taken, counted from the noun: more would reach into a brand name beside it."""
 
@@ -50,7 +52,8 @@ def head_of(name: str, language: str) -> str:
     first_noun = language in HEAD_FIRST
     tokens = _own_script(tokens, first_noun) if language in _OTHER_SCRIPT else tokens
     loose = loose_words(language)
-    for size in range(min(len(tokens), 4), 0, -1):
+    least = len(tokens) - 1 if language == "ar" else 0  # a construct chain means nothing when it is broken
+    for size in range(min(len(tokens), 4), least, -1):
         part = tokens[:size] if first_noun else tokens[-size:]
         content = [token for token in part if token.casefold() not in loose]
         phrase = " ".join(part).strip(" ,–-")

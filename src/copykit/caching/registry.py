@@ -36,6 +36,7 @@ def cache_from(settings: CacheSettings) -> Cache | None:
         near = get_close_matches(scheme, _makers, n=1)
         known = ", ".join(f"{name}://" for name in _makers)
         raise ConfigurationError(
-            f"cache.url={settings.url!r}: unknown cache; known: {known}" + (f"; nearest: {near[0]}" if near else "")
+            f"cache.url={settings.url!r}: unknown cache; known: {known}"
+            + (f"; nearest: {near[0]}" if near else "")
         )
     return maker(settings)

@@ -14,7 +14,7 @@ __all__ = ["Evidence", "address_mix", "claims", "cliches", "spam"]
 
 
 class Evidence:
-    """What the brief says itself, asked when a claim or a form of address turns up; read at the first question."""  # noqa: E501
+    """What the brief says itself, asked when a claim or a form of address turns up; read at the first question."""
 
     __slots__ = ("_claims", "_facts", "_wording", "_words", "lower", "source")
 
@@ -110,7 +110,7 @@ def cliches(look: Look, wording: Wording) -> list[Violation]:
 
 
 def address_mix(look: Look, wording: Wording, evidence: Evidence) -> Violation | None:
-    """Find formal and informal address in one text; a side that only the brief's own words bring is a warning."""  # noqa: E501
+    """Find formal and informal address in one text; a side that only the brief's own words bring is a warning."""
     informal = wording.informal & look.word_set
     if not informal:
         return None

@@ -54,7 +54,7 @@ class Lexicon(Generic[_T]):
         return phrase, found.end()
 
     def find(self, lower: str) -> Iterable[tuple[str, _T, int, int]]:
-        """Give (phrase as listed, meaning, start, end) of every occurrence, left to right, not overlapping."""  # noqa: E501
+        """Give (phrase as listed, meaning, start, end) of every occurrence, left to right, not overlapping."""
         if self._pattern is None:
             return
         for found in self._pattern.finditer(lower):

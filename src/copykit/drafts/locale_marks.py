@@ -296,7 +296,7 @@ def _open_spanish(text: str) -> str:
 
 
 def outside_links(text: str, mend: Callable[[str], str]) -> str:
-    """Apply *mend* to *text* with links and addresses held out: each is one private-use character meanwhile."""  # noqa: E501
+    """Apply *mend* to *text* with links and addresses held out: each is one private-use character meanwhile."""
     if "://" not in text and "@" not in text and "www." not in text:
         return mend(text)
     held: list[str] = []

@@ -11,8 +11,8 @@ from copykit.models import Severity, Violation
 
 __all__ = ["EMOJI", "URL", "WORD", "Look", "Rule", "emoji_count", "lowered", "rules", "violation"]
 
-# The standard library's \w leaves out combining vowel signs, so Indic, Thai and pointed words would fall apart.  # noqa: E501
-_MARKS = r"\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0dff\u0e31-\u0e4e\u200c\u200d"  # noqa: E501
+# The standard library's \w leaves out combining vowel signs, so Indic, Thai and pointed words would fall apart.
+_MARKS = r"\u0300-\u036f\u0483-\u0487\u0591-\u05c7\u064b-\u065f\u0670\u0900-\u0963\u0966-\u0dff\u0e31-\u0e4e\u200c\u200d"
 WORD_CLASS = rf"\w{_MARKS}"
 _COMBINING = frozenset(
     chr(code)
@@ -30,7 +30,7 @@ WORD = re.compile(rf"[{WORD_CLASS}]+(?:['’][{WORD_CLASS}]+)*")
 URL = re.compile(r"(?:https?://|www\.)[^\s<>\"'，。）)]+|\b[\w.+-]+@[\w-]+\.[\w.-]+", re.IGNORECASE)
 _TOKEN = re.compile(r"\{\{[^{}]*\}\}|\{[^{}]*\}|%[A-Z_]+%")
 
-_PICTURES = "\U0001f000-\U0001faff\u2600-\u27bf\u2300-\u23ff\u2b05-\u2b07\u2b1b\u2b1c\u2b50\u2b55\u3030\u303d\u3297\u3299"  # noqa: E501
+_PICTURES = "\U0001f000-\U0001faff\u2600-\u27bf\u2300-\u23ff\u2b05-\u2b07\u2b1b\u2b1c\u2b50\u2b55\u3030\u303d\u3297\u3299"
 # Arrows, check marks and dingbats that fonts show as text unless U+FE0F follows: not emoji by themselves.
 _TEXTUAL = frozenset("✓✔✗✘★☆♥♦♣♠•⌘⌃⌥⏎☎✆✉✎✏✂✈❝❞❶❷❸❹❺➜➔➤➢✦✧✱✳✴❖☐☑☒⌀⌂")
 EMOJI = re.compile(
@@ -102,7 +102,7 @@ def violation(
 
 
 def lowered(text: str) -> str:
-    """Give *text* in lower case with every offset kept, typographic apostrophes and no-break spaces made plain."""  # noqa: E501
+    """Give *text* in lower case with every offset kept, typographic apostrophes and no-break spaces made plain."""
     if text.isascii():
         return text.lower()
     low = text.lower()
@@ -193,7 +193,7 @@ class Look:
 
     @property
     def masked(self) -> str:
-        """The text with links, addresses, merge tokens and given names replaced by letters of equal length."""  # noqa: E501
+        """The text with links, addresses, merge tokens and given names replaced by letters of equal length."""
         if self._masked is None:
             text = self.text
             for start, end in self.links:

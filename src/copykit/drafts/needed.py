@@ -63,7 +63,7 @@ def missing_facts(brief: Brief) -> tuple[str, ...]:
     A fact counts as given when one of the brief's facts has its key or one that means the same, when another
     field of the request says it (``landing_page`` is the URL, ``usp`` a key point), when a figure of its kind
     stands in the caller's words (a price, a date), or when those words name it.
-    """  # noqa: E501
+    """
     required = brief.use_case.required_facts
     if not required:
         return ()

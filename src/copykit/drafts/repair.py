@@ -1,4 +1,4 @@
-"""Mending that cannot change the meaning: marks, spaces, quotes, residue, whole hashtags. Never a cut word."""  # noqa: E501
+"""Mending that cannot change the meaning: marks, spaces, quotes, residue, whole hashtags. Never a cut word."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def repair(draft: Draft, violations: Sequence[Violation], brief: Brief) -> tuple
 
     Returns:
         The mended draft, and one `Repair` per change with ``variant`` 0 for the engine to number.
-    """  # noqa: E501
+    """
     specs = {spec.name: spec for spec in brief.fields}
     touched = {violation.field for violation in violations}
     repairs: list[Repair] = []
@@ -257,7 +257,7 @@ _SPACED_QUOTES = re.compile(r"(?<=«)[ \u00a0\u202f]+|[ \u00a0\u202f]+(?=»)")
 
 
 def _typed_plainly(text: str, brief: Brief) -> str:
-    """Type quotes, dashes, dots and spaces plainly where a typographic one would turn the message into UCS-2."""  # noqa: E501
+    """Type quotes, dashes, dots and spaces plainly where a typographic one would turn the message into UCS-2."""
     if text.isascii() or brief.language.script != "Latn" or not plain_typing(brief.placement):
         return text
     names = (brief.name, brief.brand.name, *brief.brand.terms)

@@ -20,6 +20,8 @@ from copykit.models import Severity, Violation
 __all__ = ["similarity", "whole_draft"]
 
 _SIMILAR = 0.80
+_SMALL = 4
+"""Tokens up to which only equal sets share more than `_SIMILAR`: four of five is exactly that."""
 _LONG_WORDS = 60
 _VERIFIED = frozenset("ABM")
 _OPENING = frozenset({"headline", "long_headline", "subject", "name", "title", "overlay"})
@@ -39,7 +41,7 @@ def whole_draft(
     missing: Sequence[str],
     written_by_model: bool,
 ) -> list[Violation]:
-    """Check *draft* as a whole; *looks* are its texts with their fields, *missing* the facts the brief lacks."""  # noqa: E501
+    """Check *draft* as a whole; *looks* are its texts with their fields, *missing* the facts the brief lacks."""
     found: list[Violation] = []
     texts: dict[str, list[Look]] = {}
     for spec, look in looks:
@@ -147,31 +149,38 @@ def _alike(a: Look, b: Look, spaced: bool) -> float:
 def _similar(given: Sequence[Look], spaced: bool, found: list[Violation]) -> None:
     """Report items that repeat an earlier item of the same list; each item at most once."""
     sets = [_tokens(look, spaced) for look in given]
-    sizes = [len(tokens) for tokens in sets]
-    told: set[int] = set()
-    for i, j in combinations(range(len(given)), 2):
-        small, large = sizes[i], sizes[j]
-        if small > large:
-            small, large = large, small
+    pairs: list[tuple[int, int, float]] = []
+    first: dict[frozenset[str], int] = {}
+    large = []
+    for at, tokens in enumerate(sets):
+        if len(tokens) > _SMALL:
+            large.append(at)
+        elif tokens and first.setdefault(tokens, at) != at:
+            pairs.append((first[tokens], at, 1.0))
+    for i, j in combinations(large, 2):
         # The share cannot pass the threshold when the sizes differ more: most pairs end here.
-        if j in told or not large or small <= _SIMILAR * large:
+        a, b = len(sets[i]), len(sets[j])
+        if min(a, b) > _SIMILAR * max(a, b):
+            common = len(sets[i] & sets[j])
+            if common > _SIMILAR * (a + b - common):
+                pairs.append((i, j, common / (a + b - common)))
+    told: set[int] = set()
+    for i, j, share in sorted(pairs):
+        if j in told:
             continue
-        common = len(sets[i] & sets[j])
-        if common > _SIMILAR * (sizes[i] + sizes[j] - common):
-            same = given[i].lower.strip(" .!?…。！？") == given[j].lower.strip(" .!?…。！？")
-            severity: Severity = "error" if same else "warning"
-            share = round(common / (sizes[i] + sizes[j] - common), 2)
-            told.add(j)
-            found.append(
-                violation(
-                    "M-12",
-                    given[j].label,
-                    f"{'the same as' if same else 'nearly'} {given[i].label}",
-                    severity=severity,
-                    measured=share,
-                    limit=_SIMILAR,
-                )
+        told.add(j)
+        same = given[i].lower.strip(" .!?…。！？") == given[j].lower.strip(" .!?…。！？")
+        severity: Severity = "error" if same else "warning"
+        found.append(
+            violation(
+                "M-12",
+                given[j].label,
+                f"{'the same as' if same else 'nearly'} {given[i].label}",
+                severity=severity,
+                measured=round(share, 2),
+                limit=_SIMILAR,
             )
+        )
 
 
 def _between(brief: Brief, texts: dict[str, list[Look]], wording: Wording, found: list[Violation]) -> None:

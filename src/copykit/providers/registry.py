@@ -48,9 +48,7 @@ def load_provider(name: str) -> Provider:
     target = _registered.get(name) or _BUILT_IN.get(name) or _entry_points().get(name)
     if target is None:
         near = get_close_matches(name, provider_names(), n=3, cutoff=0.4)
-        raise InvalidRequest(
-            "provider", name, "unknown provider", nearest=near or list(provider_names())
-        )
+        raise InvalidRequest("provider", name, "unknown provider", nearest=near or list(provider_names()))
     if isinstance(target, str):
         module, _, attribute = target.partition(":")
         factory: Callable[[], Provider] = getattr(import_module(module), attribute)

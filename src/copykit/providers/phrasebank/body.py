@@ -32,7 +32,9 @@ _COMFORT_PER_STEP = 55.0
 """Aimed characters a step from which long frames read better than short ones."""
 _SHORT_TEXT, _LONG_TEXT = 240.0, 900.0
 _LEAST_FOR_LINK = 140.0
-_PLAIN_TYPE = str.maketrans({"\u00a0": " ", "\u202f": " ", "’": "'", "“": '"', "”": '"', "–": "-", "…": "..."})
+_PLAIN_TYPE = str.maketrans(
+    {"\u00a0": " ", "\u202f": " ", "’": "'", "“": '"', "”": '"', "–": "-", "…": "..."}
+)
 _FILLERS = 2
 """Phrases added at most for length alone: what the brief does not say cannot be made up by more of them."""
 
@@ -251,7 +253,8 @@ class BodyWriter:
 
     def _filled(self, frame: Frame) -> str:
         points = self._material.points
-        point = points[self._dice.below(len(points))] if points and "point" in frame.slots else ""
+        single = [p for p in points if not self._material.is_measure(p)] or points
+        point = single[self._dice.below(len(single))] if points and "point" in frame.slots else ""
         listed = self._material.list(self._few(points, frame)) if points and "points" in frame.slots else ""
         label = self._material.short_label if self._named else self._material.full_label
         return self._chooser.fill(frame, label=label, point=point, points=listed)
@@ -347,7 +350,8 @@ class BodyWriter:
             if not page.says(value):
                 yield proof, self._fact_line(label, value)
         for sentence in quotes[1:4]:
-            yield proof, sentence
+            if not any(point.casefold() in sentence.casefold() and page.says(point) for point in material.points):
+                yield proof, sentence
 
     def _quotable(self, room: Room) -> Iterator[str]:
         """Give the brief's passages that the rules let into the field, of a long one its first sentence.
@@ -369,7 +373,9 @@ class BodyWriter:
             text = self._typed(page.text())
             if page.room.fits(text) and page.room.allows(text):
                 parts = tuple(
-                    Part.model_construct(step=s.name, field=page.room.spec.name, text=page.joiner.join(s.lines))
+                    Part.model_construct(
+                        step=s.name, field=page.room.spec.name, text=page.joiner.join(s.lines)
+                    )
                     for s in page.steps
                 )
                 return Body(text, parts)

@@ -12,7 +12,10 @@ from copykit.providers.phrasebank.room import Room, Rooms
 
 __all__ = ["Listing"]
 
-_MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u0652\u0900-\u0903\u093a-\u094f\u0981-\u0983\u09bc-\u09cd\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"
+_MARKS = (
+    r"\u0300-\u036f\u0591-\u05c7\u064b-\u0652\u0900-\u0903\u093a-\u094f\u0981-\u0983\u09bc-\u09cd"
+    r"\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"
+)
 """Combining letters that belong to a word but are no letters by themselves."""
 _WORD = re.compile(rf"(?:[^\W_]|[{_MARKS}])+(?:['’\-](?:[^\W_]|[{_MARKS}])+)*")
 _FULL_STOPS = ".。।"
@@ -34,7 +37,7 @@ class Listing:
         brief, room = self._material.brief, self._rooms.of(spec)
         head = self._first_fitting(spec, self._heads(brief.name, brief.item))
         title = head
-        joiner = self._material.comma if self._material.join else " "
+        joiner = " " if self._material.brief.language.tag.startswith("zh") else self._material.comma
         variant = next((fact.value for fact in brief.facts if fact.key == "variant"), "")
         for piece in filter(None, (*self._material.points, variant)):
             longer = f"{title}{joiner}{piece}" if title else piece
@@ -84,9 +87,9 @@ class Listing:
             if odd and term not in self._material.brief.keywords:
                 continue
             tag = _hashtag(term)
-            if tag and tag.casefold() not in {t.casefold() for t in tags}:
-                if spec is None or self._is_good(spec, self._rooms.of(spec), tag):
-                    tags.append(tag)
+            is_new = bool(tag) and tag.casefold() not in {t.casefold() for t in tags}
+            if is_new and (spec is None or self._is_good(spec, self._rooms.of(spec), tag)):
+                tags.append(tag)
             if len(tags) >= count:
                 break
         return tags
@@ -99,7 +102,9 @@ class Listing:
         chosen: list[str] = []
         taken: set[str] = set()
         for text in sources:
-            fitting = (s for s in self._slugs(text, named=text == brief.name) if room.fits(s) and room.allows(s))
+            fitting = (
+                s for s in self._slugs(text, named=text == brief.name) if room.fits(s) and room.allows(s)
+            )
             slug = next((s for s in fitting if taken.isdisjoint(s.split("-"))), "")
             if slug:
                 chosen.append(slug)
@@ -108,7 +113,9 @@ class Listing:
 
     def identifier(self) -> str:
         """A template name of a-z, 0-9 and underscores."""
-        words = re.findall(r"[a-z0-9]+", f"{self._material.label} {self._material.brief.use_case.id}".casefold())
+        words = re.findall(
+            r"[a-z0-9]+", f"{self._material.label} {self._material.brief.use_case.id}".casefold()
+        )
         return "_".join(words)[:60] or "copy"
 
     def _heads(self, name: str, item: str) -> Iterator[str]:
@@ -120,8 +127,13 @@ class Listing:
     def _lines(self) -> Iterator[str]:
         material = self._material
         yield from (point.rstrip(_FULL_STOPS) for point in material.points)
-        yield from (f"{label}{material.colon}{value}" for label, value in (*material.details, *material.terms))
+        yield from (
+            f"{label}{material.colon}{value}" for label, value in (*material.details, *material.terms)
+        )
         yield from (sentence.rstrip(_FULL_STOPS) for sentence in material.sentences)
+        category = next((fact.value for fact in material.brief.facts if fact.key == "category"), "")
+        if category and "/" not in category:
+            yield f"{material.label_of('category')}{material.colon}{category}"
 
     def _terms(self) -> Iterator[str]:
         brief = self._material.brief

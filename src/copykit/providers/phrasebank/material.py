@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 from copykit.brief.brief import Brief, Fact
+from copykit.brief.extract import opening_words
 from copykit.brief.money import local_amount
 from copykit.drafts.look import WORD, lowered
 from copykit.drafts.repair import apply_marks
@@ -20,12 +22,19 @@ _COLON = {"Hans": "：", "Hant": "：", "Jpan": "："}
 _COMMA = {"Hans": "、", "Hant": "、", "Jpan": "、", "Arab": "، "}
 _STOP = {"Hans": "。", "Hant": "。", "Jpan": "。", "Deva": "।", "Beng": "।"}
 _JOIN = {"Hans": "", "Hant": "", "Jpan": ""}
-_TERMS = frozenset({"price", "old_price", "discount", "date", "deadline", "time", "place", "availability", "code"})
-_SILENT = frozenset({"variant", "category", "website", "postal_address", "sender", "unsubscribe", "id", "currency"})
+_TERMS = frozenset(
+    {"price", "old_price", "discount", "date", "deadline", "time", "place", "availability", "code"}
+)
+_SILENT = frozenset(
+    {"variant", "category", "website", "postal_address", "sender", "unsubscribe", "id", "currency"}
+)
 """Facts that identify or file the product and are no argument in copy."""
-_PRESUMING = frozenset({"sign_up", "try", "demo", "book"})
-"""Intents that suppose an offer (a trial, an account, an appointment) which a plain product does not have."""
+_PRESUMING = frozenset({"buy", "sign_up", "try", "demo", "book"})
+"""Intents that suppose an offer (a sale, a trial, an account) which the brief says nothing of."""
+_OF_AN_EVENT = frozenset({"place", "time", "venue", "speaker", "guest", "address"})
 _LONG_FACT = 60
+_ONE_LINE = 120
+_MEASURE = re.compile(r"[\d\s.,x×/–-]+\s?[^\W\d_]{0,4}\.?")
 
 
 @dataclass(frozen=True)
@@ -45,7 +54,9 @@ class Material:
         """Prepare *brief* for a writer."""
         script = brief.language.script
         colon = _COLON.get(script, "\u00a0: " if brief.language.tag.startswith("fr") else ": ")
-        return cls(brief, bank, colon, _COMMA.get(script, ", "), _STOP.get(script, "."), _JOIN.get(script, " "))
+        return cls(
+            brief, bank, colon, _COMMA.get(script, ", "), _STOP.get(script, "."), _JOIN.get(script, " ")
+        )
 
     @cached_property
     def label(self) -> str:
@@ -83,6 +94,10 @@ class Material:
         fresh = (p for p in marked if p in self.brief.points or not _repeats(p.casefold(), said))
         return tuple(piece for piece in fresh if self.may_say(piece))
 
+    def is_measure(self, point: str) -> bool:
+        """Tell whether a point is a bare figure with its unit, which says nothing without the thing it measures."""
+        return _MEASURE.fullmatch(point) is not None
+
     @cached_property
     def statements(self) -> tuple[tuple[str, str], ...]:
         """Facts that can be a headline, as (label, value): one price, no lists, no sentences."""
@@ -115,7 +130,17 @@ class Material:
             for s in self.brief.sentences
             if s[-1] not in "?？؟" and self._says_more(s) and not self._addresses_otherwise(s)
         )
-        return tuple(apply_marks(s, self.brief.language) for s in fitting if self.may_say(s))
+        quoted = [apply_marks(s, self.brief.language) for s in fitting if self.may_say(s)]
+        return tuple(quoted) or self._description()
+
+    def _description(self) -> tuple[str, ...]:
+        """Give a description of one plain line as a sentence, where it says more than what was taken from it."""
+        text = self.brief.request.product_description.strip()
+        plain = 20 <= len(text) <= _ONE_LINE and not any(mark in text for mark in "\n<&.!?…。！？؟।|•")
+        taken = self.brief.attributes or text.casefold() in (self.brief.item.casefold(), self.brief.name.casefold())
+        if not plain or taken or not self.may_say(text):
+            return ()
+        return (finish(text[:1].upper() + text[1:], self.stop),)
 
     def _addresses_otherwise(self, sentence: str) -> bool:
         """Tell whether *sentence* addresses the reader in another form than the tone does."""
@@ -131,7 +156,16 @@ class Material:
     def _says_more(self, sentence: str) -> bool:
         """Tell whether a sentence says more than the name it introduces."""
         rest = sentence.replace(self.brief.name, "") if self.brief.name else sentence
-        return len(rest) >= (12 if self.join == "" else 25)
+        return len(rest) >= (12 if self.join == "" else 25) and self._is_about_it(sentence)
+
+    def _is_about_it(self, sentence: str) -> bool:
+        """Tell whether a sentence speaks of the thing: by an article or demonstrative, or in the brief's words."""
+        articles = opening_words(self.brief.language.tag.partition("-")[0])
+        if not articles:
+            return True
+        own = _words(" ".join((self.brief.name, self.brief.item, *self.brief.points, *self.brief.attributes)))
+        found = WORD.findall(lowered(sentence))
+        return found[0] in articles or not {word for word in own if len(word) > 3}.isdisjoint(found)
 
     @cached_property
     def audience(self) -> str:
@@ -155,7 +189,12 @@ class Material:
         """Calls for fields too small for `calls`: those that ask for nothing more than a look, shortest first."""
         address = self.brief.tone.address
         levels = dict.fromkeys((address, "N", "F", "C") if address != "F" else ("F", "N"))
-        found = (c for level in levels for intent in ("learn", "visit", "contact") for c in self.bank.cta[intent][level])
+        found = (
+            c
+            for level in levels
+            for intent in ("learn", "visit", "contact")
+            for c in self.bank.cta[intent][level]
+        )
         return () if self.brief.cta else tuple(sorted(found, key=len))
 
     @cached_property
@@ -163,12 +202,16 @@ class Material:
         """What the reader is asked to do.
 
         A use case that the caller named keeps its first intent. The placement's default one is only a guess,
-        so it asks to buy where the brief holds a price, and never to register or book unasked.
+        so it asks to book an event (a date with a place or time), to buy where the brief holds a price, and else
+        for nothing that supposes an offer.
         """
         intents = [i for i in self.brief.use_case.cta_intents if i != "none"] or ["learn"]
         if self.brief.request.use_case:
             return intents[0]
-        if "buy" in intents and any(fact.key == "price" for fact in self.brief.facts):
+        known = {fact.key for fact in self.brief.facts}
+        if "date" in known and known & _OF_AN_EVENT:
+            return "book"
+        if "buy" in intents and "price" in known:
             return "buy"
         return intents[0] if intents[0] not in _PRESUMING else "learn"
 
@@ -177,7 +220,9 @@ class Material:
         """The address, where the placement lets text carry one and has no field of its own for it."""
         brief = self.brief
         links = brief.placement.links
-        closed = links.hard_max == 0 or links.rec_max == 0 or brief.placement.platform == "push" or self.is_listed
+        closed = (
+            links.hard_max == 0 or links.rec_max == 0 or brief.placement.platform == "push" or self.is_listed
+        )
         has_field = any(spec.role == "url" for spec in brief.fields)
         return "" if closed or has_field or not brief.url or not self.may_say(brief.url) else brief.url
 
@@ -192,7 +237,9 @@ class Material:
         if "first_name" not in self.brief.request.personalization:
             return ""
         syntax = "".join(self.brief.placement.token_syntax)
-        token = "%FIRSTNAME%" if "%FIRSTNAME%" in syntax else "{{1}}" if "{{1}}" in syntax else "{{first_name}}"
+        token = (
+            "%FIRSTNAME%" if "%FIRSTNAME%" in syntax else "{{1}}" if "{{1}}" in syntax else "{{first_name}}"
+        )
         return self.bank.greeting[self.brief.tone.address].replace("{first_name}", token)
 
     def may_say(self, text: str) -> bool:
@@ -202,7 +249,11 @@ class Material:
     def lowered(self, text: str) -> str:
         """Give *text* for the middle of a sentence: first letter small where the language writes it so."""
         first = text.split(" ", 1)[0]
-        if self.brief.language.tag == "de" or not first[1:].islower() or text.startswith(self.brief.name or "\0"):
+        if (
+            self.brief.language.tag == "de"
+            or not first[1:].islower()
+            or text.startswith(self.brief.name or "\0")
+        ):
             return text
         return text[:1].lower() + text[1:]
 

@@ -73,10 +73,8 @@ def write_drafts(brief: Brief, bank: Bank, variants: int) -> tuple[Draft, ...]:
 
 
 def _identity(brief: Brief) -> str:
-    return "\x1f".join(
-        (brief.placement.id, brief.language.tag, brief.tone.id, brief.use_case.id, str(brief.request.seed))
-        + (brief.source_text,)
-    )
+    ids = (brief.placement.id, brief.language.tag, brief.tone.id, brief.use_case.id)
+    return "\x1f".join((*ids, str(brief.request.seed), brief.source_text))
 
 
 def _remarks(brief: Brief, bank: Bank) -> list[str]:

@@ -59,7 +59,9 @@ class Room:
     @property
     def most_chars(self) -> float:
         """The characters of English text that the hard bound holds, roughly; infinite without one."""
-        bounds = (limit.hard * _CHARS_PER.get(limit.unit, 1.0) for limit in self._hard if limit.hard is not None)
+        bounds = (
+            limit.hard * _CHARS_PER.get(limit.unit, 1.0) for limit in self._hard if limit.hard is not None
+        )
         return min(bounds, default=float("inf")) if "sms" not in self._units else float("inf")
 
     @property
@@ -109,7 +111,9 @@ class Room:
 
     def _keeps(self, sizes: tuple[float, ...]) -> bool:
         return all(
-            size <= limit.hard for size, limit in zip(sizes[1:], self._hard, strict=True) if limit.hard is not None
+            size <= limit.hard
+            for size, limit in zip(sizes[1:], self._hard, strict=True)
+            if limit.hard is not None
         )
 
     def _measured(self, text: str) -> tuple[float, ...]:

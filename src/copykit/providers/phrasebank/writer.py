@@ -173,7 +173,9 @@ class VariantWriter:
         if spec.is_list:
             return self._listing.keywords(spec, max(spec.default_count, 1))
         indexed = (v for n, v in written.items() if n in ("title", "name", "subtitle") and isinstance(v, str))
-        return self._listing.joined_keywords(spec, " ".join(indexed)) or self._listing.joined_keywords(spec, "")
+        return self._listing.joined_keywords(spec, " ".join(indexed)) or self._listing.joined_keywords(
+            spec, ""
+        )
 
 
 def _shape(spec: FieldSpec, texts: list[str]) -> Value | None:
@@ -181,4 +183,3 @@ def _shape(spec: FieldSpec, texts: list[str]) -> Value | None:
     if not texts:
         return None
     return texts if spec.is_list else texts[0]
-
