@@ -45,6 +45,7 @@ _CONTRACTIBLE = re.compile(
 )
 _DIGITS = frozenset("0123456789")
 _REMEMBERED = 4096
+_LONGEST_WEAK = 40
 _SECOND = frozenset("is are have will am has not cannot us".split())
 _MAX_CHARS = {"ja": 60, "zh": 40}
 _STRICTER_IN_ADS = frozenset({"ad", "marketplace", "app"})
@@ -59,14 +60,26 @@ class _Field:
     bound: float
     """Code points up to which no hard limit can be exceeded, whatever the characters."""
     rules: tuple[EditorialRule, ...]
-    ungated: tuple[EditorialRule, ...]
-    """Those of the rules that any text may break."""
     gate: frozenset[str]
-    """Characters of which one must stand in a text for any other rule to be looked at."""
+    """Characters of which one must stand in a text for a rule that has a gate to be looked at."""
+    by_marks: dict[frozenset[str], tuple[EditorialRule, ...]]
+    """Rules that a text may break, by which of these characters it holds; filled in as texts come."""
     stricter: dict[str, Severity]
     prose: bool
     leaning: bool
     choices: frozenset[str]
+
+    def breakable(self, chars: set[str]) -> tuple[EditorialRule, ...]:
+        """Give the rules that a text of these characters may break."""
+        marks = self.gate & chars
+        rules = self.by_marks.get(marks)
+        if rules is None:
+            if len(self.by_marks) > _REMEMBERED:
+                self.by_marks.clear()
+            rules = self.by_marks[marks] = tuple(
+                rule for rule in self.rules if rule.gate is None or not rule.gate.isdisjoint(marks)
+            )
+        return rules
 
 
 class _Place:
@@ -116,8 +129,8 @@ def _compile(spec: FieldSpec, placement: Placement) -> _Field:
         limits=spec.limits,
         bound=bound,
         rules=rules,
-        ungated=tuple(rule for rule in rules if rule.gate is None),
         gate=frozenset().union(*(rule.gate for rule in rules if rule.gate is not None)),
+        by_marks={},
         stricter=stricter,
         prose=spec.role not in _NOT_PROSE,
         leaning=placement.independent and spec.is_list,
@@ -163,6 +176,7 @@ class Checker:
         self._banned = _terms(tuple(brand.banned_terms), self._tag) if brand.banned_terms else None
         self._rivals = _terms(tuple(brand.competitors), self._tag) if brand.competitors else None
         self._restrictions = tuple(r for r in brief.restrictions if r.enforced == "check")
+        self._latin = language.script == "Latn"
         self._numerals = brief.ledger.figures.words.keys()
         self._tokens = {key.lower(): value for key, value in brief.request.personalization.items()}
         links = brief.placement.links
@@ -188,7 +202,7 @@ class Checker:
         """What `allows` found no error in, by field and text: `draft` need only measure it."""
 
     def text(self, spec: FieldSpec, text: str, label: str) -> list[Violation]:
-        """Give every rule that *text* breaks as a text of the field *spec*; *label* names it in the results."""  # noqa: E501
+        """Give every rule that *text* breaks as a text of the field *spec*; *label* names it in the results."""
         return self._look(self._place.field(spec), Look(text, label, self._names), False)
 
     def allows(self, spec: FieldSpec, text: str) -> bool:
@@ -250,7 +264,7 @@ class Checker:
         return self._missing
 
     def _look(self, field: _Field, look: Look, first: bool) -> list[Violation]:
-        """Run the rules over one text, cheap ones first; with *first*, stop after a stage that found an error."""  # noqa: E501
+        """Run the rules over one text, cheap ones first; with *first*, stop after a stage that found an error."""
         found: list[Violation] = []
         if not look.text.strip():
             return [violation("F-01", look.label, "the text is empty")]
@@ -296,7 +310,7 @@ class Checker:
         return size
 
     def _expanded(self, text: str) -> str:
-        """Give *text* as the platform counts it: tokens by their default, merge fields by their longest value."""  # noqa: E501
+        """Give *text* as the platform counts it: tokens by their default, merge fields by their longest value."""
 
         def default(found: re.Match[str]) -> str:
             return next((part for part in found.groups()[:3] if part is not None), _COUNTDOWN)
@@ -440,13 +454,16 @@ class Checker:
 
     def _word_rules(self, field: _Field, look: Look, found: list[Violation]) -> None:
         wording, brief = self._wording, self.brief
-        wrong = language_match(look, brief.language, wording.foreign, self._own, brief.source_text)
-        if wrong is not None:
-            found.append(wrong)
-        mixed = address_mix(look, wording, self._evidence)
-        if mixed is not None:
-            found.append(mixed)
-        if look.lower.strip(" .!?…。") in wording.weak:
+        # Plain letters and no word that another language is told by: most texts are so.
+        if not (look.ascii and self._latin and wording.foreign.words.keys().isdisjoint(look.word_set)):
+            wrong = language_match(look, brief.language, wording.foreign, self._own, brief.source_text)
+            if wrong is not None:
+                found.append(wrong)
+        if not wording.informal.isdisjoint(look.word_set):
+            mixed = address_mix(look, wording, self._evidence)
+            if mixed is not None:
+                found.append(mixed)
+        if len(look.text) <= _LONGEST_WEAK and look.lower.strip(" .!?…。") in wording.weak:
             found.append(violation("C-06", look.label, f"{look.text!r} would fit any ad"))
         if field.leaning:
             opening = wording.leaning.opens(look.lower)
@@ -500,10 +517,7 @@ class Checker:
             found.extend(spam(look, field.spec.role, self._place.sms))
 
     def _editorial_rules(self, field: _Field, look: Look, found: list[Violation]) -> None:
-        marks = look.chars & field.gate
-        for rule in field.rules if marks else field.ungated:
-            if rule.gate is not None and rule.gate.isdisjoint(marks):
-                continue
+        for rule in field.breakable(look.chars):
             broken = editorial_text(rule, look, self.brief)
             if broken is not None:
                 found.append(broken)
@@ -523,7 +537,7 @@ _PLAIN_NAME = re.compile(r"[\w\s'’&-]*")
 
 
 def _in_link(text: str, at: int) -> bool:
-    """Whether the word at *at* is part of a link, address, handle or hashtag, which have a case of their own."""  # noqa: E501
+    """Whether the word at *at* is part of a link, address, handle or hashtag, which have a case of their own."""
     start = max(text.rfind(" ", 0, at), text.rfind("\n", 0, at)) + 1
     head = text[start:at]
     return head.endswith(("#", "@", ".", "/")) or "://" in head or "@" in head

@@ -41,7 +41,7 @@ class EditorialRule:
     kind: str
     """pattern, characters, phrases, total, code or guidance."""
     gate: frozenset[str] | None
-    """Characters of which at least one must occur for a break to be possible; None if any text may break it."""  # noqa: E501
+    """Characters of which at least one must occur for a break to be possible; None if any text may break it."""
     pattern: Any
     """Compiled by the third-party `regex`, or None."""
     phrases: tuple[Lexicon[str], ...]
@@ -385,6 +385,8 @@ def editorial_field(rule: EditorialRule, name: str, texts: Sequence[str], brief:
                 rule, name, f"{size:g} together", measured=size, limit=rule.maximum, unit=rule.unit
             )
     elif rule.id in _SHORTEST:
+        if any(len(text) <= rule.maximum and text.isascii() for text in texts):
+            return None  # an ASCII text is as wide as it is long
         shortest = min(measure(text, rule.unit, language=tag) for text in texts)
         if shortest > rule.maximum:
             return _violation(

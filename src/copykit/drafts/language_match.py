@@ -179,7 +179,7 @@ def _script(look: Look, script: str, own_words: frozenset[str], source: str) -> 
         if word in own_words:
             continue
         if not word.isascii() and script in _UNSPACED and names:
-            for name in names:
+            for name in sorted(names, key=len, reverse=True):
                 word = word.replace(name, "")
         if low_source and not word.isascii():  # no space parts a Latin name from the words around it
             word = _LATIN_RUN.sub(lambda run: "" if run.group() in low_source else run.group(), word)
