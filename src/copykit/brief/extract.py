@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from functools import cache
 
 from copykit.brief.clean import acronyms, sentence_case
+from copykit.brief.naming import AND
 from copykit.data import load_toml
 
-__all__ = ["Extract", "extract", "split_sentences"]
+__all__ = ["Extract", "extract", "opening_words", "split_sentences"]
 
 _MAX_ITEM_WORDS = 6
 _MAX_SENTENCE_ITEM_WORDS = 5
@@ -121,6 +122,13 @@ def _words(language: str) -> _Words:
     return _Words(
         **sets, endings=tuple(entry.get("endings", "").split()), nouns_have_capitals=language[:2] == "de"
     )
+
+
+@cache
+def opening_words(language: str) -> frozenset[str]:
+    """Give the articles and demonstratives that open a sentence about a thing named before; empty if unknown."""
+    words = _words(language)
+    return words.articles | words.anaphora if words.articles else frozenset()
 
 
 @cache
@@ -236,6 +244,9 @@ def _lead(text: str, name: str, first: str, words: _Words) -> tuple[str, list[st
     item = _item(head, words, first)
     if not item and not name:
         return "", [*measures, *(p for p in _fragments(remainder, words) if any(c.isdigit() for c in p))]
+    joined = not AND.isdisjoint(remainder.casefold().split())
+    if joined and any(token.casefold() in words.cuts for token in head.split()[1:]):
+        return item, measures  # "Concert with piano, bass and drums": the comma stands inside the phrase
     return item, [*measures, *_fragments(remainder, words)]
 
 

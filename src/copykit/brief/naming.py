@@ -7,7 +7,7 @@ from functools import cache
 
 from copykit.data import load_toml
 
-__all__ = ["HEAD_FIRST", "head_of", "loose_words", "without_variant"]
+__all__ = ["AND", "HEAD_FIRST", "head_of", "loose_words", "without_variant"]
 
 _SHORT_NAME = 22
 """Characters up to which a name stands in a headline as it is."""
@@ -18,7 +18,7 @@ _OTHER_SCRIPT = frozenset({"ar", "he", "fa", "hi", "bn", "th", "ru", "uk", "bg",
 """Languages in whose names Latin words are brands and models, no part of the noun phrase."""
 _VARIANT = re.compile(r"((?:\s?[-–]\s?[^\s\d–-]{2,}){1,2}\s?[-–]\s?(?:XXS|XS|S|M|L|XL|XXL|XXXL))$")
 _PART = re.compile(r"\s+[-–|]\s+")
-_AND = frozenset(
+AND = frozenset(
     {"&", "+", "and", "y", "e", "et", "und", "en", "i", "oraz", "och", "og", "و", "और", "with", "mit", "met"}
 )
 _CONTENT_FIRST, _CONTENT_LAST = 2, 3
@@ -47,7 +47,7 @@ def head_of(name: str, language: str) -> str:
         first = parts[0].strip()
         return first if 3 <= len(first) <= _HEAD_COLUMNS and any(c.isalpha() for c in first) else ""
     tokens = name.split()
-    if len(tokens) < 3 or any(token.casefold() in _AND for token in tokens):
+    if len(tokens) < 3 or any(token.casefold() in AND for token in tokens):
         return ""
     first_noun = language in HEAD_FIRST
     tokens = _own_script(tokens, first_noun) if language in _OTHER_SCRIPT else tokens

@@ -18,7 +18,7 @@ _LABELLED = frozenset({"name", "item", "label"})
 _POINTED = frozenset({"point", "points"})
 _FULL_STOPS = ".。।"
 _TRIES = 14
-_MOST_FACTS = 4
+_MOST_FACTS = 3
 """Facts drawn for one set: all of them in every set would make the sets of a catalogue alike."""
 _SHORT_VALUE = 14
 """Characters up to which a figure stands in a list of points with its label."""
@@ -125,11 +125,21 @@ class Assets:
         for label, value in material.statements:
             said = f"{material.lowered(label)} {value}" if material.join else f"{label}{value}"
             forms = [f"{label}{material.colon}{value}"]
-            forms += [f"{name}{material.colon}{said}" for name in (material.brief.item, material.brief.name) if name]
+            forms += [
+                f"{name}{material.colon}{said}" for name in (material.brief.item, material.brief.name) if name
+            ]
             short = len(value) <= _SHORT_VALUE and any(c.isdigit() for c in value) and bool(material.join)
             facts.append(_Thing(said if short else "", tuple(forms)))
         facts = self._dice.fork(23).shuffled(facts)[:_MOST_FACTS]
-        return [*(_Thing(point) for point in material.points), *facts]
+        names = [name for name in (material.brief.item, material.brief.name) if name]
+        stated = " ".join(value for _, value in material.statements)
+        points = []
+        for point in material.points:
+            if not material.is_measure(point):
+                points.append(_Thing(point))
+            elif names and point not in stated:
+                points.append(_Thing("", tuple(f"{name}{material.comma}{point}" for name in names)))
+        return [*points, *facts]
 
     def _one(
         self, spec: FieldSpec, room: Room, function: str, thing: _Thing, count: int, *, allow_bare: bool
@@ -150,7 +160,13 @@ class Assets:
         return asset, has_slot
 
     def _short(
-        self, spec: FieldSpec, room: Room, function: str, thing: _Thing, *, slots: frozenset[str] | None = None
+        self,
+        spec: FieldSpec,
+        room: Room,
+        function: str,
+        thing: _Thing,
+        *,
+        slots: frozenset[str] | None = None,
     ) -> tuple[Asset | None, bool]:
         if thing.alone or (thing.point and self._material.colon in thing.point):
             return self._alone(room, function, thing), True
@@ -211,11 +227,17 @@ class Assets:
         return tuple(label for label in every if self._labels_left.get(label, 1) > 0)
 
     def _long(
-        self, spec: FieldSpec, room: Room, function: str, thing: _Thing, *, slots: frozenset[str] | None = None
+        self,
+        spec: FieldSpec,
+        room: Room,
+        function: str,
+        thing: _Thing,
+        *,
+        slots: frozenset[str] | None = None,
     ) -> tuple[Asset | None, bool]:
         """Take the first drawn frame that fills at least half the room, else the fullest; fresh ones first."""
         point = thing.point
-        found: list[tuple[bool, float, int, str, Frame, str]] = []
+        found: list[tuple[bool, bool, float, int, str, Frame, str]] = []
         for tries, frame in enumerate(self._chooser.offers(function, short=False, slots=slots)):
             if tries >= _TRIES // 2:
                 break
@@ -223,15 +245,19 @@ class Assets:
                 continue
             for points in self._point_lists(frame.slots, point):
                 fillings = (
-                    (self._close(spec, self._chooser.fill(frame, label=label, point=point, points=points)), label)
+                    (
+                        self._close(spec, self._chooser.fill(frame, label=label, point=point, points=points)),
+                        label,
+                    )
                     for label in sorted(self._labels(frame), key=len, reverse=True)
                 )
                 text, label = next((one for one in fillings if room.comfortable(one[0])), ("", ""))
                 if text:
                     filled = min(room.size(text) / room.high, _FULL_ENOUGH)
-                    found.append((not self._chooser.is_fresh(frame), -filled, tries, text, frame, label))
+                    rank = (not self._chooser.is_fresh(frame), frame.borrowed, -filled, tries)
+                    found.append((*rank, text, frame, label))
                     break
-        for _, _, _, text, frame, label in sorted(found, key=lambda one: one[:3]):
+        for *_, text, frame, label in sorted(found, key=lambda one: one[:4]):
             if self._is_new(text) and room.allows(text):
                 self._chooser.take(frame)
                 if label in self._labels_left:

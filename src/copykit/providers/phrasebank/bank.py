@@ -31,6 +31,8 @@ class Frame:
     short: bool
     words: int
     """Words of its longest sentence, slots counted as two."""
+    borrowed: bool
+    """Whether it belongs to the impersonal family, which others fall back on."""
     opens_late: bool
     """Whether a slot starts a sentence that is not the first, and so needs a capital."""
 
@@ -117,4 +119,5 @@ def _frame(identity: str, function: str, short: bool, text: str, language: Langu
     counted = _SLOT.sub("x x", text)
     words = max(len(_WORDS.findall(part)) for part in re.split(r"[.?!…。？؟।]", counted))
     opens_late = re.search(r"[.?!…]\s\{", marked) is not None
-    return Frame(identity, function, marked, slots, short, words, opens_late)
+    borrowed = f".{_NEIGHBOUR}." in identity
+    return Frame(identity, function, marked, slots, short, words, borrowed, opens_late)

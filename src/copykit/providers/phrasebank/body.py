@@ -350,7 +350,9 @@ class BodyWriter:
             if not page.says(value):
                 yield proof, self._fact_line(label, value)
         for sentence in quotes[1:4]:
-            if not any(point.casefold() in sentence.casefold() and page.says(point) for point in material.points):
+            if not any(
+                point.casefold() in sentence.casefold() and page.says(point) for point in material.points
+            ):
                 yield proof, sentence
 
     def _quotable(self, room: Room) -> Iterator[str]:

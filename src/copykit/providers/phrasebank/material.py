@@ -137,7 +137,10 @@ class Material:
         """Give a description of one plain line as a sentence, where it says more than what was taken from it."""
         text = self.brief.request.product_description.strip()
         plain = 20 <= len(text) <= _ONE_LINE and not any(mark in text for mark in "\n<&.!?…。！？؟।|•")
-        taken = self.brief.attributes or text.casefold() in (self.brief.item.casefold(), self.brief.name.casefold())
+        taken = self.brief.attributes or text.casefold() in (
+            self.brief.item.casefold(),
+            self.brief.name.casefold(),
+        )
         if not plain or taken or not self.may_say(text):
             return ()
         return (finish(text[:1].upper() + text[1:], self.stop),)
