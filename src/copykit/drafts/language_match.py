@@ -172,9 +172,10 @@ def _script(look: Look, script: str, own_words: frozenset[str], source: str) -> 
     if tagged:  # a tag is made of the brief's words, glued together
         text = _TAG.sub(" ", text)
     low_source = source.lower() if script in _UNSPACED else ""
-    for word in WORD.findall(lowered(text)) if linked or shortened or tagged else look.words:
-        if linked and not word.strip("x"):
-            continue  # a link, masked
+    reread = linked or shortened or tagged
+    for word in WORD.findall(lowered(text)) if reread else look.words:
+        if reread and not word.strip("x"):
+            continue  # a link or a name, masked
         # What the brief wrote in another script (a name, a model) may stand as it is.
         if word in own_words:
             continue
