@@ -129,6 +129,7 @@ class Figures:
         "_dates",
         "_gate",
         "_han",
+        "_initial",
         "_percent_after",
         "_percent_before",
         "_percent_first",
@@ -184,6 +185,7 @@ class Figures:
         self.words = spelled
         """Number words of the language, from two upward."""
         self._stems = tuple(word for word in spelled if not any(o != word and o in word for o in spelled))
+        self._initial = frozenset(s for s in self._stems if all(w.rfind(s) <= 0 for w in spelled))
         self._gate = frozenset(word + closer for word in spelled for closer in _CLOSERS)
         counters = tables["counters"].get(base)
         self._han = re.compile(f"[{_HAN_RUN.pattern[1:-2]}]+(?=[{counters}])") if counters else None
@@ -282,7 +284,9 @@ class Figures:
 
     def _spelled(self, text: str) -> Iterator[Figure]:
         lower = text.lower()
-        if len(lower) != len(text) or not any(word in lower for word in self._stems):
+        if len(lower) != len(text) or not any(
+            word in lower and self._begins(word, lower) for word in self._stems
+        ):
             return
         if self._gate.isdisjoint(_WORD.findall(lower)):
             return
@@ -304,6 +308,15 @@ class Figures:
             current, total, span = value, 0, match.span()
         if span is not None:
             yield self._word_figure(text, total + current, span)
+
+    def _begins(self, stem: str, lower: str) -> bool:
+        """Whether a number word may stand where *stem* does: "height" holds none, though "eight" is one."""
+        if stem not in self._initial:
+            return True
+        at = lower.find(stem)
+        while at > 0 and lower[at - 1].isalpha():
+            at = lower.find(stem, at + 1)
+        return at >= 0
 
     def _word_figure(self, text: str, value: int, span: tuple[int, int]) -> Figure:
         values: frozenset[Value] = frozenset({Decimal(value)})
