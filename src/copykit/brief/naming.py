@@ -21,6 +21,7 @@ _PART = re.compile(r"\s+[-–|]\s+")
 AND = frozenset(
     {"&", "+", "and", "y", "e", "et", "und", "en", "i", "oraz", "och", "og", "و", "और", "with", "mit", "met"}
 )
+_POLISH_ADJECTIVE = ("na", "wa", "ska", "cka", "ny", "wy", "ski", "cki", "ne", "we")
 _CONTENT_FIRST, _CONTENT_LAST = 2, 3
 """Content words taken, counted from the noun: more would reach into a brand name beside it."""
 
@@ -46,12 +47,16 @@ def head_of(name: str, language: str) -> str:
     if len(parts) > 1:
         first = parts[0].strip()
         return first if 3 <= len(first) <= _HEAD_COLUMNS and any(c.isalpha() for c in first) else ""
-    tokens = name.split()
+    tokens = re.split(r",|:|\s\(", name)[0].split()
     if len(tokens) < 3 or any(token.casefold() in AND for token in tokens):
         return ""
     first_noun = language in HEAD_FIRST
     tokens = _own_script(tokens, first_noun) if language in _OTHER_SCRIPT else tokens
     loose = loose_words(language)
+    if not first_noun:  # what follows a preposition describes the noun before it
+        tokens = tokens[: next((at for at, t in enumerate(tokens) if at and t.casefold() in loose), None)]
+    elif language == "pl" and tokens and tokens[0].casefold().endswith(_POLISH_ADJECTIVE):
+        return ""
     least = len(tokens) - 1 if language == "ar" else 0  # a construct chain means nothing when it is broken
     for size in range(min(len(tokens), 4), least, -1):
         part = tokens[:size] if first_noun else tokens[-size:]
@@ -62,6 +67,8 @@ def head_of(name: str, language: str) -> str:
             and 3 <= len(phrase) <= _HEAD_COLUMNS
             and not {part[0].casefold(), part[-1].casefold()} & loose
             and not any(c.isdigit() for c in phrase)
+            and phrase[0].isalpha()
+            and len(part[0]) > 1
         ):
             return phrase
     return ""

@@ -9,7 +9,7 @@ from copykit.brief.catalog import FieldSpec
 from copykit.providers.phrasebank.bank import Frame
 from copykit.providers.phrasebank.choose import Chooser
 from copykit.providers.phrasebank.dice import Dice
-from copykit.providers.phrasebank.material import Material
+from copykit.providers.phrasebank.material import Material, finish
 from copykit.providers.phrasebank.room import Room, Rooms
 
 __all__ = ["Asset", "Assets"]
@@ -151,6 +151,9 @@ class Assets:
                 asset, has_slot = length(spec, room, function, thing, slots=_LABELLED)
                 if asset is not None:
                     return asset, has_slot
+            asset = self._alone(room, function, _Thing("", self._material.labels))
+            if asset is not None:
+                return asset, True
         if closed:
             slots = None if allow_bare else _LABELLED
             return self._short(spec, room, function, thing, slots=slots)
@@ -237,6 +240,8 @@ class Assets:
     ) -> tuple[Asset | None, bool]:
         """Take the first drawn frame that fills at least half the room, else the fullest; fresh ones first."""
         point = thing.point
+        if thing.alone and not point:
+            return self._stated(room, function), True
         found: list[tuple[bool, bool, float, int, str, Frame, str]] = []
         for tries, frame in enumerate(self._chooser.offers(function, short=False, slots=slots)):
             if tries >= _TRIES // 2:
@@ -264,6 +269,21 @@ class Assets:
                     self._labels_left[label] -= 1
                 return self._say(text, function), bool(frame.slots)
         return None, False
+
+    def _stated(self, room: Room, function: str) -> Asset | None:
+        """Say which thing it is and its facts, label by label, as many as fit."""
+        material = self._material
+        text = finish(material.full_label, material.stop)
+        if not room.comfortable(text):
+            text = finish(material.short_label, material.stop)
+        plain = text
+        for label, value in self._dice.shuffled(material.statements):
+            longer = f"{text}{material.join}{finish(f'{label}{material.colon}{value}', material.stop)}"
+            if room.comfortable(longer):
+                text = longer
+        if text == plain or not self._is_new(text) or not room.allows(text):
+            return None
+        return self._say(text[:1].upper() + text[1:], function)
 
     def _point_lists(self, slots: frozenset[str], point: str) -> Iterator[str]:
         if "points" not in slots:

@@ -224,13 +224,21 @@ class BodyWriter:
         return ""
 
     def _frame_line(
-        self, room: Room, function: str, *, short: bool, slots: frozenset[str] | None = None
+        self,
+        room: Room,
+        function: str,
+        *,
+        short: bool,
+        slots: frozenset[str] | None = None,
+        nameless: bool = False,
     ) -> str:
         spare: Frame | None = None
         for tried, frame in enumerate(self._chooser.offers(function, short=short, slots=slots)):
             if tried >= _TRIES:
                 break
             if frame.slots & _POINTING and not self._material.points:
+                continue
+            if nameless and frame.slots:
                 continue
             if slots is None and self._named and frame.slots & _CALLING and self._is_sparing(room):
                 spare = spare or frame
@@ -272,6 +280,8 @@ class BodyWriter:
         calls = material.calls
         call = calls[self._dice.below(len(calls))]
         link = material.link if room.most_chars >= _LEAST_FOR_LINK else ""
+        if room.is_spoken and material.join:  # without spaces a bare host cannot be told from the text
+            link = link.partition("://")[2].rstrip("/")
         return f"{call}{material.colon}{link}" if link else finish(call, material.stop)
 
     def _fact_line(self, label: str, value: str) -> str:
@@ -331,9 +341,9 @@ class BodyWriter:
             if line and not page.says(line):
                 page.add(home, line)
         if page.room.low and not self._material.is_listed:
-            for step in [s for s in page.steps if s.function not in ("action", "offer", "proof")][:_FILLERS]:
+            for step in [s for s in page.steps if s.function in ("interest", "desire")][:_FILLERS]:
                 if page.room.size(page.text()) < page.room.low:
-                    page.add(step, self._frame_line(page.room, step.function, short=False))
+                    page.add(step, self._frame_line(page.room, step.function, short=False, nameless=True))
 
     def _extras(self, page: _Page) -> Iterator[tuple[_Step, str]]:
         material = self._material

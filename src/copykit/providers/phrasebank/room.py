@@ -65,6 +65,11 @@ class Room:
         return min(bounds, default=float("inf")) if "sms" not in self._units else float("inf")
 
     @property
+    def is_spoken(self) -> bool:
+        """Whether the text is read aloud."""
+        return "s" in self._units
+
+    @property
     def is_tight(self) -> bool:
         """Whether only short phrases have room: about a headline."""
         return self.chars < _LEAST_CHARS

@@ -44,9 +44,9 @@ class Surface:
             field.tags = " ".join(tag for tag in tags if field.allows(tag))
         return field.tags
 
-    def dress(self, spec: FieldSpec, text: str) -> str:
-        """Add the tone's exclamation and emoji to the opening line, if the result is still allowed."""
-        for change in (self._exclaim, self._with_emoji):
+    def dress(self, spec: FieldSpec, text: str, *, exclaims: bool) -> str:
+        """Add the tone's exclamation (if the opening line *exclaims*) and emoji, where the result is allowed."""
+        for change in (self._exclaim, self._with_emoji) if exclaims else (self._with_emoji,):
             changed = change(text)
             if changed != text and self._rooms.of(spec).allows(changed):
                 text = changed

@@ -98,7 +98,8 @@ class VariantWriter:
             body = self._body.write(spec, self._structure, self._surface.tail(spec))
             if body is None or body.text in texts:
                 continue
-            texts.append(self._surface.dress(spec, body.text))
+            exclaims = self._structure.functions[0] in ("attention", "solution")
+            texts.append(self._surface.dress(spec, body.text, exclaims=exclaims))
             if len(texts) == 1:
                 self._pieces.extend((part.step, part) for part in body.parts)
         return _shape(spec, texts)
@@ -153,6 +154,8 @@ class VariantWriter:
 
     def _bullets(self, spec: FieldSpec) -> Value | None:
         lines = self._listing.bullets(spec)[: max(spec.default_count, spec.rec_max_count or 0, 1)]
+        own = (self._material.brief.item, self._material.brief.name)
+        lines += [text for text in own if text and text not in lines][: max(0, spec.min_count - len(lines))]
         if len(lines) < spec.min_count:
             extra = self._assets.write(spec, spec.min_count - len(lines), ("interest", "desire", "solution"))
             lines += [asset.text.rstrip(".。।") for asset in extra]
