@@ -854,6 +854,7 @@ MORE = [
     ("M-25", "es-ES", "Precio: 45 hoy", "Precio: 45 € hoy, 3 pasos", "45 € 3"),
     ("C-09", "en", "It is better than others", "It is better to look", ""),
     ("C-09", "fr-FR", "Mieux que les autres", "Tant mieux", ""),
+    ("C-09", "de", "Sie ist anderen überlegen", "Überlegen Sie in Ruhe", ""),
     ("L-18", "en", "Double your money", "Double the light", ""),
     ("M-14", "fr-FR", "Une lampe pour", "Une lampe pour quoi", ""),
     ("C-10", "ja", "ワンランク上の机", "机の上のランプ", ""),

@@ -146,8 +146,8 @@ def _terms(terms: tuple[str, ...], language: str) -> TermSet:
 class Checker:
     """All rules for one brief.
 
-    Cheap to make (what depends on language and placement alone is compiled once a process) and free of
-    state that a text could change: safe to share between threads.
+    Cheap to make (what depends on language and placement alone is compiled once a process). What it remembers
+    of the texts it has read changes no answer, only the time it takes: safe to share between threads.
 
     Args:
         brief: The brief that copy is judged against.
