@@ -169,3 +169,28 @@ def test_local_forms_have_their_value(tag: str, text: str, kind: str, value: str
 def test_any_text_can_be_entered_and_then_traces(text: str) -> None:
     """Whatever a brief holds, the same words in copy are no invention."""
     assert ledger(text).untraced(text) == []
+
+
+@pytest.mark.parametrize(
+    "tag, copy, value",
+    [
+        ("de", "Für fünfundzwanzig Gäste", 25),
+        ("nl", "Voor vijfentwintig gasten", 25),
+        ("it", "Per ventitré ospiti", 23),
+        ("es", "Para veintidós personas", 22),
+        ("pl", "Dla pięćdziesięciu gości", 50),
+        ("pt-BR", "Para dezesseis pessoas", 16),
+        ("ar", "خمسين ضيفا", 50),
+        ("hi", "पच्चीस मेहमान", 25),
+        ("en", "For twenty-five guests", 25),
+    ],
+)
+def test_compound_number_words_have_their_value(tag: str, copy: str, value: int) -> None:
+    """A figure in the brief covers the word, and another does not."""
+    assert untraced(ledger(str(value), tag=tag), copy) == []
+    assert len(untraced(ledger(str(value + 1), tag=tag), copy)) == 1
+
+
+def test_what_is_remembered_of_figures_is_bounded() -> None:
+    """Readings of ever new figures do not pile up."""
+    assert readings.cache_info().maxsize is not None

@@ -323,7 +323,7 @@ def test_a_request_that_contradicts_itself_is_refused(
         product_description="A bench for the hall",
         target_platform="x.post",
         restrictions=restrictions,
-        **others,  # type: ignore[arg-type]
+        **others,
     )
     with pytest.raises(InvalidRequest, match="contradicts") as caught:
         compile_brief(request)
