@@ -138,7 +138,10 @@ class Assets:
             if not material.is_measure(point):
                 points.append(_Thing(point))
             elif names and point not in stated:
-                points.append(_Thing("", tuple(f"{name}{material.comma}{point}" for name in names)))
+                label = material.label_of(material.kind_of_measure(point))
+                said = f"{material.lowered(label)} {point}" if material.join else f"{label}{point}"
+                whole = (f"{label}{material.colon}{point}", *(f"{name}{material.colon}{said}" for name in names))
+                points.append(_Thing("", whole))
         return [*points, *facts]
 
     def _one(

@@ -34,6 +34,10 @@ _PRESUMING = frozenset({"buy", "sign_up", "try", "demo", "book"})
 _OF_AN_EVENT = frozenset({"place", "time", "venue", "speaker", "guest", "address"})
 _LONG_FACT = 60
 _ONE_LINE = 120
+_KIND_OF_UNIT = {
+    **dict.fromkeys(("g", "gr", "kg", "lb", "oz", "mg", "г", "кг", "كغ", "غ", "किग्रा", "ग्राम", "克", "公斤"), "weight"),
+    **dict.fromkeys(("ml", "cl", "l", "dl", "мл", "л", "مل", "मिली", "लीटर", "毫升", "升"), "volume"),
+}
 _MEASURE = re.compile(r"[\d\s.,x×/–-]+\s?[^\W\d_]{0,4}\.?")
 
 
@@ -97,6 +101,11 @@ class Material:
     def is_measure(self, point: str) -> bool:
         """Tell whether a point is a bare figure with its unit, which says nothing without the thing it measures."""
         return _MEASURE.fullmatch(point) is not None
+
+    def kind_of_measure(self, point: str) -> str:
+        """Give the kind of fact that a bare measure is, by its unit: weight, volume or size."""
+        unit = point.rstrip(". ").casefold().lstrip("0123456789.,x×/–- ")
+        return _KIND_OF_UNIT.get(unit, "size")
 
     @cached_property
     def statements(self) -> tuple[tuple[str, str], ...]:
