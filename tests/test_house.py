@@ -19,6 +19,7 @@ LAYERS = {
     "errors": 0,
     "events": 0,
     "data": 0,
+    "lazy": 0,
     "models": 1,
     "settings": 1,
     "accel": 1,

@@ -38,7 +38,8 @@ CacheMode = Literal["on", "off", "read", "write", "refresh"]
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    # Built at first use: most requests never validate most of these, and building all costs as much as pydantic.
+    model_config = ConfigDict(extra="forbid", defer_build=True)
 
 
 class Brand(_Model):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
-from copykit.batch import gather
 from copykit.caching.base import Cache
 from copykit.engine import Engine
 from copykit.errors import CopykitError, InvalidRequest
@@ -56,6 +55,8 @@ class _Service:
 
     async def batch_generate(self, requests: Iterable[Request]) -> list[CopywritingOutput | CopykitError]:
         """Write all briefs, at most ``max_workers`` at once: outputs in order, an error in the place of a failure."""
+        from copykit.batch import gather  # only who runs batches pays for it
+
         concurrency = self.engine.settings.batch.concurrency
         return await gather(self.engine, [_accepted_or_error(request) for request in requests], concurrency)
 

@@ -17,6 +17,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from copykit.errors import InvalidRequest
+from copykit.lazy import lazy
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
@@ -333,7 +334,7 @@ class UseCase:
 
 # --- names ----------------------------------------------------------------------------------------
 
-_SEPARATORS = re.compile(r"[\s_/-]+")
+_SEPARATORS = lazy(r"[\s_/-]+")
 _LONGEST_NAME = 80
 
 
@@ -571,7 +572,7 @@ def platforms_version() -> str:
 
 # --- languages ------------------------------------------------------------------------------------
 
-_TAG = re.compile(r"([a-z]{2,3})(?:-([a-z]{4}))?(?:-([a-z]{2}|\d{3}))?(?:-.*)?", re.IGNORECASE)
+_TAG = lazy(r"([a-z]{2,3})(?:-([a-z]{4}))?(?:-([a-z]{2}|\d{3}))?(?:-.*)?", re.IGNORECASE)
 
 
 @cache

@@ -9,6 +9,7 @@ from functools import cache
 
 from copykit.data import load_toml
 from copykit.errors import InvalidRequest
+from copykit.lazy import lazy
 
 __all__ = ["acronyms", "plain_text", "refuse_controls", "sentence_case"]
 
@@ -24,8 +25,8 @@ _INLINE = (
     r"[a-z][a-z0-9]*[-:][a-z0-9:-]+"
 )
 # Known elements only: "<Name>" and "x <y> z" are words of the text, not markup.
-_TAG = re.compile(rf"</?(?:{_BLOCKS}|{_INLINE})(?:[\s/][^<>]{{0,2000}})?>", re.IGNORECASE)
-_BLOCK = re.compile(rf"</?(?:{_BLOCKS})(?:[\s/][^<>]{{0,2000}})?>", re.IGNORECASE)
+_TAG = lazy(rf"</?(?:{_BLOCKS}|{_INLINE})(?:[\s/][^<>]{{0,2000}})?>", re.IGNORECASE)
+_BLOCK = lazy(rf"</?(?:{_BLOCKS})(?:[\s/][^<>]{{0,2000}})?>", re.IGNORECASE)
 _UNSEEN = tuple(
     (re.compile(begin, re.IGNORECASE), re.compile(end, re.IGNORECASE))
     for begin, end in (
@@ -35,11 +36,11 @@ _UNSEEN = tuple(
     )
 )
 # With the semicolon only: "?id=1&copy=2" is an address, whatever HTML 5 makes of "&copy".
-_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
-_INVISIBLE = re.compile(r"[\u200b\u2060\ufeff\u00ad\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
-_SPACES = re.compile(r"[^\S\n]+")
-_LINES = re.compile(r"\s*\n\s*")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
+_ENTITY = lazy(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
+_INVISIBLE = lazy(r"[\u200b\u2060\ufeff\u00ad\u202a-\u202e\u2066-\u2069\U000e0000-\U000e007f]")
+_SPACES = lazy(r"[^\S\n]+")
+_LINES = lazy(r"\s*\n\s*")
+_CONTROL = lazy(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 def refuse_controls(field: str, text: str) -> None:

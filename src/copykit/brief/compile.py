@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from copykit.brief import catalog
 from copykit.brief.brief import Brief, Fact
@@ -13,9 +14,11 @@ from copykit.brief.clean import plain_text, refuse_controls
 from copykit.brief.extract import extract
 from copykit.brief.ledger import Ledger
 from copykit.brief.naming import head_of, without_variant
-from copykit.brief.restrictions import compile_restrictions, contradictions
 from copykit.errors import InvalidRequest
 from copykit.models import Brand, CopywritingInput, FieldOverride
+
+if TYPE_CHECKING:
+    from copykit.brief.restrictions import Restriction
 
 __all__ = ["MAX_DESCRIPTION", "compile_brief"]
 
@@ -75,10 +78,13 @@ def compile_brief(request: CopywritingInput) -> Brief:
     ]
     source += [*request.personalization.values(), *(f.text for f in request.fields.values() if f.text)]
     texts = tuple(text for text in source if text)
-    restrictions = compile_restrictions(
-        _many("restrictions", request.restrictions), language=language, brand=brand, name=found.name
-    )
-    contradictions(restrictions, key_points=points, name=found.name, call_to_action=cta)
+    asked = _many("restrictions", request.restrictions)
+    restrictions: tuple[Restriction, ...] = ()
+    if asked or brand.competitors or brand.banned_terms:
+        from copykit.brief.restrictions import compile_restrictions, contradictions  # most briefs have none
+
+        restrictions = compile_restrictions(asked, language=language, brand=brand, name=found.name)
+        contradictions(restrictions, key_points=points, name=found.name, call_to_action=cta)
     return Brief(
         request=request,
         placement=placement,

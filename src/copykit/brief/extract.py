@@ -14,6 +14,7 @@ from functools import cache
 from copykit.brief.clean import acronyms, sentence_case
 from copykit.brief.naming import AND
 from copykit.data import load_toml
+from copykit.lazy import lazy
 
 __all__ = ["Extract", "extract", "opening_words", "split_sentences"]
 
@@ -24,29 +25,29 @@ _MAX_ATTRIBUTE_WORDS = 5
 _MAX_ATTRIBUTE_CHARS = 48
 _MAX_WIDE_CHARS = 16
 _MAX_PASSAGE = 240
-_SENTENCE = re.compile(
+_SENTENCE = lazy(
     r"(?:(?<=[.!?…])|(?<=[.!?…][\"'”’»)]))\s+(?=[^\sa-zà-öø-ÿąćęłńóśźż])|(?<=[。！？।؟])(?![」』）”])\s*"
 )
-_DASH = re.compile(r"\s+[-–—|]\s+|\s*:\s+|\s*：\s*")
-_COMMA = re.compile(r"\s*[,;،؛]\s+|\s*[，；、]\s*|(?<=[^\W\d]),(?=\w)|(?<=[^\W\d]);(?=\w)")
-_PART = re.compile(rf"{_COMMA.pattern}|(?<!\d)\s+[-–—|]\s+|\s+[-–—|]\s+(?!\d)")
+_DASH = lazy(r"\s+[-–—|]\s+|\s*:\s+|\s*：\s*")
+_COMMA = lazy(r"\s*[,;،؛]\s+|\s*[，；、]\s*|(?<=[^\W\d]),(?=\w)|(?<=[^\W\d]);(?=\w)")
+_PART = lazy(rf"{_COMMA.pattern}|(?<!\d)\s+[-–—|]\s+|\s+[-–—|]\s+(?!\d)")
 """Between the entries of a list; a dash between figures is a range."""
-_BULLET = re.compile(r"^\s*(?:[-*–—]\s+|[•・·‣▪●◦■◆★☆✓✔➤►]\s*)")
-_INLINE_BULLET = re.compile(r"(?<=\s)[•▪●◦■◆►➤✓✔]\s+")
-_NUMBERED = re.compile(r"^\s*\d{1,2}[.)]\s+")
-_BADGE = re.compile(r"^(?:\[[^\[\]]{1,24}\]|\([^()]{1,24}\)|【[^【】]{1,24}】|（[^（）]{1,24}）)\s*(?=\S)")
-_BRACKET = re.compile(r"[\[(（【]")
+_BULLET = lazy(r"^\s*(?:[-*–—]\s+|[•・·‣▪●◦■◆★☆✓✔➤►]\s*)")
+_INLINE_BULLET = lazy(r"(?<=\s)[•▪●◦■◆►➤✓✔]\s+")
+_NUMBERED = lazy(r"^\s*\d{1,2}[.)]\s+")
+_BADGE = lazy(r"^(?:\[[^\[\]]{1,24}\]|\([^()]{1,24}\)|【[^【】]{1,24}】|（[^（）]{1,24}）)\s*(?=\S)")
+_BRACKET = lazy(r"[\[(（【]")
 _FINAL = ".!?…。！？।؟"
 _CALLS = "!?！？؟"
 _OPENING_MARKS = "¡¿\"'«“„‘「『"
-_TRAILING_CODE = re.compile(
+_TRAILING_CODE = lazy(
     r"[\s,;]*[\[(]?\b(?:SKU|EAN|GTIN|UPC|MPN|ASIN|REF|ART|ITEM|ARTICLE|ARTIKEL|RÉF|CÓD|COD)"
     r"\b\.?[\s-]?(?:(?:NO|NR|N[°º])\b\.?)?\s?[:#]?\s?(?=[\w-]*\d)[\w-]{2,40}[\])]?$",
     re.IGNORECASE,
 )
-_WIDE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]")
-_ADDRESS = re.compile(r"https?://|www\.|\S@\S|^[\w-]+(?:\.[\w-]+)+/", re.IGNORECASE)
-_DOTTED = re.compile(r"(?:[^\s.\d]{1,4}\.){2,}")
+_WIDE = lazy(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]")
+_ADDRESS = lazy(r"https?://|www\.|\S@\S|^[\w-]+(?:\.[\w-]+)+/", re.IGNORECASE)
+_DOTTED = lazy(r"(?:[^\s.\d]{1,4}\.){2,}")
 _FIGURE = r"\d[\d.,/]*(?:\s?[x×]\s?\d[\d.,/]*){0,2}"
 _LENGTHS = (
     "g",

@@ -11,25 +11,35 @@ from functools import cache, lru_cache
 from typing import Any, Literal
 
 from copykit.data import load_toml
+from copykit.lazy import lazy
 
 __all__ = ["Figure", "Figures", "has_digit", "readings"]
 
-_DIGIT = re.compile(r"[\d½⅓⅔¼¾⅛⅜⅝⅞①-⑳⑴-⒇Ⅰ-Ⅻⅰ-ⅻ]")
+_DIGIT = lazy(r"[\d½⅓⅔¼¾⅛⅜⅝⅞①-⑳⑴-⒇Ⅰ-Ⅻⅰ-ⅻ]")
 # Every character that a number may begin with stands in front: a pattern that starts with one set is searched
 # many times faster than a choice of four.
-_NUMBER = re.compile(
+_NUMBER = lazy(
     r"[\d½⅓⅔¼¾⅛⅜⅝⅞①-⑳⑴-⒇Ⅰ-Ⅻⅰ-ⅻ](?:(?<=\d)(?<!\d\d)\d{0,2}(?: \d{3})+(?!\d)(?:[.,]\d+)?(?!\d)"
     r"|(?<=\d)\d*(?:[.,٫'](?=\d)\d+)*[½⅓⅔¼¾⅛⅜⅝⅞]?|(?<!\d))"
 )
-_CLOCK = re.compile(r"(?<![\d.,:])\d{1,2}:\d{2}(?![\d:])")
+_CLOCK = lazy(r"(?<![\d.,:])\d{1,2}:\d{2}(?![\d:])")
 _NUMERAL_VALUE = dict(zip("〇零一二三四五六七八九", (0, 0, *range(1, 10)), strict=True)) | {"两": 2, "兩": 2}
 _NUMERAL_SCALE = {"十": 10, "百": 100, "千": 1000, "万": 10_000, "萬": 10_000, "亿": 10**8, "億": 10**8}
-_DIGITS = frozenset(c for c in map(chr, range(0x20000)) if _DIGIT.match(c))
+_ZEROS = """
+    30 660 6f0 7c0 966 9e6 a66 ae6 b66 be6 c66 ce6 d66 de6 e50 ed0 f20 1040 1090 17e0 1810 1946 19d0
+    1a80 1a90 1b50 1bb0 1c40 1c50 a620 a8d0 a900 a9d0 a9f0 aa50 abf0 ff10 104a0 10d30 11066 110f0 11136
+    111d0 112f0 11450 114d0 11650 116c0 11730 118e0 11950 11c50 11d50 11da0 16a60 16ac0 16b50 1d7ce
+    1d7d8 1d7e2 1d7ec 1d7f6 1e140 1e2f0 1e950 1fbf0
+"""
+"""Code points of the zeros of Unicode's decimal digits (15.0), each followed by its one to nine."""
+_DIGITS = frozenset(chr(int(zero, 16) + n) for zero in _ZEROS.split() for n in range(10)) | frozenset(
+    "½⅓⅔¼¾⅛⅜⅝⅞" + "".join(map(chr, (*range(0x2460, 0x2488), *range(0x2160, 0x216C), *range(0x2170, 0x217C))))
+)
 # Signs that may stand between a number word and its neighbours without a space.
 _JOINERS = frozenset("-‐‑–—/()[]\"“”„«»‹›¿¡'’‘…")
 _CLOSERS = ("", ",", ".", "!", "?", ";", ":", "،", "।", "؟")
 _HAN_NUMERALS = frozenset(_NUMERAL_VALUE) | frozenset(_NUMERAL_SCALE)
-_HAN_RUN = re.compile("[〇零一二三四五六七八九两兩十百千万萬亿億]+")
+_HAN_RUN = lazy("[〇零一二三四五六七八九两兩十百千万萬亿億]+")
 _MAX_DIGITS = 40
 _TENS = 20
 
@@ -159,16 +169,16 @@ class Figures:
         # Alone, only what cannot be a word of its own: signs that are not letters, and codes in capitals.
         self._signs = {s: c for s, c in {**signs, **codes}.items() if s in codes or not s[-1].isalpha()}
         alone = "|".join(map(re.escape, sorted(self._signs, key=len, reverse=True)))
-        self._alone = re.compile(rf"(?<![^\W\d_])(?:{alone})(?![^\W\d_])")
+        self._alone = lazy(rf"(?<![^\W\d_])(?:{alone})(?![^\W\d_])")
         percent = tables["percent"]
-        self._percent_after = re.compile(
+        self._percent_after = lazy(
             "[ -]?(?:" + "|".join(map(re.escape, sorted(percent["after"], key=len, reverse=True))) + ")",
             re.IGNORECASE,
         )
         self._percent_first = frozenset(w[0] for w in percent["after"]) | {
             w[0].upper() for w in percent["after"]
         }
-        self._percent_before = re.compile(
+        self._percent_before = lazy(
             "(?:" + "|".join(map(re.escape, percent["before"])) + ") ?$", re.IGNORECASE
         )
         scales: dict[str, int] = {}
@@ -188,7 +198,7 @@ class Figures:
         self._initial = frozenset(s for s in self._stems if all(w.rfind(s) <= 0 for w in spelled))
         self._gate = frozenset(word + closer for word in spelled for closer in _CLOSERS)
         counters = tables["counters"].get(base)
-        self._han = re.compile(f"[{_HAN_RUN.pattern[1:-2]}]+(?=[{counters}])") if counters else None
+        self._han = lazy(f"[{_HAN_RUN.pattern[1:-2]}]+(?=[{counters}])") if counters else None
 
     @staticmethod
     @cache
@@ -374,8 +384,8 @@ class Figures:
                 yield Figure("number", values, start, stop, (start, end), unit=name, spelled=True)
 
 
-_DIVIDED = re.compile(r"\d[-/.]\d{1,2}[-/.]\d")
-_WORD = re.compile(r"[^\W\d_]+(?:[\u0900-\u0903\u093a-\u094f\u0902]+[^\W\d_]*)*")
+_DIVIDED = lazy(r"\d[-/.]\d{1,2}[-/.]\d")
+_WORD = lazy(r"[^\W\d_]+(?:[\u0900-\u0903\u093a-\u094f\u0902]+[^\W\d_]*)*")
 
 
 def _discount(value: Value) -> Value:
@@ -438,7 +448,7 @@ class _Words:
         other = [re.escape(w) for w in longest if ord(w[0]) >= 0x0900]
         shapes = [f"(?:{'|'.join(alphabetic)})(?![^\\W_])"] if alphabetic else []
         shapes += [f"(?:{'|'.join(other)})"] if other else []
-        self._shape = re.compile("[ -]?(" + "|".join(shapes) + ")", re.IGNORECASE)
+        self._shape = lazy("[ -]?(" + "|".join(shapes) + ")", re.IGNORECASE)
         self._first = frozenset(w[0] for w in self._table) | {w[0].upper() for w in self._table}
 
     def at(self, text: str, end: int) -> tuple[Any, int] | None:
@@ -465,7 +475,7 @@ class _Lookup:
         other = sorted((s for s in signs if s not in lettered), key=len, reverse=True)
         if before:
             shape = "|".join(map(re.escape, sorted(signs, key=len, reverse=True)))
-            self._shape = re.compile(rf"(?:(?<=[^\W\d_])(?=[^\w\s])|(?<![^\W\d_]))({shape}) ?$")
+            self._shape = lazy(rf"(?:(?<=[^\W\d_])(?=[^\w\s])|(?<![^\W\d_]))({shape}) ?$")
             self._edge = frozenset(s[-1] for s in signs)
         else:
             # "-" lets "50-euro" through; a word has at most three more letters than its stem.
@@ -474,7 +484,7 @@ class _Lookup:
             loose = "|".join(map(re.escape, other))
             self._edge = frozenset(w[0] for w in (*signs, *self._stems)) | {w[0].upper() for w in self._stems}
             words = "|".join(map(re.escape, sorted(self._stems, key=len, reverse=True))) or "(?!)"
-            self._shape = re.compile(
+            self._shape = lazy(
                 rf"[ -]?(?:({loose})|({kept})(?![^\W_])|"
                 rf"(?i:({words}))[^\W\d_]{{0,3}}(?![^\W_\u3000-\u9fff\uac00-\ud7ff]))"
             )
@@ -513,7 +523,7 @@ class _Dates:
         word = rf"({names})[^\W\d_]{{0,4}}\.?"
         end = r"(?![\d.,]*\d)"
         self._shapes = tuple(
-            (gate, re.compile(shape, re.IGNORECASE), order)
+            (gate, lazy(shape, re.IGNORECASE), order)
             for gate, shape, order in (
                 ("-", rf"(?<!\d)(\d{{4}})[-/.](\d{{1,2}})[-/.](\d{{1,2}}){end}", "ymd"),
                 ("-", rf"(?<![\d.,/-])(\d{{1,2}})([./-])(\d{{1,2}})\2(\d{{4}}|\d{{2}}){end}", "d-m-y"),

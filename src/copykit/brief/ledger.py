@@ -11,10 +11,11 @@ from typing import Literal
 from copykit.brief.catalog import Language
 from copykit.brief.figures import Figure, Figures, Value
 from copykit.brief.links import canonical_link, find_links, find_mails, looks_linked
+from copykit.lazy import lazy
 
 __all__ = ["Ledger", "Untraced"]
 
-_PHONE = re.compile(r"(?<![\w.,])\+?\(?\d[\d ().\-/]{5,}\d(?![\w])")
+_PHONE = lazy(r"(?<![\w.,])\+?\(?\d[\d ().\-/]{5,}\d(?![\w])")
 _PHONE_DIGITS = range(7, 16)
 
 

@@ -6,12 +6,13 @@ import re
 from functools import cache
 
 from copykit.data import load_toml
+from copykit.lazy import lazy
 
 __all__ = ["canonical_link", "find_links", "find_mails", "looks_linked"]
 
 # The dot first: a pattern that starts with a literal is searched many times faster.
-_DOTTED = re.compile(r"\.(?<=[^\W_]\.)(?:[a-z]{2}|[A-Z]{2})")
-_MAIL = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+_DOTTED = lazy(r"\.(?<=[^\W_]\.)(?:[a-z]{2}|[A-Z]{2})")
+_MAIL = lazy(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 
 
 @cache

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
 from copykit.brief.catalog import Language
+from copykit.lazy import lazy
 
 __all__ = ["local_amount"]
 
-_AMOUNT = re.compile(r"(?:(?P<before>[A-Z]{3})\s?)?(?P<number>\d+(?:\.\d{1,2})?)(?:\s?(?P<after>[A-Z]{3}))?")
-_PLAIN_DECIMAL = re.compile(r"(?<![\d.,])(\d+)\.(\d{1,2})(?![\d.,])")
+_AMOUNT = lazy(r"(?:(?P<before>[A-Z]{3})\s?)?(?P<number>\d+(?:\.\d{1,2})?)(?:\s?(?P<after>[A-Z]{3}))?")
+_PLAIN_DECIMAL = lazy(r"(?<![\d.,])(\d+)\.(\d{1,2})(?![\d.,])")
 _SIGNS = {"EUR": "€", "GBP": "£", "INR": "₹", "PLN": "zł", "BRL": "R$"}
 """Signs that stand for one currency wherever they are read; a dollar sign does not."""
 _UNGROUPED_BELOW = {"es": 10_000, "pl": 10_000, "pt": 1_000, "it": 1_000}

@@ -6,6 +6,7 @@ import re
 from functools import cache
 
 from copykit.data import load_toml
+from copykit.lazy import lazy
 
 __all__ = ["AND", "HEAD_FIRST", "head_of", "loose_words", "without_variant"]
 
@@ -16,8 +17,8 @@ HEAD_FIRST = frozenset({"es", "fr", "pt", "it", "ar", "pl", "ca", "ro", "vi", "i
 """Languages whose noun phrases begin with the noun; in the others it comes last."""
 _OTHER_SCRIPT = frozenset({"ar", "he", "fa", "hi", "bn", "th", "ru", "uk", "bg", "el", "ko"})
 """Languages in whose names Latin words are brands and models, no part of the noun phrase."""
-_VARIANT = re.compile(r"((?:\s?[-–]\s?[^\s\d–-]{2,}){1,2}\s?[-–]\s?(?:XXS|XS|S|M|L|XL|XXL|XXXL))$")
-_PART = re.compile(r"\s+[-–|]\s+")
+_VARIANT = lazy(r"((?:\s?[-–]\s?[^\s\d–-]{2,}){1,2}\s?[-–]\s?(?:XXS|XS|S|M|L|XL|XXL|XXXL))$")
+_PART = lazy(r"\s+[-–|]\s+")
 AND = frozenset(
     {"&", "+", "and", "y", "e", "et", "und", "en", "i", "oraz", "och", "og", "و", "और", "with", "mit", "met"}
 )

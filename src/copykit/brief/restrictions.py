@@ -23,6 +23,7 @@ from copykit.brief.links import find_links, find_mails
 from copykit.brief.terms import TermSet
 from copykit.data import load_toml, names
 from copykit.errors import InvalidRequest
+from copykit.lazy import lazy
 from copykit.models import Brand
 
 __all__ = ["Restriction", "compile_restrictions", "contradictions"]
@@ -42,13 +43,13 @@ _MARKS = (
     "ampersand",
 )
 _COUNTABLE = frozenset(("emoji", "hashtag", "link", "number", "superlative", *_MARKS))
-_QUOTED = re.compile(
+_QUOTED = lazy(
     r"“([^“”„]+)[”“]|„([^“”„]+)[“”\"]|”([^”]+)”|«\s*([^«»]+?)\s*»|»([^«»]+)«|「([^「」]+)」|『([^『』]+)』"
     r"|\"([^\"]+)\"|‘([^‘’]+(?:’\w[^‘’]*)*)’(?!\w)|‚([^‚‘]+)‘|《([^《》]+)》|(?<![^\s(:,/])'([^']+(?:'\w[^']*)?)'(?![^\W_])|`([^`]+)`"
 )
-_PHONE = re.compile(r"(?<![\w.,])\+?\(?\d[\d ().\-/]{6,}\d(?!\w)")
-_HASHTAG = re.compile(r"(?<![\w&/])[#＃][\w\u0900-\u0dff]*[^\W\d_][\w\u0900-\u0dff]*")
-_CAPITALS = re.compile(r"[^\W\d_]{2,}(?:[-'’&][^\W\d_]+)*")
+_PHONE = lazy(r"(?<![\w.,])\+?\(?\d[\d ().\-/]{6,}\d(?!\w)")
+_HASHTAG = lazy(r"(?<![\w&/])[#＃][\w\u0900-\u0dff]*[^\W\d_][\w\u0900-\u0dff]*")
+_CAPITALS = lazy(r"[^\W\d_]{2,}(?:[-'’&][^\W\d_]+)*")
 # Letters and the vowel signs of Indic scripts, which `\w` leaves out; the danda between them ends a word.
 _LETTER = r"[\w\u0900-\u0963\u0966-\u09e3\u09e6-\u0dff\u0300-\u036f\u064b-\u0652]"
 _LONG_TERM = 5
@@ -620,8 +621,8 @@ def _price(tag: str) -> Finder:
     return find
 
 
-_CENTS = re.compile(r"\d[.,٫]\d{2}")
-_ENDS = re.compile(r"\s*(?:[.,!?;:)…।。！]|$)")
+_CENTS = lazy(r"\d[.,٫]\d{2}")
+_ENDS = lazy(r"\s*(?:[.,!?;:)…।。！]|$)")
 
 
 def _like_price(text: str, lower: str, digits: Span, cues: re.Pattern[str] | None) -> bool:

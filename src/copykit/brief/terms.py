@@ -16,6 +16,7 @@ from functools import cache, lru_cache
 from typing import Any
 
 from copykit.data import load_json, load_toml
+from copykit.lazy import lazy
 
 __all__ = ["TermSet", "squeeze"]
 
@@ -26,7 +27,7 @@ _GAP = r"[\W_]{0,3}"
 # Stands for a capital I beside a small letter, or a small L among capitals: may be meant as either. What is
 # ordinary spelling stays itself: the l of "Black" and "Al", the I of "AIR". It is a letter, as those are.
 _EITHER = "ǀ"
-_EITHER_SHAPE = re.compile("[a-z]I|I[a-z]|[A-Z][A-Z]l(?![a-z])|[A-Z]l[A-Z]|(?<![a-z])l[A-Z][A-Z]")
+_EITHER_SHAPE = lazy("[a-z]I|I[a-z]|[A-Z][A-Z]l(?![a-z])|[A-Z]l[A-Z]|(?<![a-z])l[A-Z][A-Z]")
 _STRETCH = "ـ"  # lengthens an Arabic word, and is no letter of it
 _ALWAYS_LETTERS = frozenset("йїў")
 _ONE_LETTER_WORDS = frozenset("aàáâeéèêioóòôuúywzvksåöæøаиоувскяії")

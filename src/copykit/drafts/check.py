@@ -6,11 +6,11 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from copykit.brief.brief import Brief
 from copykit.brief.catalog import FieldSpec, Limit, Placement, Tone
 from copykit.brief.links import looks_linked
-from copykit.brief.terms import TermSet
 from copykit.drafts import whole
 from copykit.drafts.claims import Evidence, address_mix, claims, cliches, spam
 from copykit.drafts.draft import Draft
@@ -22,7 +22,11 @@ from copykit.drafts.measure import measure, px_size
 from copykit.drafts.mechanics import HASHTAG, Surface, emoji_over, sentences, surface
 from copykit.drafts.needed import missing_facts
 from copykit.drafts.wording import Wording, wording_of
+from copykit.lazy import lazy
 from copykit.models import Severity, Violation
+
+if TYPE_CHECKING:
+    from copykit.brief.terms import TermSet
 
 __all__ = ["Checker", "checker_for"]
 
@@ -33,13 +37,13 @@ _MAY_REJECT = frozenset({"url", "path", "keywords", "hashtags"})
 _PLAIN_UNITS = frozenset({"cp", "gr", "u16", "u8", "dw", "threads"})
 # The most that one code point can measure, so that a short text needs no measuring against a hard limit.
 _MOST = {"cp": 1, "gr": 1, "u16": 2, "u8": 4, "dw": 2, "threads": 4}
-_INSERTED = re.compile(
+_INSERTED = lazy(
     r"\{(?i:keyword):([^{}]*)\}|\{(?i:customizer)\.[^{}:]+:([^{}]*)\}|\{(?i:location)\([^{}()]*\):([^{}]*)\}"
     r"|\{(?i:(?:global_)?countdown)\(([^{}]*)\)\}"
 )
 _COUNTDOWN = "00 hours"  # the longest form a countdown shows in English; the platform localises it
-_CONTRACTED = re.compile(r"\b(?:\w+n't|\w+'(?:re|ve|ll|m)|(?:it|that|there|here|what|who|let|she|he)'s)\b")
-_CONTRACTIBLE = re.compile(
+_CONTRACTED = lazy(r"\b(?:\w+n't|\w+'(?:re|ve|ll|m)|(?:it|that|there|here|what|who|let|she|he)'s)\b")
+_CONTRACTIBLE = lazy(
     r"\b(?:(?:it|that|there|here|what|he|she) is|(?:you|we|they) (?:are|have|will)|i (?:am|have|will)"
     r"|(?:do|does|did|is|are|was|were|has|have|will|would|should|could) not|cannot|let us)\b"
 )
@@ -140,6 +144,8 @@ def _compile(spec: FieldSpec, placement: Placement) -> _Field:
 
 @lru_cache(maxsize=256)
 def _terms(terms: tuple[str, ...], language: str) -> TermSet:
+    from copykit.brief.terms import TermSet  # most briefs name no brand terms
+
     return TermSet(terms, language)
 
 
@@ -532,8 +538,8 @@ _STAGES = (
 )
 _SHORT_STAGES = (Checker._brief_rules, Checker._editorial_rules)
 
-_TAG = re.compile(rf"[#＃]?[{WORD_CLASS}]+")
-_PLAIN_NAME = re.compile(r"[\w\s'’&-]*")
+_TAG = lazy(rf"[#＃]?[{WORD_CLASS}]+")
+_PLAIN_NAME = lazy(r"[\w\s'’&-]*")
 
 
 def _in_link(text: str, at: int) -> bool:

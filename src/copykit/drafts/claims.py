@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from copykit.drafts.look import WORD, Look, emoji_count, lowered, rules, violation
 from copykit.drafts.mechanics import sentences
 from copykit.drafts.wording import Wording
+from copykit.lazy import lazy
 from copykit.models import Severity, Violation
 
 __all__ = ["Evidence", "address_mix", "claims", "cliches", "spam"]
@@ -46,13 +47,13 @@ class Evidence:
 
 
 # A free, green or health word is a claim only while nobody denies it.
-_DENIED = re.compile(
+_DENIED = lazy(
     r"(?<!\w)(?:not|no|never|sin|sans|ohne|nicht|kein\w*|non|senza|niet|geen|nie|bez|não|sem|لا|بلا|بدون|ليس)"
     r"\s+(?:\w+\s+)?$"
 )
 
 
-_LABELLED = re.compile(r"\s*[:：]")
+_LABELLED = lazy(r"\s*[:：]")
 
 
 def claims(look: Look, wording: Wording, evidence: Evidence, meta: bool) -> list[Violation]:
@@ -128,7 +129,7 @@ def address_mix(look: Look, wording: Wording, evidence: Evidence) -> Violation |
     return violation("C-21", look.label, f"{a!r} and {b!r} stand in one text", severity=severity)
 
 
-_GAPPY = re.compile(r"(?<!\w)(?:\w[.\-*_ ]){4,}\w(?!\w)")
+_GAPPY = lazy(r"(?<!\w)(?:\w[.\-*_ ]){4,}\w(?!\w)")
 _SUBJECT = (
     ("SP-02", re.compile(r"^free\b|\bFREE\b|F\.R\.E\.E|(?i:^gratis\b|^gratuit\b|^kostenlos\b)")),
     ("SP-03", re.compile(r"^\$\s?\d")),
@@ -162,8 +163,8 @@ _BODY_WORDS = frozenset(
     "guaranteed dear million dollars money time act urgent join price prices financial investment strong "
     "stock dieting fat weight credit refinance exam receiving removed free".split()
 )
-_SMS = re.compile(r"(?i)\$\$\$|\bwinner\b|\bcongratulations\b|\b(?:bit\.ly|tinyurl\.com|goo\.gl)/")
-_MARKS = re.compile(r"[!?.,;:…]")
+_SMS = lazy(r"(?i)\$\$\$|\bwinner\b|\bcongratulations\b|\b(?:bit\.ly|tinyurl\.com|goo\.gl)/")
+_MARKS = lazy(r"[!?.,;:…]")
 
 
 def spam(look: Look, role: str, sms: bool) -> list[Violation]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 
 from copykit import data
+from copykit.lazy import lazy
 
 __all__ = ["covered", "covers", "stems", "tokens"]
 
@@ -18,13 +18,13 @@ _EDGES = " \t\n.,;:!?…。、，；：！？"
 # `\w` leaves out vowel signs, tone marks and niqqud, which are parts of words.
 _LOOSE = "\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u064b-\u065f\u0670"
 _MARKS = _LOOSE + "\u0900-\u0963\u0981-\u09e3\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"
-_WORD = re.compile(rf"[\w{_MARKS}]+")
-_GROUPED = re.compile(r"(?<=\d)[.,'’\s\u00a0\u202f](?=\d{3}(?!\d))")
-_DIGIT = re.compile(r"\d")
-_DROPPED = re.compile(rf"[{_LOOSE}\u200b-\u200d\u2060\ufeff\u00ad\u0640]+")
+_WORD = lazy(rf"[\w{_MARKS}]+")
+_GROUPED = lazy(r"(?<=\d)[.,'’\s\u00a0\u202f](?=\d{3}(?!\d))")
+_DIGIT = lazy(r"\d")
+_DROPPED = lazy(rf"[{_LOOSE}\u200b-\u200d\u2060\ufeff\u00ad\u0640]+")
 _ALIKE = {"ı": "i", "ł": "l", "ø": "o", "đ": "d", "ى": "ي", "ک": "ك", "ی": "ي"}
 _ALIKE_TABLE = str.maketrans(_ALIKE)
-_KANA = re.compile(r"[\u3041-\u309f]")
+_KANA = lazy(r"[\u3041-\u309f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def _rules(language: str) -> _Rules:
     )
 
 
-_OTHER_DIGIT = re.compile(r"[^\D0-9]")
+_OTHER_DIGIT = lazy(r"[^\D0-9]")
 
 
 def _fold(text: str) -> str:

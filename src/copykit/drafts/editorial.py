@@ -14,6 +14,7 @@ from copykit.data import load_toml
 from copykit.drafts.draft import Draft
 from copykit.drafts.lexicon import Lexicon
 from copykit.drafts.look import Look
+from copykit.lazy import lazy
 from copykit.models import Severity, Violation
 
 __all__ = [
@@ -104,7 +105,7 @@ _PICTURES = frozenset(
     }
 )
 # Letters spaced or dotted out, or mixed with digits: what a text must show before the long pattern runs.
-_SPACED_OUT = re.compile(r"(?<!\w)\w[.\-_* ]\w[.\-_* ]\w|[a-zß-ÿ][01345@$][a-zß-ÿ]")
+_SPACED_OUT = lazy(r"(?<!\w)\w[.\-_* ]\w[.\-_* ]\w|[a-zß-ÿ][01345@$][a-zß-ÿ]")
 
 _FOR_LETTERS = frozenset("01345@$")
 # Rules that only a mark which stands twice can break.
@@ -114,7 +115,7 @@ _PAIRS = frozenset({"google-punctuation", "microsoft-punctuation"})
 _COMMON = frozenset({"M-03", "M-04", "M-14", "M-17", "M-22", "C-06", "C-19", "C-23", "L-02", "L-21"})
 
 
-_UNSPACED = re.compile(r"[\u0e01-\u0e4e\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
+_UNSPACED = lazy(r"[\u0e01-\u0e4e\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff]")
 
 
 @cache
@@ -296,7 +297,7 @@ def _title_repetition(look: Look, brief: Brief) -> _Spans:
     return []
 
 
-_TESTIMONIAL = re.compile(r"[“«„\"「]([^”»“\"」]{12,})[”»“\"」](?!\s*(?:[-–—(]|by |von |de |par |di ))")
+_TESTIMONIAL = lazy(r"[“«„\"「]([^”»“\"」]{12,})[”»“\"」](?!\s*(?:[-–—(]|by |von |de |par |di ))")
 
 
 def _testimonial(look: Look, brief: Brief) -> _Spans:

@@ -8,6 +8,7 @@ from functools import cache
 from copykit.brief.catalog import Language
 from copykit.drafts.look import WORD, WORD_CLASS, Look, lowered, violation
 from copykit.drafts.wording import Foreign
+from copykit.lazy import lazy
 from copykit.models import Violation
 
 __all__ = ["language_match"]
@@ -32,14 +33,14 @@ _SIMPLIFIED = "这们为个来时说过还对开关后发经头实现样问题�
 _TRADITIONAL = "這們為個來時說過還對開關後發經頭實現樣問題應該從無間長見門讓給話買賣車東幾麼業專書會兒電運動難風飛馬鳥魚齊歲豐產親億眾優傳傷偉體價"  # noqa: E501
 _ONLY_SIMPLIFIED = frozenset(_SIMPLIFIED) - frozenset(_TRADITIONAL)
 _ONLY_TRADITIONAL = frozenset(_TRADITIONAL) - frozenset(_SIMPLIFIED)
-_KANA = re.compile(r"[\u3041-\u30ff]")
-_HAN = re.compile(r"[\u4e00-\u9fff\u3400-\u4dbf]")
+_KANA = lazy(r"[\u3041-\u30ff]")
+_HAN = lazy(r"[\u4e00-\u9fff\u3400-\u4dbf]")
 _KANA_SET = frozenset(chr(c) for c in range(0x3041, 0x30FB))
-_CAPITALISED = re.compile(r"(?<![A-Za-z])[A-Z][A-Za-z]+")
-_TAG = re.compile(r"#\w+")
-_LATIN_RUN = re.compile(r"[a-z]{3,}")
-_ACRONYM = re.compile(r"(?<![A-Za-z])[A-Z]{2,5}(?![A-Za-z])")
-_LETTER = re.compile(rf"[{WORD_CLASS}]")
+_CAPITALISED = lazy(r"(?<![A-Za-z])[A-Z][A-Za-z]+")
+_TAG = lazy(r"#\w+")
+_LATIN_RUN = lazy(r"[a-z]{3,}")
+_ACRONYM = lazy(r"(?<![A-Za-z])[A-Z]{2,5}(?![A-Za-z])")
+_LETTER = lazy(rf"[{WORD_CLASS}]")
 _OWN_LETTERS = {
     "es": "áéíóúüñ",
     "fr": "àâæçéèêëîïôœùûüÿ",

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Generic, TypeVar
 
 from copykit.drafts.look import WORD_CLASS, lowered
+from copykit.lazy import lazy
 
 __all__ = ["Lexicon"]
 
@@ -22,7 +23,7 @@ class Lexicon(Generic[_T]):
     phrases that start at one place the longest wins.
     """
 
-    __slots__ = ("_meaning", "_pattern", "_plain", "phrases")
+    __slots__ = ("_compiled", "_meaning", "_plain", "_spaced", "phrases")
 
     def __init__(self, phrases: Mapping[str, _T], *, spaced: bool = True) -> None:
         self.phrases: tuple[str, ...] = tuple(lowered(phrase) for phrase in phrases)
@@ -33,21 +34,29 @@ class Lexicon(Generic[_T]):
             if "*" in folded:
                 stems.append((folded, phrase, meaning))
             self._plain.setdefault(folded, (phrase, meaning))
-        self._meaning = [(re.compile(_loose(folded)), phrase, meaning) for folded, phrase, meaning in stems]
-        self._pattern = (
-            re.compile(_trie([lowered(phrase) for phrase in phrases], spaced)) if phrases else None
-        )
+        self._meaning = [(lazy(_loose(folded)), phrase, meaning) for folded, phrase, meaning in stems]
+        self._spaced = spaced
+        self._compiled: re.Pattern[str] | None = None
+
+    @property
+    def _pattern(self) -> re.Pattern[str] | None:
+        """All phrases as one pattern, compiled when a text is first searched: most lists never are."""
+        if self._compiled is None and self.phrases:
+            self._compiled = re.compile(_trie(self.phrases, self._spaced))
+        return self._compiled
 
     def __bool__(self) -> bool:
-        return self._pattern is not None
+        return bool(self.phrases)
 
     def hits(self, lower: str) -> bool:
         """Tell whether any phrase stands in *lower*, a text as `lowered` gives it."""
-        return self._pattern is not None and self._pattern.search(lower) is not None
+        pattern = self._pattern
+        return pattern is not None and pattern.search(lower) is not None
 
     def opens(self, lower: str) -> tuple[str, int] | None:
         """Give the phrase that *lower* begins with, as listed, and where it ends."""
-        found = self._pattern.match(lower) if self._pattern is not None else None
+        pattern = self._pattern
+        found = pattern.match(lower) if pattern is not None else None
         if found is None:
             return None
         phrase, _ = self._which(" ".join(found.group().replace("-", " ").split()), found.group())
@@ -55,9 +64,10 @@ class Lexicon(Generic[_T]):
 
     def find(self, lower: str) -> Iterable[tuple[str, _T, int, int]]:
         """Give (phrase as listed, meaning, start, end) of every occurrence, left to right, not overlapping."""
-        if self._pattern is None:
+        pattern = self._pattern
+        if pattern is None:
             return
-        for found in self._pattern.finditer(lower):
+        for found in pattern.finditer(lower):
             phrase, meaning = self._which(" ".join(found.group().replace("-", " ").split()), found.group())
             yield phrase, meaning, found.start(), found.end()
 

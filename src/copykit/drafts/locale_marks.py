@@ -10,6 +10,7 @@ from functools import cache
 
 from copykit.brief.catalog import Language, Placement
 from copykit.drafts.look import URL, Look, violation
+from copykit.lazy import lazy
 from copykit.models import Violation
 
 __all__ = [
@@ -143,7 +144,7 @@ _BY_TAG: dict[str, list[Mark]] = {
     "el": _GREEK,
 }
 
-_ASKING = re.compile(r"[^.!?…\n]*(?:\.(?=\w)[^.!?…\n]*)*[?!]+")
+_ASKING = lazy(r"[^.!?…\n]*(?:\.(?=\w)[^.!?…\n]*)*[?!]+")
 _OPENERS = {"?": "¿", "!": "¡"}
 
 
@@ -227,7 +228,7 @@ def locale_marks(look: Look, language: Language, *, plain: bool = False) -> list
 _PAIRS = {"(": ")", "[": "]", "{": "}", "（": "）", "「": "」", "『": "』", "《": "》", "【": "】"}
 _CLOSERS = {closer: opener for opener, closer in _PAIRS.items()}
 _PAIRED = frozenset("()[]{}（）「」『』《》【】«»")
-_LIST_MARK = re.compile(r"(?:^|\n|\s)(?:\w{1,2})\)|[:;]-?[)(]")
+_LIST_MARK = lazy(r"(?:^|\n|\s)(?:\w{1,2})\)|[:;]-?[)(]")
 
 
 def _unbalanced(text: str, base: str) -> int | None:

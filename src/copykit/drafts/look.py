@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from copykit.data import load_toml
+from copykit.lazy import lazy
 from copykit.models import Severity, Violation
 
 __all__ = ["EMOJI", "URL", "WORD", "Look", "Rule", "emoji_count", "lowered", "rules", "violation"]
@@ -23,17 +24,17 @@ _COMBINING = frozenset(
     for code in range(first, last + 1)
 )  # fmt: skip
 # The same words where no combining sign stands in the text; several times faster.
-_BARE = re.compile(r"\w+(?:'\w+)*")
-WORD = re.compile(rf"[{WORD_CLASS}]+(?:['’][{WORD_CLASS}]+)*")
+_BARE = lazy(r"\w+(?:'\w+)*")
+WORD = lazy(rf"[{WORD_CLASS}]+(?:['’][{WORD_CLASS}]+)*")
 """One word of any script; an apostrophe inside it belongs to it."""
 
-URL = re.compile(r"(?:https?://|www\.)[^\s<>\"'，。）)]+|\b[\w.+-]+@[\w-]+\.[\w.-]+", re.IGNORECASE)
-_TOKEN = re.compile(r"\{\{[^{}]*\}\}|\{[^{}]*\}|%[A-Z_]+%")
+URL = lazy(r"(?:https?://|www\.)[^\s<>\"'，。）)]+|\b[\w.+-]+@[\w-]+\.[\w.-]+", re.IGNORECASE)
+_TOKEN = lazy(r"\{\{[^{}]*\}\}|\{[^{}]*\}|%[A-Z_]+%")
 
 _PICTURES = "\U0001f000-\U0001faff\u2600-\u27bf\u2300-\u23ff\u2b05-\u2b07\u2b1b\u2b1c\u2b50\u2b55\u3030\u303d\u3297\u3299"
 # Arrows, check marks and dingbats that fonts show as text unless U+FE0F follows: not emoji by themselves.
 _TEXTUAL = frozenset("✓✔✗✘★☆♥♦♣♠•⌘⌃⌥⏎☎✆✉✎✏✂✈❝❞❶❷❸❹❺➜➔➤➢✦✧✱✳✴❖☐☑☒⌀⌂")
-EMOJI = re.compile(
+EMOJI = lazy(
     rf"[\U0001f1e6-\U0001f1ff]{{2}}|[0-9#*]\ufe0f?\u20e3|"
     rf"[{_PICTURES}](?:\ufe0f|[\U0001f3fb-\U0001f3ff])*(?:\u200d[{_PICTURES}](?:\ufe0f|[\U0001f3fb-\U0001f3ff])*)*"
 )
@@ -208,7 +209,7 @@ class Look:
         return self._masked
 
 
-_SCHEME = re.compile(r"https?://|www\.")
+_SCHEME = lazy(r"https?://|www\.")
 
 
 def _links_of(look: Look) -> list[tuple[int, int]]:

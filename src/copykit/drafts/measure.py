@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from copykit import data
 from copykit.errors import InvalidRequest
+from copykit.lazy import lazy
 
 from .speech import spoken_seconds
 from .x_length import weighted_length
@@ -32,15 +32,15 @@ __all__ = [
     "units",
 ]
 
-_SIMPLE = re.compile(
+_SIMPLE = lazy(
     # Characters that are one grapheme each whatever stands beside them; CR LF is counted apart.
     r"[\x00-\xac\xae-\u02ff\u0370-\u0482\u048a-\u0590\u05be\u05d0-\u05f4\u1e00-\u1fff\u2000-\u200a"
     r"\u2010-\u2027\u202f-\u205f\u2070-\u20cf\u2100-\u2cee\u2e00-\u2e7f\u3000-\u3029\u3031-\u3098"
     r"\u309b-\ua66e\uac00-\ud7a3\uf900-\ufaff\uff01-\uff9d\U00020000-\U0003fffd]*"
 )
-_WIDE_RANGE = re.compile(r"[\u1100-\u115f\u231a-\U0010ffff]")
+_WIDE_RANGE = lazy(r"[\u1100-\u115f\u231a-\U0010ffff]")
 # Every emoji holds one of these: pictographs, or a mark that turns a plain character into one.
-_MAYBE_EMOJI = re.compile(
+_MAYBE_EMOJI = lazy(
     r"[\u20e3\ufe0f\u231a-\u2b55\u3030\u303d\u3297\u3299\U0001f004-\U0001faff\U000e0020-\U000e007f]"
 )
 _EMOJI_UNIT = (
@@ -274,13 +274,13 @@ def measure_px(text: str, size_px: float = 20.0) -> Pixels:
 
 # --- words and time -----------------------------------------------------------------------------------
 
-_UNSPACED = re.compile(
+_UNSPACED = lazy(
     r"[\u0e01-\u0e3a\u0e40-\u0e4e]+|"
     r"[\u3005-\u3007\u3041-\u309f\u30a1-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
     r"\uff66-\uff9f\U00020000-\U0003fffd]+"
 )
-_EAST_MARK = re.compile(r"[\u3000-\u303f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]")
-_KANA = re.compile(r"[\u3041-\u309f\u30a1-\u30ff\uff66-\uff9f]")
+_EAST_MARK = lazy(r"[\u3000-\u303f\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff65]")
+_KANA = lazy(r"[\u3041-\u309f\u30a1-\u30ff\uff66-\uff9f]")
 
 
 @cache

@@ -11,11 +11,12 @@ from operator import eq
 from copykit.brief.catalog import Policy
 from copykit.drafts.look import EMOJI, WORD, WORD_CLASS, Look, emoji_count, violation
 from copykit.drafts.wording import Wording
+from copykit.lazy import lazy
 from copykit.models import Severity, Violation
 
 __all__ = ["HASHTAG", "INVISIBLE", "Surface", "sentences", "surface"]
 
-HASHTAG = re.compile(rf"[#＃](?<![\w&/#][#＃])([{WORD_CLASS}]+)")
+HASHTAG = lazy(rf"[#＃](?<![\w&/#][#＃])([{WORD_CLASS}]+)")
 
 INVISIBLE = frozenset(
     "\u200b\u2060\ufeff\u00ad\u180e\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
@@ -27,44 +28,42 @@ _JOINERS = frozenset("\u200c\u200d")
 _JOINING_SCRIPTS = frozenset({"Arab", "Deva", "Beng", "Thai", "Syrc"})
 
 _DOUBLED = frozenset("?.,;:*#~$%&-？。，、；：؟،؛।¿¡€_=+^|•")
-_REPEATED = re.compile(r"([?,;:*#~$%&\-？。，、；：؟،؛।¿¡€_=+^|•])\1+|(?<!\.)\.\.(?!\.)|\.{4,}|\?[ ]\?")
-_SHOUT = re.compile(r"[!！¡](?:\s*[!！¡])+")
-_MIXED_ENDS = re.compile(r"[?？][!！]|[!！][?？]")
+_REPEATED = lazy(r"([?,;:*#~$%&\-？。，、；：؟،؛।¿¡€_=+^|•])\1+|(?<!\.)\.\.(?!\.)|\.{4,}|\?[ ]\?")
+_SHOUT = lazy(r"[!！¡](?:\s*[!！¡])+")
+_MIXED_ENDS = lazy(r"[?？][!！]|[!！][?？]")
 _UPPER = "A-ZÀ-ÖØ-Þ\u0386-\u038f\u0391-\u03ab\u0400-\u042f" + "".join(
     c for c in map(chr, (*range(0x100, 0x180), *range(0x218, 0x21C), *range(0x1EA0, 0x1F00))) if c.isupper()
 )
 _LOWER = "a-zß-öø-ÿ\u03ac-\u03ce\u0430-\u045f"
-_CAPS = re.compile(rf"(?<![\w@#.&+-])[{_UPPER}]{{3,}}(?![\w&])")
+_CAPS = lazy(rf"(?<![\w@#.&+-])[{_UPPER}]{{3,}}(?![\w&])")
 # A capital after a capital or after a small letter, looked for from the capital: most texts hold few.
-_ODD_CASE = re.compile(f"[{_UPPER}](?:[{_UPPER}]|(?<=[{_LOWER}][{_UPPER}]))")
-_ODD_CASE_ASCII = re.compile("[A-Z](?:[A-Z]|(?<=[a-z][A-Z]))")
-_CAMEL = re.compile(f"[{_UPPER}](?<=[{_LOWER}][{_UPPER}])")
-_TWO_CAPITALS = re.compile(f"[{_UPPER}]{{2}}")
-_GIMMICK = re.compile(
+_ODD_CASE = lazy(f"[{_UPPER}](?:[{_UPPER}]|(?<=[{_LOWER}][{_UPPER}]))")
+_ODD_CASE_ASCII = lazy("[A-Z](?:[A-Z]|(?<=[a-z][A-Z]))")
+_CAMEL = lazy(f"[{_UPPER}](?<=[{_LOWER}][{_UPPER}])")
+_TWO_CAPITALS = lazy(f"[{_UPPER}]{{2}}")
+_GIMMICK = lazy(
     rf"[{_LOWER}][{_UPPER}]{{2,}}|\b(?:[{_LOWER}][{_UPPER}]){{2,}}[{_LOWER}]?\b|\b(?:[{_UPPER}][{_LOWER}]){{3,}}[{_UPPER}]?\b"
 )
 _RESIDUE_WORDS = frozenset({"TBD", "TODO", "FIXME", "XXX", "XXXX", "XXXXX"})
-_TWICE = re.compile(r"(?<![\w'’-])([^\W\d_]{2,})[ \u00a0]\1(?![\w'’-])")
-_PLACEHOLDER = re.compile(
+_TWICE = lazy(r"(?<![\w'’-])([^\W\d_]{2,})[ \u00a0]\1(?![\w'’-])")
+_PLACEHOLDER = lazy(
     r"\[[A-Z][A-Z0-9 _-]+\]|\[(?:insert|your|name|product|brand|company|add|placeholder)\b[^\]]*\]|<[A-Z][A-Z0-9 _-]+>"
     r"|\{\{[^{}]*\}\}|\{[^{}]*\}|%[A-Z]+_?[A-Z]+%",
     re.IGNORECASE,
 )
-_MARKDOWN = re.compile(r"\*\*|__(?=\w)|```|^\s{0,3}#{1,6}\s|^\s*>\s|\[[^\]]+\]\(https?:", re.MULTILINE)
-_LABEL = re.compile(r"^\W{0,3}(?:[^\W\d_]+ )?[^\W\d_]+ ?\d{0,2}\s*[:：]")
+_MARKDOWN = lazy(r"\*\*|__(?=\w)|```|^\s{0,3}#{1,6}\s|^\s*>\s|\[[^\]]+\]\(https?:", re.MULTILINE)
+_LABEL = lazy(r"^\W{0,3}(?:[^\W\d_]+ )?[^\W\d_]+ ?\d{0,2}\s*[:：]")
 _QUOTED = {'"': '"', "“": "”", "„": "“”", "«": "»", "「": "」", "『": "』", "‘": "’", "”": "”"}
 _SHORTENERS = ("bit.ly/", "tinyurl.com/", "goo.gl/", "ow.ly/", "t.co/", "is.gd/", "cutt.ly/", "rb.gy/")
-_SENTENCE = re.compile(r"[^.!?…。！？؟।\n]+[.!?…。！？؟।]*(?=\s|$|[^\s\d])|\n")
-_GROUP_COMMA = re.compile(
-    r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\d,])|(?<![\d.,])\d+\.\d{1,2}(?![\d.])"
-)
-_GROUP_POINT = re.compile(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+(?:,\d+)?(?![\d.])|(?<![\d.,])\d+,\d{1,2}(?![\d,])")
-_MONEY = re.compile(
+_SENTENCE = lazy(r"[^.!?…。！？؟।\n]+[.!?…。！？؟।]*(?=\s|$|[^\s\d])|\n")
+_GROUP_COMMA = lazy(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\d,])|(?<![\d.,])\d+\.\d{1,2}(?![\d.])")
+_GROUP_POINT = lazy(r"(?<![\d.,])\d{1,3}(?:\.\d{3})+(?:,\d+)?(?![\d.])|(?<![\d.,])\d+,\d{1,2}(?![\d,])")
+_MONEY = lazy(
     r"[$€£¥₹₽₩₺₫₴฿₪]|(?-i:\b[A-Z]{3}\b)|\b(?:zł|kr|Kč|lei|Ft|руб|грн|元|円|원|ريال|درهم|جنيه|दिनार|रुपये|rupees|euros?|dollars?|dólares|reais|Rp|RM)",
     re.IGNORECASE,
 )
 _DIGITS = frozenset("0123456789")
-_SEPARATED = re.compile(r"[.,](?<=\d[.,])\d")
+_SEPARATED = lazy(r"[.,](?<=\d[.,])\d")
 _CURRENCIES = frozenset("$€£¥₹₽₩₺₫₴฿₪")
 _QUOTE_MARKS = frozenset('"“”„«»')
 _CONTROL = frozenset(chr(c) for c in (*range(9), 11, 12, *range(14, 32), 127))
@@ -360,8 +359,8 @@ def _marked_up(text: str) -> bool:
     )
 
 
-_HEADED = re.compile(r"#\s")
-_KNOWN_TOKEN = re.compile(
+_HEADED = lazy(r"#\s")
+_KNOWN_TOKEN = lazy(
     r"\{(?:key ?word|customizer\.[^:{}]+|location\([^)]*\)|countdown\([^)]*\)|global_countdown\([^)]*\))[:}]?",
     re.IGNORECASE,
 )
@@ -385,7 +384,7 @@ def _spaces(look: Look, rules: Surface, found: list[Violation]) -> None:
             found.append(violation("P-ALL-1", look.label, "stray space", span=match.span()))
 
 
-_STRAY = re.compile(r"(?<=\S) {2,}(?=\S)|(?<=\w) (?=[,.](?!\w))")
+_STRAY = lazy(r"(?<=\S) {2,}(?=\S)|(?<=\w) (?=[,.](?!\w))")
 
 
 def _numbers(look: Look, rules: Surface, found: list[Violation]) -> None:
@@ -478,7 +477,7 @@ def sentences(text: str) -> list[str]:
 
 # Runs of full-width marks or line breaks, and runs of other marks before a space. The set of all first
 # characters stands in front: a pattern that starts with one set is searched many times faster than a choice.
-_SPLIT = re.compile(
+_SPLIT = lazy(
     r"[.!?…؟।。！？\n](?:(?<=[。！？])[。！？]*|(?<=\n)\n*|(?<=[.!?…؟।])[.!?…؟।]*[\"”»)]*(?:\s+|$))"
 )
 

@@ -24,6 +24,7 @@ from typing import Any
 from copykit.brief.brief import Brief
 from copykit.brief.catalog import FieldSpec
 from copykit.errors import MalformedCompletion
+from copykit.lazy import lazy
 from copykit.models import Part
 
 from .draft import Draft
@@ -43,27 +44,27 @@ _TEXT_NAMES = frozenset(
 )
 _NOT_TEXT = frozenset({"hashtags", "url", "path", "identifier", "info"})
 
-_STRING_OR_BRACKET = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
-_STRING_OR_COMMA = re.compile(r'("(?:[^"\\]++|\\.)*+"?)|,(?=\s*[\]}])', re.DOTALL)
-_FENCE = re.compile(r"^[ \t]*(```+|~~~+)[^\n`]*\n(.*?)^[ \t]*\1[ \t]*$", re.DOTALL | re.MULTILINE)
-_THOUGHT = re.compile(r"\s*<(think|thinking|reasoning)>", re.IGNORECASE)
-_OPENING_QUOTE = re.compile(r"(?<=[\[{,:])(\s*)[“”„‟«‘’]|\A(\s*[\[{]\s*)[“”„‟«‘’]")
-_CLOSING_QUOTE = re.compile(r"[“”‟»‘’](?=\s*[\]},:])")
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
+_STRING_OR_BRACKET = lazy(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
+_STRING_OR_COMMA = lazy(r'("(?:[^"\\]++|\\.)*+"?)|,(?=\s*[\]}])', re.DOTALL)
+_FENCE = lazy(r"^[ \t]*(```+|~~~+)[^\n`]*\n(.*?)^[ \t]*\1[ \t]*$", re.DOTALL | re.MULTILINE)
+_THOUGHT = lazy(r"\s*<(think|thinking|reasoning)>", re.IGNORECASE)
+_OPENING_QUOTE = lazy(r"(?<=[\[{,:])(\s*)[“”„‟«‘’]|\A(\s*[\[{]\s*)[“”„‟«‘’]")
+_CLOSING_QUOTE = lazy(r"[“”‟»‘’](?=\s*[\]},:])")
+_SURROGATE = lazy(r"[\ud800-\udfff]")
 # Everything but tab and line feed that moves a cursor or starts an escape sequence.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL = lazy(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # The start of a JSON object: text that holds one is an answer gone wrong, not copy.
-_KEY = re.compile(r"""\{\s*["'“][^"'“”\n]{1,60}["'”]\s*:""")
-_NAME = re.compile(r"[^a-z0-9]+")
-_DIVIDER = re.compile(
+_KEY = lazy(r"""\{\s*["'“][^"'“”\n]{1,60}["'”]\s*:""")
+_NAME = lazy(r"[^a-z0-9]+")
+_DIVIDER = lazy(
     r"^[\W_]*(?:variant|variante|variante|option|opción|version|versión|draft)[\W_]*#?\d+[\W_]*$",
     re.IGNORECASE,
 )
-_LABEL = re.compile(
+_LABEL = lazy(
     r"^[\s>*#•·–-]*(?:\d+[.)]\s*)?(?:\*\*|__)?([A-Za-z][A-Za-z_ .-]{0,40}?)[\s_]*[\[(#]?(\d*)[\])]?\s*"
     r"(?:\*\*|__)?\s*[:：]\s*(?:\*\*|__)?\s*(.*)$"
 )
-_BULLET = re.compile(r"^\s*(?:[-*•·–]|\d+[.)])\s+(.*)$")
+_BULLET = lazy(r"^\s*(?:[-*•·–]|\d+[.)])\s+(.*)$")
 _QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»", "”": "”", "「": "」"}
 
 

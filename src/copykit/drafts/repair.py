@@ -14,6 +14,7 @@ from copykit.drafts.locale_marks import apply_marks, outside_links, plain_typing
 from copykit.drafts.measure import measure, px_size
 from copykit.drafts.mechanics import HASHTAG, INVISIBLE
 from copykit.drafts.wording import wording_of
+from copykit.lazy import lazy
 from copykit.models import Part, Repair, Violation
 
 __all__ = ["apply_marks", "repair"]
@@ -21,21 +22,21 @@ __all__ = ["apply_marks", "repair"]
 _ROUNDS = 6
 _UNTOUCHED = frozenset({"url", "path", "identifier", "info", "cta_choice"})
 _RTL = frozenset("\u061c\u200e\u200f\u2066\u2067\u2068\u2069")
-_FENCE = re.compile(r"^\s*```[\w-]*\s*\n?|\n?\s*```\s*$")
-_BOLD = re.compile(r"\*\*([^*\n]+)\*\*|__([^_\n]+)__")
-_HEADING = re.compile(r"^\s{0,3}#{1,6}\s+", re.MULTILINE)
-_LABEL = re.compile(r"^[\s*#\"“]*((?:[^\W\d_]+ )?[^\W\d_]+) ?\d{0,2}\s*[:：][*\"”]*\s*", re.IGNORECASE)
+_FENCE = lazy(r"^\s*```[\w-]*\s*\n?|\n?\s*```\s*$")
+_BOLD = lazy(r"\*\*([^*\n]+)\*\*|__([^_\n]+)__")
+_HEADING = lazy(r"^\s{0,3}#{1,6}\s+", re.MULTILINE)
+_LABEL = lazy(r"^[\s*#\"“]*((?:[^\W\d_]+ )?[^\W\d_]+) ?\d{0,2}\s*[:：][*\"”]*\s*", re.IGNORECASE)
 _WHOLE_QUOTE = {'"': '"', "“": "”", "„": "“", "«": "»", "「": "」"}
-_DOTS = re.compile(r"(?<!\.)\.{3}(?!\.)|(?<!\.)\.{4,}")
-_SHOUT = re.compile(r"([!！])(?:[ \u00a0\u202f]*[!！])+")
-_ASK = re.compile(r"([?？؟])(?:[ \u00a0\u202f]*[?？؟])+")
-_REPEATED = re.compile(r"([,;:，、；：،؛~#%&])\1+|(?<!\.)(\.)\.(?!\.)|([。])。+|([।])।+")
-_MIXED = re.compile(r"([?？؟])[!！]+|[!！]+([?？؟])")
-_SPACES = re.compile(r"(?<=\S)[ \t]{2,}(?=\S)")
-_BEFORE = re.compile(r"(?<=[^\W_]) +(?=[,.](?!\w))")
-_LINE_EDGE = re.compile(r"[ \t]+(?=\n)|(?<=\n)[ \t]+")
-_MATH = re.compile(r"[\U0001d400-\U0001d7ff]+")
-_EMPTY_TAIL = re.compile(r"[ \t]+$", re.MULTILINE)
+_DOTS = lazy(r"(?<!\.)\.{3}(?!\.)|(?<!\.)\.{4,}")
+_SHOUT = lazy(r"([!！])(?:[ \u00a0\u202f]*[!！])+")
+_ASK = lazy(r"([?？؟])(?:[ \u00a0\u202f]*[?？؟])+")
+_REPEATED = lazy(r"([,;:，、；：،؛~#%&])\1+|(?<!\.)(\.)\.(?!\.)|([。])。+|([।])।+")
+_MIXED = lazy(r"([?？؟])[!！]+|[!！]+([?？؟])")
+_SPACES = lazy(r"(?<=\S)[ \t]{2,}(?=\S)")
+_BEFORE = lazy(r"(?<=[^\W_]) +(?=[,.](?!\w))")
+_LINE_EDGE = lazy(r"[ \t]+(?=\n)|(?<=\n)[ \t]+")
+_MATH = lazy(r"[\U0001d400-\U0001d7ff]+")
+_EMPTY_TAIL = lazy(r"[ \t]+$", re.MULTILINE)
 
 
 def repair(draft: Draft, violations: Sequence[Violation], brief: Brief) -> tuple[Draft, list[Repair]]:
@@ -253,7 +254,7 @@ _PLAIN = str.maketrans(
         "…": "...",
     }
 )
-_SPACED_QUOTES = re.compile(r"(?<=«)[ \u00a0\u202f]+|[ \u00a0\u202f]+(?=»)")
+_SPACED_QUOTES = lazy(r"(?<=«)[ \u00a0\u202f]+|[ \u00a0\u202f]+(?=»)")
 
 
 def _typed_plainly(text: str, brief: Brief) -> str:

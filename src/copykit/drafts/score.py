@@ -18,6 +18,7 @@ from zlib import crc32
 from copykit import data
 from copykit.accel.similarity import dots
 from copykit.brief.brief import Brief
+from copykit.lazy import lazy
 from copykit.models import CopyVariant, Score, Violation
 
 from .coverage import covered
@@ -31,10 +32,10 @@ _BRAND_RULES = {"C-02": "banned term", "C-07": "spelling of a brand term", "C-09
 _DIMENSIONS = 256
 _FEWEST_WORDS = 5
 
-_SENTENCE = re.compile(r"[.!?…؟।。！？\n]+(?:(?<=[。！？\n])|[\"'”’»)\]]*(?=\s|\Z))")
-_FIGURE = re.compile(r"\d+(?:[.,\u00a0\u202f'’٫٬]\d+)*")
-_LETTERS = re.compile(r"[^\W\d_]+")
-_MARKS = re.compile(r"[\W_]+")
+_SENTENCE = lazy(r"[.!?…؟।。！？\n]+(?:(?<=[。！？\n])|[\"'”’»)\]]*(?=\s|\Z))")
+_FIGURE = lazy(r"\d+(?:[.,\u00a0\u202f'’٫٬]\d+)*")
+_LETTERS = lazy(r"[^\W\d_]+")
+_MARKS = lazy(r"[\W_]+")
 
 
 def score(draft: Draft, violations: Sequence[Violation], brief: Brief) -> dict[str, Score]:

@@ -7,19 +7,18 @@ from functools import cache
 from typing import Any
 
 from copykit import data
+from copykit.lazy import lazy
 
 from .x_length import urls
 
 __all__ = ["spoken_seconds", "spoken_units"]
 
-_NUMBER = re.compile(r"\d+(?:[.,\u00a0\u202f'’]\d{3}(?!\d))*(?:[.,]\d+)?")
-_LATIN_VOWELS = re.compile(r"[aeiouyàáâãäåæèéêëìíîïòóôõöøœùúûüýÿ]+", re.IGNORECASE)
-_EAST = re.compile(
-    r"[\u3041-\u309f\u30a1-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff々〆]"
-)
-_HANGUL = re.compile(r"[\uac00-\ud7a3]")
-_THAI = re.compile(r"[\u0e01-\u0e3a\u0e40-\u0e46]")
-_PIECE = re.compile(r"[^\W_]")
+_NUMBER = lazy(r"\d+(?:[.,\u00a0\u202f'’]\d{3}(?!\d))*(?:[.,]\d+)?")
+_LATIN_VOWELS = lazy(r"[aeiouyàáâãäåæèéêëìíîïòóôõöøœùúûüýÿ]+", re.IGNORECASE)
+_EAST = lazy(r"[\u3041-\u309f\u30a1-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff々〆]")
+_HANGUL = lazy(r"[\uac00-\ud7a3]")
+_THAI = lazy(r"[\u0e01-\u0e3a\u0e40-\u0e46]")
+_PIECE = lazy(r"[^\W_]")
 
 
 @cache

@@ -12,6 +12,7 @@ from copykit.brief.catalog import Language
 from copykit.data import load_toml
 from copykit.drafts.lexicon import Lexicon
 from copykit.drafts.look import WORD_CLASS
+from copykit.lazy import lazy
 
 __all__ = ["Foreign", "Wording", "foreign_words", "wording_of"]
 
@@ -139,7 +140,7 @@ class Starts:
 
 _Telling = tuple[str, frozenset[str]]
 """A list, and the words that one of its phrases needs besides the one it is filed under."""
-_TOKEN = re.compile(rf"([{WORD_CLASS}]+(?:['’][{WORD_CLASS}]+)*)(\*?)")
+_TOKEN = lazy(rf"([{WORD_CLASS}]+(?:['’][{WORD_CLASS}]+)*)(\*?)")
 _REMEMBERED = 50_000
 
 

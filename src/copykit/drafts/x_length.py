@@ -15,16 +15,17 @@ from functools import cache
 from typing import Any
 
 from copykit import data
+from copykit.lazy import lazy
 
 __all__ = ["urls", "weighted_length"]
 
 # Needs nothing but its length: every character weighs 1.
-_HEAVY = re.compile(r"[^\x00-\u10ff\u2000-\u200d\u2010-\u201f\u2032-\u2037]")
+_HEAVY = lazy(r"[^\x00-\u10ff\u2000-\u200d\u2010-\u201f\u2032-\u2037]")
 # A link needs a dot before the first letter of its top-level name.
-_DOTTED = re.compile(r"\.[A-Za-z\u0080-\U0010ffff]")
-_ASTRAL = re.compile(r"[\U00010000-\U0010ffff]")
+_DOTTED = lazy(r"\.[A-Za-z\u0080-\U0010ffff]")
+_ASTRAL = lazy(r"[\U00010000-\U0010ffff]")
 # An emoji matters only where it joins several characters; alone it weighs 2 like any heavy character.
-_JOINER = re.compile(r"[\ufe0f\u20e3\u200d\U0001f3fb-\U0001f3ff\U0001f1e6-\U0001f1ff\U000e0020-\U000e007f]")
+_JOINER = lazy(r"[\ufe0f\u20e3\u200d\U0001f3fb-\U0001f3ff\U0001f1e6-\U0001f1ff\U000e0020-\U000e007f]")
 
 _INVALID = r"\ufffe\ufeff\uffff"
 _DIRECTION = r"\u202a-\u202e\u061c\u200e\u200f\u2066-\u2069"

@@ -13,7 +13,7 @@ _ENTITY = re.compile(r"&(?:#\d+|#x[0-9a-fA-F]+|[A-Za-z][A-Za-z0-9]*);")
 _ALLERGEN = re.compile(r"(?<![\w_])_([^\W_](?:[^_\n]{0,60}[^\W_])?)_(?![\w_])")
 _BLOCKS = frozenset(
     """address article aside blockquote br dd div dl dt figcaption figure footer h1 h2 h3 h4 h5 h6 header hr
-    li main nav ol p pre section table tbody td tfoot th thead tr ul""".split()  # noqa: SIM905 - a list of names reads better
+    li main nav ol p pre section table tbody td tfoot th thead tr ul""".split()
 )
 _BLOCK_TAG = re.compile(rf"</?(?:{'|'.join(sorted(_BLOCKS))})\b", re.I)
 _SILENT = frozenset({"script", "style", "template", "title", "noscript", "svg"})

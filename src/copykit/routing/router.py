@@ -11,7 +11,6 @@ from copykit import events
 from copykit.brief.brief import Brief
 from copykit.brief.prompt import build_prompt
 from copykit.drafts.draft import Draft
-from copykit.drafts.parse import parse
 from copykit.errors import NoProviderSucceeded, ProviderError
 from copykit.models import Attempt, Usage
 from copykit.providers.base import Completion, Provider
@@ -85,7 +84,11 @@ class Router:
         completion = await provider.complete(
             build_prompt(brief, nonce=secrets.token_hex(8), model=model or None)
         )
-        return completion, completion.drafts or tuple(parse(completion.text, brief))
+        if completion.drafts:
+            return completion, completion.drafts
+        from copykit.drafts.parse import parse  # the phrase bank's answers need no parsing
+
+        return completion, tuple(parse(completion.text, brief))
 
     def _record(
         self,

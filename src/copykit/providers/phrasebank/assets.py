@@ -140,7 +140,10 @@ class Assets:
             elif names and point not in stated:
                 label = material.label_of(material.kind_of_measure(point))
                 said = f"{material.lowered(label)} {point}" if material.join else f"{label}{point}"
-                whole = (f"{label}{material.colon}{point}", *(f"{name}{material.colon}{said}" for name in names))
+                whole = (
+                    f"{label}{material.colon}{point}",
+                    *(f"{name}{material.colon}{said}" for name in names),
+                )
                 points.append(_Thing("", whole))
         return [*points, *facts]
 

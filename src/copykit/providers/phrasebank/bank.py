@@ -10,11 +10,12 @@ from typing import Any
 from copykit.brief.catalog import Language
 from copykit.data import load_json, names
 from copykit.drafts.repair import apply_marks
+from copykit.lazy import lazy
 
 __all__ = ["Bank", "Frame", "bank_for", "spoken"]
 
-_SLOT = re.compile(r"\{(\w+)\}")
-_WORDS = re.compile(r"[^\W_]\S*")
+_SLOT = lazy(r"\{(\w+)\}")
+_WORDS = lazy(r"[^\W_]\S*")
 _NEIGHBOUR = "plain"
 """Its frames are impersonal, so they may stand beside any form of address."""
 

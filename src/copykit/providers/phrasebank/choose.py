@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
+from copykit.lazy import lazy
 from copykit.providers.phrasebank.bank import Frame
 from copykit.providers.phrasebank.dice import Dice
 from copykit.providers.phrasebank.material import Material
 
 __all__ = ["Chooser"]
 
-_START = re.compile(r"(?<=[.?!…] )[a-zà-öø-ÿ](?=[a-zà-öø-ÿ]+\b)")
+_START = lazy(r"(?<=[.?!…] )[a-zà-öø-ÿ](?=[a-zà-öø-ÿ]+\b)")
 """A small letter where a sentence starts: a slot that stands there."""
 _NARROWEST = 0.4
 """Share of a cell's frames that is used at creativity 0."""

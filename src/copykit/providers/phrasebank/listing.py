@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from copykit.brief.catalog import FieldSpec
 from copykit.brief.naming import HEAD_FIRST, loose_words
+from copykit.lazy import lazy
 from copykit.providers.phrasebank.material import Material
 from copykit.providers.phrasebank.room import Room, Rooms
 
@@ -17,7 +18,7 @@ _MARKS = (
     r"\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"
 )
 """Combining letters that belong to a word but are no letters by themselves."""
-_WORD = re.compile(rf"(?:[^\W_]|[{_MARKS}])+(?:['’\-](?:[^\W_]|[{_MARKS}])+)*")
+_WORD = lazy(rf"(?:[^\W_]|[{_MARKS}])+(?:['’\-](?:[^\W_]|[{_MARKS}])+)*")
 _FULL_STOPS = ".。।"
 _LONGEST_TAG = 20
 _NO_TAG = frozenset("'\"()[]{}/!?&+%:;")

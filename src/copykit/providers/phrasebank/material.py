@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +12,7 @@ from copykit.brief.money import local_amount
 from copykit.drafts.look import WORD, lowered
 from copykit.drafts.repair import apply_marks
 from copykit.drafts.wording import wording_of
+from copykit.lazy import lazy
 from copykit.providers.phrasebank.bank import Bank
 
 __all__ = ["Material", "finish"]
@@ -35,10 +35,12 @@ _OF_AN_EVENT = frozenset({"place", "time", "venue", "speaker", "guest", "address
 _LONG_FACT = 60
 _ONE_LINE = 120
 _KIND_OF_UNIT = {
-    **dict.fromkeys(("g", "gr", "kg", "lb", "oz", "mg", "г", "кг", "كغ", "غ", "किग्रा", "ग्राम", "克", "公斤"), "weight"),
+    **dict.fromkeys(
+        ("g", "gr", "kg", "lb", "oz", "mg", "г", "кг", "كغ", "غ", "किग्रा", "ग्राम", "克", "公斤"), "weight"
+    ),
     **dict.fromkeys(("ml", "cl", "l", "dl", "мл", "л", "مل", "मिली", "लीटर", "毫升", "升"), "volume"),
 }
-_MEASURE = re.compile(r"[\d\s.,x×/–-]+\s?[^\W\d_]{0,4}\.?")
+_MEASURE = lazy(r"[\d\s.,x×/–-]+\s?[^\W\d_]{0,4}\.?")
 
 
 @dataclass(frozen=True)
