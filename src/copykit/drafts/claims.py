@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 from copykit.drafts.look import WORD, Look, emoji_count, lowered, rules, violation
@@ -131,32 +130,32 @@ def address_mix(look: Look, wording: Wording, evidence: Evidence) -> Violation |
 
 _GAPPY = lazy(r"(?<!\w)(?:\w[.\-*_ ]){4,}\w(?!\w)")
 _SUBJECT = (
-    ("SP-02", re.compile(r"^free\b|\bFREE\b|F\.R\.E\.E|(?i:^gratis\b|^gratuit\b|^kostenlos\b)")),
-    ("SP-03", re.compile(r"^\$\s?\d")),
+    ("SP-02", lazy(r"^free\b|\bFREE\b|F\.R\.E\.E|(?i:^gratis\b|^gratuit\b|^kostenlos\b)")),
+    ("SP-03", lazy(r"^\$\s?\d")),
     (
         "SP-04",
-        re.compile(
+        lazy(
             r"(?i)\bfor only\b|\bnow only\b|\bdouble your\b|\bas seen\b|\bfree instant\b|^guaranteed\b|\byour (?:debt|bills|credit)\b|\blose\b.{0,20}\b(?:weight|pounds)\b|\bsave (?:up to|big|\d)"  # noqa: E501
         ),
     ),
-    ("SP-06", re.compile(r"(?i)^hello\b|[\w.+-]+@[\w-]+\.\w+")),
-    ("SP-21", re.compile(r"(?i)^(?:re|fwd?|aw|wg)\s*:")),
+    ("SP-06", lazy(r"(?i)^hello\b|[\w.+-]+@[\w-]+\.\w+")),
+    ("SP-21", lazy(r"(?i)^(?:re|fwd?|aw|wg)\s*:")),
 )
 _BODY = (
-    ("SP-07", re.compile(r"(?i)100\s?% guaranteed|guaranteed!")),
-    ("SP-08", re.compile(r"(?i)\bdear (?:friend|sir|madam|investor|candidate)")),
-    ("SP-09", re.compile(r"(?i)million dollars|\$\s?\d+(?:\.\d+)? ?million|\b\d+ million (?:usd|us)\b")),
-    ("SP-10", re.compile(r"(?i)money[- ]back guarantee")),
-    ("SP-11", re.compile(r"(?i)one[- ]time (?:offer|charge|promotion)")),
-    ("SP-12", re.compile(r"\bAct Now\b|\bACT NOW\b")),
-    ("SP-13", re.compile(r"(?i)\burgent\b.{0,30}\b(?:business|reply|notice|response)\b")),
-    ("SP-14", re.compile(r"(?i)\bjoin (?:the )?(?:millions|thousands)\b")),
-    ("SP-15", re.compile(r"(?i)\blow(?:est)? prices?\b|\baffordable\b.{0,20}\bprices?\b")),
-    ("SP-16", re.compile(r"(?i)financial (?:freedom|independence)|investment advice|strong buy|stock alert")),
-    ("SP-17", re.compile(r"(?i)without dieting|burn(?:s|ing)? fat|lose weight fast")),
-    ("SP-18", re.compile(r"(?i)\b(?:bad|no) credit\b|refinance now|no medical exam")),
-    ("SP-19", re.compile(r"(?i)you are receiving this.{0,40}because|to be removed from.{0,30}mailings?")),
-    ("SP-20", re.compile(r"(?i)\bfree\b.{0,40}\b(?:instant|online|no[- ]obligation)\b.{0,30}\bquote\b")),
+    ("SP-07", lazy(r"(?i)100\s?% guaranteed|guaranteed!")),
+    ("SP-08", lazy(r"(?i)\bdear (?:friend|sir|madam|investor|candidate)")),
+    ("SP-09", lazy(r"(?i)million dollars|\$\s?\d+(?:\.\d+)? ?million|\b\d+ million (?:usd|us)\b")),
+    ("SP-10", lazy(r"(?i)money[- ]back guarantee")),
+    ("SP-11", lazy(r"(?i)one[- ]time (?:offer|charge|promotion)")),
+    ("SP-12", lazy(r"\bAct Now\b|\bACT NOW\b")),
+    ("SP-13", lazy(r"(?i)\burgent\b.{0,30}\b(?:business|reply|notice|response)\b")),
+    ("SP-14", lazy(r"(?i)\bjoin (?:the )?(?:millions|thousands)\b")),
+    ("SP-15", lazy(r"(?i)\blow(?:est)? prices?\b|\baffordable\b.{0,20}\bprices?\b")),
+    ("SP-16", lazy(r"(?i)financial (?:freedom|independence)|investment advice|strong buy|stock alert")),
+    ("SP-17", lazy(r"(?i)without dieting|burn(?:s|ing)? fat|lose weight fast")),
+    ("SP-18", lazy(r"(?i)\b(?:bad|no) credit\b|refinance now|no medical exam")),
+    ("SP-19", lazy(r"(?i)you are receiving this.{0,40}because|to be removed from.{0,30}mailings?")),
+    ("SP-20", lazy(r"(?i)\bfree\b.{0,40}\b(?:instant|online|no[- ]obligation)\b.{0,30}\bquote\b")),
 )
 # One word of each pattern above: a text without any of them needs none tried.
 _BODY_WORDS = frozenset(

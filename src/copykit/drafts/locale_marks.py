@@ -48,7 +48,7 @@ class Mark:
 
 
 def _mark(rule: str, trigger: str, find: str, fix: Callable[[re.Match[str]], str] | str) -> Mark:
-    return Mark(rule, frozenset(trigger), re.compile(find), fix)
+    return Mark(rule, frozenset(trigger), lazy(find), fix)
 
 
 def _table(table: dict[str, str]) -> Callable[[re.Match[str]], str]:
@@ -74,20 +74,20 @@ def _quotes(rule: str, opening: str, closing: str) -> list[Mark]:
 
 _FRENCH_FRANCE = [
     _mark("P-FR-3", ";!?", r"(?<=\S)(?<![;!?\u00a0\u202f]) +(?=[;!?](?!\w))", _NNBSP),
-    _mark("P-FR-3", ":", r"(?<=\S) +(?=:(?:\s|$))", _NBSP),
+    _mark("P-FR-3", ":", r"(?<=\S) +(?=:(?:[\s»]|$))", _NBSP),
     _mark("P-FR-3", "»", r"(?<=\S) +(?=»)", _NBSP),
     _mark("P-FR-3", "«", r"« +(?=\S)", "«" + _NBSP),
     _mark("P-FR-1", ";!?", r"(?<=[^\s\u00a0\u202f;!?¿¡(&])(?=[;!?](?:[\s\u00a0\u202f»)\"”;!?]|$))", _NNBSP),
-    _mark("P-FR-2", ":", r"(?<=[^\s\u00a0\u202f:])(?=:(?:\s|$))", _NBSP),
+    _mark("P-FR-2", ":", r"(?<=[^\s\u00a0\u202f:])(?=:(?:[\s»]|$))", _NBSP),
     _mark("P-FR-2", "«", r"«(?=[^\s\u00a0\u202f])", "«" + _NBSP),
     _mark("P-FR-2", "»", r"(?<=[^\s\u00a0\u202f])(?=»)", _NBSP),
 ]
 _FRENCH_CANADA = [
-    _mark("P-FR-3", ":", r"(?<=\S) +(?=:(?:\s|$))", _NBSP),
+    _mark("P-FR-3", ":", r"(?<=\S) +(?=:(?:[\s»]|$))", _NBSP),
     _mark("P-FR-3", "»", r"(?<=\S) +(?=»)", _NBSP),
     _mark("P-FR-3", "«", r"« +(?=\S)", "«" + _NBSP),
     _mark("P-FR-3", ";!?", r"(?<=\S)[ \u00a0\u202f]+(?=[;!?](?:\s|$))", ""),
-    _mark("P-FR-2", ":", r"(?<=[^\s\u00a0\u202f:])(?=:(?:\s|$))", _NBSP),
+    _mark("P-FR-2", ":", r"(?<=[^\s\u00a0\u202f:])(?=:(?:[\s»]|$))", _NBSP),
     _mark("P-FR-2", "«", r"«(?=[^\s\u00a0\u202f])", "«" + _NBSP),
     _mark("P-FR-2", "»", r"(?<=[^\s\u00a0\u202f])(?=»)", _NBSP),
 ]
@@ -97,7 +97,7 @@ _ARABIC = [
 _JAPANESE = [
     _mark("P-JA-1", " ", rf"(?<=[{_KANA_KANJI}]) +(?=[{_KANA_KANJI}])", ""),
     _mark("P-JA-2", "!?,.", rf"(?<=[{_KANA_KANJI}])[!?,.]+(?![A-Za-z0-9.])", _table(_TO_FULL)),
-    Mark("P-JA-2", frozenset(chr(c) for c in range(0xFF61, 0xFFA0)), re.compile(r"[\uff61-\uff9f]+"), _half),
+    Mark("P-JA-2", frozenset(chr(c) for c in range(0xFF61, 0xFFA0)), lazy(r"[\uff61-\uff9f]+"), _half),
 ]
 _CHINESE = [
     _mark("P-ZH-3", "！？", r"([！？])\1+", r"\1"),
@@ -110,7 +110,7 @@ _CHINESE = [
     Mark(
         "P-ZH-2",
         frozenset(chr(c) for c in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))),
-        re.compile(r"[０-９Ａ-Ｚａ-ｚ]+"),
+        lazy(r"[０-９Ａ-Ｚａ-ｚ]+"),
         _half,
     ),
 ]

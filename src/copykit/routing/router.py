@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -82,7 +82,7 @@ class Router:
         if provider is None:
             provider = self._providers[name] = load_provider(name)
         completion = await provider.complete(
-            build_prompt(brief, nonce=secrets.token_hex(8), model=model or None)
+            build_prompt(brief, nonce=os.urandom(8).hex(), model=model or None)
         )
         if completion.drafts:
             return completion, completion.drafts
