@@ -13,6 +13,7 @@ from copykit.brief.catalog import FieldSpec, Language, Limit, Placement
 from copykit.brief.clean import plain_text, refuse_controls
 from copykit.brief.extract import extract
 from copykit.brief.ledger import Ledger
+from copykit.brief.money import local_amount
 from copykit.brief.naming import head_of, without_variant
 from copykit.errors import InvalidRequest
 from copykit.models import Brand, CopywritingInput, FieldOverride
@@ -105,7 +106,9 @@ def compile_brief(request: CopywritingInput) -> Brief:
         keywords=keywords,
         brand=brand,
         restrictions=restrictions,
-        ledger=Ledger.build((*texts, *found.attributes), language),
+        ledger=Ledger.build(
+            (*texts, *found.attributes, *(local_amount(f.value, language) for f in facts)), language
+        ),
         source_text="\n".join(texts),
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
+from unicodedata import category
 
 from copykit.brief.catalog import Language
 from copykit.brief.figures import Figure, Figures, Value
@@ -193,7 +194,7 @@ def _verbatim(texts: Iterable[str], figures: Figures) -> re.Pattern[str] | None:
         for text in texts
         if 3 <= len(text) <= _MAX_VERBATIM or text.startswith("http")
         if text.startswith("http") or figures.may_hold(text)
-        if any(c.isalpha() for c in text)
+        if any(c.isalpha() or category(c) == "Sc" for c in text)
     }
     if not pieces:
         return None

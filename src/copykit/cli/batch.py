@@ -32,6 +32,8 @@ EXIT_SOME_FAILED = 3
 EXIT_INTERRUPTED = 130
 
 _CACHE_ENTRIES = 500
+_WARM = 200
+"""Lines after which what a run loads once is loaded."""
 _SAMPLE = 200
 """Rows the mapping is guessed from."""
 
@@ -309,6 +311,7 @@ def _generate(
     total: int,
     console: Console,
 ) -> float:
+    import gc
     import time
 
     from copykit.accel import loop as loops
@@ -319,6 +322,8 @@ def _generate(
             async for line in lines:
                 stats.add(journal.write(line))
                 step(stats.lines)
+                if stats.lines == _WARM:
+                    gc.freeze()  # catalogue and phrases are loaded for good: no use in walking them again
 
     started = time.monotonic()
     with _progress(console, total, journal.done) as step:
