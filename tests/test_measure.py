@@ -511,7 +511,7 @@ def twitter_text():
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed")
-    roots = [os.environ.get("COPYKIT_TWITTER_TEXT"), str(Path(__file__).parents[1])]
+    roots = [os.environ.get("COPYKIT_TEST_TWITTER_TEXT"), str(Path(__file__).parents[1])]
     npm = shutil.which("npm")
     if npm is not None and not roots[0]:
         found = subprocess.run([npm, "root", "-g"], capture_output=True, text=True, check=False)
@@ -523,7 +523,7 @@ def twitter_text():
                 if version != "3.1.0":
                     pytest.skip(f"twitter-text {version} is installed, 3.1.0 is the reference")
                 return node, str(package)
-    pytest.skip("npm package twitter-text@3.1.0 is not installed; COPYKIT_TWITTER_TEXT may name its folder")
+    pytest.skip("npm package twitter-text@3.1.0 is not installed; COPYKIT_TEST_TWITTER_TEXT may name its folder")
 
 
 @pytest.mark.parametrize("seed", range(3))
