@@ -523,7 +523,9 @@ def twitter_text():
                 if version != "3.1.0":
                     pytest.skip(f"twitter-text {version} is installed, 3.1.0 is the reference")
                 return node, str(package)
-    pytest.skip("npm package twitter-text@3.1.0 is not installed; COPYKIT_TEST_TWITTER_TEXT may name its folder")
+    pytest.skip(
+        "npm package twitter-text@3.1.0 is not installed; COPYKIT_TEST_TWITTER_TEXT may name its folder"
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))

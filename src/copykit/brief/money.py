@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from copykit.brief.catalog import Language
 from copykit.lazy import lazy
 
@@ -14,6 +16,7 @@ _SIGNS = {"EUR": "€", "GBP": "£", "INR": "₹", "PLN": "zł", "BRL": "R$"}
 _UNGROUPED_BELOW = {"es": 10_000, "pl": 10_000, "pt": 1_000, "it": 1_000}
 
 
+@lru_cache(maxsize=1024)
 def local_amount(value: str, language: Language) -> str:
     """Write ``"1234.50 EUR"`` as *language* does: ``€1,234.50``, ``1.234,50 €``, ``1 234,50 €``.
 

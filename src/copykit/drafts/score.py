@@ -18,18 +18,21 @@ from zlib import crc32
 from copykit import data
 from copykit.accel.similarity import dots
 from copykit.brief.brief import Brief
+from copykit.brief.money import local_amount
 from copykit.lazy import lazy
 from copykit.models import CopyVariant, Score, Violation
 
 from .coverage import covered
 from .draft import Draft
+from .mechanics import HASHTAG
 
 __all__ = ["Readability", "diversity", "rank", "readability", "score"]
 
 _NOT_PROSE = frozenset({"url", "path", "identifier", "info", "cta_choice", "keywords", "hashtags"})
+_FILING = frozenset({"cta_choice", "url", "path", "identifier", "info", "hashtags"})
 _UNTRACED, _CLICHE = "C-03", "C-10"
 _BRAND_RULES = {"C-02": "banned term", "C-07": "spelling of a brand term", "C-09": "name of a competitor"}
-_DIMENSIONS = 256
+_DIMENSIONS = 128
 _FEWEST_WORDS = 5
 
 _SENTENCE = lazy(r"[.!?…؟।。！？\n]+(?:(?<=[。！？\n])|[\"'”’»)\]]*(?=\s|\Z))")
@@ -48,8 +51,11 @@ def score(draft: Draft, violations: Sequence[Violation], brief: Brief) -> dict[s
     whole: list[str] = []
     prose: list[str] = []
     for _, name, _, text in draft.items():
-        whole.append(text)
-        if roles.get(name) not in _NOT_PROSE:
+        role = roles.get(name)
+        if role not in _FILING:
+            # A hashtag only files the post under a word: it says no point and states no fact.
+            whole.append(HASHTAG.sub(" ", text) if "#" in text else text)
+        if role not in _NOT_PROSE:
             prose.append(text)
     text, read = "\n".join(whole), "\n".join(prose)
     rules = [violation.rule for violation in violations]
@@ -117,7 +123,8 @@ def _coverage(text: str, brief: Brief) -> Score | None:
 
 
 def _grounding(text: str, rules: Sequence[str], brief: Brief) -> Score | None:
-    used = covered([fact.value for fact in brief.facts], text, brief.language.tag)
+    values = [local_amount(fact.value, brief.language) for fact in brief.facts]
+    used = covered(values, text, brief.language.tag)
     wordy = sum(
         said and not any(c.isdigit() for c in fact.value)
         for fact, said in zip(brief.facts, used, strict=True)
