@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from copykit import events
 from copykit.brief.brief import Brief
@@ -59,36 +60,37 @@ class Router:
             InvalidRequest: a target is unknown, or cannot serve this brief whatever is tried.
         """
         attempts: list[Attempt] = []
+        spent: list[Usage] = []
         last: ProviderError | None = None
         for target in targets[:MAX_ATTEMPTS]:
             started = self._clock()
+            completion: Completion | None = None
             try:
-                completion, drafts = await self._call(target, brief)
+                completion = await self._call(target, brief)
+                spent.append(completion.usage or Usage())
+                drafts = completion.drafts or _parsed(completion.text, brief)
             except ProviderError as error:
                 last = error
-                attempts.append(self._record(target, None, error.code, started, reason=error.message))
+                attempts.append(self._record(target, completion, error.code, started, reason=error.message))
                 continue
             attempts.append(self._record(target, completion, "ok", started))
-            name, _, model = target.partition(":")
-            served_by = f"{name}:{model or completion.model or ''}".rstrip(":")
-            usage = completion.usage or Usage()
-            by_model = not completion.drafts
-            return Answer(drafts, served_by, target, tuple(attempts), usage, completion.info, by_model)
+            return Answer(
+                drafts,
+                served_by=_served_by(target, completion),
+                target=target,
+                attempts=tuple(attempts),
+                usage=_total(spent),
+                info=completion.info,
+                by_model=not completion.drafts,
+            )
         raise NoProviderSucceeded(attempts) from last
 
-    async def _call(self, target: str, brief: Brief) -> tuple[Completion, tuple[Draft, ...]]:
+    async def _call(self, target: str, brief: Brief) -> Completion:
         name, _, model = target.partition(":")
         provider = self._providers.get(name)
         if provider is None:
             provider = self._providers[name] = load_provider(name)
-        completion = await provider.complete(
-            build_prompt(brief, nonce=os.urandom(8).hex(), model=model or None)
-        )
-        if completion.drafts:
-            return completion, completion.drafts
-        from copykit.drafts.parse import parse  # the phrase bank's answers need no parsing
-
-        return completion, tuple(parse(completion.text, brief))
+        return await provider.complete(build_prompt(brief, nonce=os.urandom(8).hex(), model=model or None))
 
     def _record(
         self,
@@ -112,3 +114,24 @@ class Router:
             cost_usd=usage.cost_usd,
             reason=reason,
         )
+
+
+def _parsed(text: str, brief: Brief) -> tuple[Draft, ...]:
+    from copykit.drafts.parse import parse  # the phrase bank's answers need no parsing
+
+    return tuple(parse(text, brief))
+
+
+def _served_by(target: str, completion: Completion) -> str:
+    """Name who answered: the model that the provider says it was, else the one it was asked for."""
+    name, _, model = target.partition(":")
+    return f"{name}:{completion.model or model}".rstrip(":")
+
+
+def _total(spent: Sequence[Usage]) -> Usage:
+    """Add up all completions, also those that held no copy; a new object, since providers may share theirs."""
+    totals: dict[str, Any] = {}
+    for name in Usage.model_fields:
+        known = [value for usage in spent if (value := getattr(usage, name)) is not None]
+        totals[name] = sum(known) if known else None
+    return Usage.model_construct(**totals)
