@@ -19,16 +19,13 @@ _NOT_SHAPING = ("cache", "deadline_s")
 def request_key(request: CopywritingInput, *, target: str, versions: dict[str, str], tenant: str = "") -> str:
     """Digest everything that shapes the answer: all fields, the target that writes, revisions, tenant.
 
-    SHA-256 over sorted compact JSON, both from the standard library, so that machines with different
-    accelerators share entries.
+    SHA-256 over compact JSON, both from the standard library, so that machines with different accelerators
+    share entries. Facts and other mappings keep the caller's order: copy states them in it.
     """
-    fields = dict(request.__dict__)
-    for name in _NOT_SHAPING:
-        del fields[name]
+    fields = [(name, value) for name, value in sorted(request.__dict__.items()) if name not in _NOT_SHAPING]
     form = json.dumps(
         [fields, target, versions, tenant],
         ensure_ascii=False,
-        sort_keys=True,
         separators=(",", ":"),
         default=_plain,
     )
