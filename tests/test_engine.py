@@ -204,6 +204,51 @@ def test_identical_calls_in_progress_share_one_answer(fake: FakeProvider) -> Non
     assert results[1].variants[0].fields["text"] != "changed"
 
 
+def test_what_the_first_caller_changes_at_once_reaches_no_other(fake: FakeProvider) -> None:
+    """The first caller runs on before the others wake: its changes stay its own."""
+    fake.will_say(GOOD)
+
+    async def story() -> list[str]:
+        desk = service()
+
+        async def take() -> str:
+            result = await desk.generate(request())
+            found = result.text
+            result.text = "changed"
+            return found
+
+        return await asyncio.gather(take(), take(), take())
+
+    assert len(set(run(story()))) == 1
+
+
+def test_callers_that_share_a_failure_have_errors_of_their_own(fake: FakeProvider) -> None:
+    """Each error carries the number of its own request, also when one call failed for all."""
+    fake.will_say(ProviderUnavailable("down", target="fake"))
+
+    async def story() -> list[Any]:
+        desk = service()
+        return await asyncio.gather(*(desk.generate(request()) for _ in range(3)), return_exceptions=True)
+
+    errors = run(story())
+    assert len(fake.asked) == 1
+    assert all(isinstance(error, NoProviderSucceeded) for error in errors)
+    assert [error.request_id for error in errors] == ["r1", "r2", "r3"]
+    assert errors[0].__cause__ is not None
+    assert errors[0].attempts == errors[2].attempts
+
+
+def test_what_a_caller_does_to_its_usage_reaches_no_other() -> None:
+    """The phrase bank spends nothing, each time in an object of its own."""
+
+    async def story() -> Any:
+        desk = service("phrasebank")
+        (await desk.generate(request())).usage.cost_usd = 5.0
+        return await desk.generate(request(seed=1))
+
+    assert run(story()).usage.cost_usd == 0.0
+
+
 def test_a_cancelled_caller_does_not_cancel_the_others(fake: FakeProvider) -> None:
     """Two callers share one provider call; cancelling the one that started it leaves the other its answer."""
     fake.will_say(GOOD)
@@ -276,6 +321,38 @@ def test_a_deadline_ends_the_wait(fake: FakeProvider) -> None:
         run(story())
 
 
+def test_a_cache_that_hangs_costs_the_deadline_only() -> None:
+    """Looking up counts as waiting."""
+
+    class Hanging(BrokenCache):
+        async def get(self, key: str) -> bytes | None:
+            await asyncio.Event().wait()
+            return None
+
+    with pytest.raises(DeadlineExceeded):
+        run(service("phrasebank", cache=Hanging()).generate(request(deadline_s=0.05)))
+
+
+def test_a_provider_s_own_timeout_is_not_the_deadline(fake: FakeProvider) -> None:
+    """What a provider fails to translate is told as it is, not as 120 seconds that never passed."""
+    fake.will_say(TimeoutError("socket"))
+    with pytest.raises(TimeoutError, match="socket"):
+        run(service().generate(request()))
+
+
+def test_completions_without_copy_are_paid_for_too(fake: FakeProvider, other: FakeProvider) -> None:
+    """Their tokens stand in the attempt and in the usage; the receipt names the model that answered."""
+    fake.will_say("")
+    other.will_say(GOOD)
+    result = run(service("fake", "other:any").generate(request()))
+    assert [(a.outcome, a.model, a.output_tokens) for a in result.receipt.attempts] == [
+        ("empty_output", "fake-1", 20),
+        ("ok", "other-1", 20),
+    ]
+    assert (result.usage.input_tokens, result.usage.output_tokens, result.usage.cost_usd) == (20, 40, None)
+    assert result.receipt.served_by == "other:other-1"
+
+
 def test_unknown_provider_names_the_nearest() -> None:
     """A misspelt provider is the caller's mistake, told with the right name."""
     with pytest.raises(InvalidRequest, match="phrasebank"):
@@ -334,6 +411,26 @@ def test_the_key_depends_on_target_versions_and_tenant_but_not_on_the_deadline()
         request_key(request(), tenant="t", **base),
     ]
     assert len({key, *others}) == 4
+
+
+def test_the_order_of_facts_is_part_of_the_key() -> None:
+    """Copy states facts in the caller's order, so another order is never answered from the cache."""
+    facts = {"width": "120 cm", "height": "75 cm", "depth": "60 cm", "material": "oak"}
+
+    async def story() -> tuple[Any, Any, Any]:
+        desk = service("phrasebank")
+        asked = {"target_platform": "email", "facts": dict(reversed(facts.items()))}
+        await desk.generate(request(target_platform="email", facts=facts))
+        return (
+            await desk.generate(request(target_platform="email", facts=dict(facts))),
+            await desk.generate(request(**asked)),
+            await desk.generate(request(**asked, cache="off")),
+        )
+
+    same, turned, fresh = run(story())
+    assert same.cached
+    assert not turned.cached
+    assert same.text != fresh.text == turned.text
 
 
 def test_both_faces_agree() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable
+from copy import copy
 from datetime import UTC, datetime
 
 from copykit import events
@@ -64,9 +65,10 @@ class Engine:
         try:
             output = await self._answer(request)
         except CopykitError as error:
-            error.request_id = number
-            self._emit(events.GenerationFailed(number, error.code, error.message, self._clock() - started))
-            raise
+            own = copy(error)  # callers that shared the work share its error, and each has its own number
+            own.request_id = number
+            self._emit(events.GenerationFailed(number, own.code, own.message, self._clock() - started))
+            raise own.with_traceback(error.__traceback__) from error.__cause__
         output.id = output_id(output.receipt.key, row)
         self._emit(
             events.GenerationFinished(
@@ -84,17 +86,19 @@ class Engine:
         targets = self._targets(request)
         versions = {"prompt": REVISION, "platforms": platforms_version()}
         key = request_key(request, target=targets[0], versions=versions)
-        if request.cache in _READS and (found := await self.results.look_up(key)) is not None:
-            return found
         deadline_s = request.deadline_s or self.settings.routing.deadline_s
         try:
-            async with asyncio.timeout(deadline_s):
-                output, leads = await self._flight.run(
+            async with asyncio.timeout(deadline_s) as deadline:
+                if request.cache in _READS and (found := await self.results.look_up(key)) is not None:
+                    return found
+                output, shared = await self._flight.run(
                     f"{request.cache}:{key}", lambda: self._write(request, targets, versions, key)
                 )
         except TimeoutError:
+            if not deadline.expired():  # a provider's own, which says nothing of this request's time
+                raise
             raise DeadlineExceeded(deadline_s) from None
-        return output if leads else output.model_copy(deep=True)
+        return output.model_copy(deep=True) if shared else output
 
     async def _write(
         self, request: CopywritingInput, targets: tuple[str, ...], versions: dict[str, str], key: str

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 __all__ = ["Flight"]
 
 T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Run(Generic[T]):
+    task: asyncio.Task[T]
+    waiting: int = 0
+    shared: bool = False
+    """Whether two callers ever waited at once."""
 
 
 class Flight(Generic[T]):
@@ -19,39 +29,36 @@ class Flight(Generic[T]):
     """
 
     def __init__(self) -> None:
-        self._tasks: dict[str, asyncio.Task[T]] = {}
-        self._waiting: dict[str, int] = {}
+        self._runs: dict[str, _Run[T]] = {}
 
     def __len__(self) -> int:
-        return len(self._tasks)
+        return len(self._runs)
 
     async def run(self, key: str, work: Callable[[], Awaitable[T]]) -> tuple[T, bool]:
         """Run *work* once for all callers that ask for *key* at the same time.
 
         Returns:
-            The result, the same object for all, and whether this caller was the one that started it.
+            The result, the same object for all, and whether others may hold it too. Whoever means to change
+            a shared one must copy it before anything else: the first caller runs on before the others wake.
         """
-        task = self._tasks.get(key)
-        leads = task is None
-        if task is None:
-            task = asyncio.ensure_future(_await(work))
-            self._tasks[key] = task
-            self._waiting[key] = 0
-            task.add_done_callback(lambda done: self._forget(key, done))
-        self._waiting[key] += 1
+        run = self._runs.get(key)
+        if run is None:
+            run = self._runs[key] = _Run(asyncio.ensure_future(_await(work)))
+            run.task.add_done_callback(partial(self._forget, key, run))
+        run.waiting += 1
+        run.shared = run.shared or run.waiting > 1
         try:
-            return await asyncio.shield(task), leads
+            return await asyncio.shield(run.task), run.shared
         finally:
-            if key in self._waiting and self._tasks.get(key) is task:
-                self._waiting[key] -= 1
-                if not self._waiting[key] and not task.done():
-                    # Out of the table first: who asks now must start anew, not join what is being cancelled.
-                    del self._tasks[key], self._waiting[key]
-                    task.cancel()
+            run.waiting -= 1
+            if not run.waiting and not run.task.done():
+                # Out of the table first: who asks now must start anew, not join what is being cancelled.
+                del self._runs[key]
+                run.task.cancel()
 
-    def _forget(self, key: str, task: asyncio.Task[T]) -> None:
-        if self._tasks.get(key) is task:
-            del self._tasks[key], self._waiting[key]
+    def _forget(self, key: str, run: _Run[T], task: asyncio.Task[T]) -> None:
+        if self._runs.get(key) is run:
+            del self._runs[key]
         if not task.cancelled():
             task.exception()  # read, so that a failure whose callers all left is not logged as lost
 
