@@ -49,3 +49,23 @@ def test_a_missing_named_file_is_a_mistake(tmp_path: Path) -> None:
     """Only the default file may be absent."""
     with pytest.raises(ConfigurationError, match="no such configuration file"):
         Settings.from_env({}, file=tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('[routing]\nproviders = "phrasebank"', "routing.providers='phrasebank': must be a list"),
+        ("[routing]\nproviders = [1]", "routing.providers="),
+        ('[routing]\nproviders = [" "]', "routing.providers="),
+        ("[cache]\nurl = 5", "cache.url=5"),
+        ("[cache]\nmax_entries = 1.5", "cache.max_entries=1.5: must be a whole number"),
+        ("[batch]\nconcurrency = 2.5", "batch.concurrency=2.5: must be a whole number"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_names_its_setting(tmp_path: Path, text: str, told: str) -> None:
+    """A file may hold anything: it is told here, not where the value is used."""
+    file = tmp_path / "c.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_env({}, file=file)
+    assert told in str(caught.value)

@@ -40,8 +40,10 @@ class CacheSettings:
     """Seconds after which an entry is written anew."""
 
     def __post_init__(self) -> None:
-        _at_least("cache.max_entries", self.max_entries, 0)
-        _at_least("cache.max_bytes", self.max_bytes, 0)
+        if not isinstance(self.url, str):
+            raise ConfigurationError(f"cache.url={self.url!r}: must be text, e.g. memory://")
+        _at_least("cache.max_entries", self.max_entries, 0, whole=True)
+        _at_least("cache.max_bytes", self.max_bytes, 0, whole=True)
         _at_least("cache.ttl_s", self.ttl_s, 0.001)
 
 
@@ -55,7 +57,10 @@ class RoutingSettings:
     """Seconds one request may take when it names no deadline of its own."""
 
     def __post_init__(self) -> None:
-        if not self.providers:
+        names: object = self.providers  # as `_at_least` has it
+        if not isinstance(names, tuple | list) or not all(isinstance(n, str) and n.strip() for n in names):
+            raise ConfigurationError(f"routing.providers={names!r}: must be a list of names")
+        if not names:
             raise ConfigurationError("routing.providers: at least one target is needed, e.g. phrasebank")
         _at_least("routing.deadline_s", self.deadline_s, 0.001)
 
@@ -67,7 +72,7 @@ class BatchSettings:
     concurrency: int = 8
 
     def __post_init__(self) -> None:
-        _at_least("batch.concurrency", self.concurrency, 1)
+        _at_least("batch.concurrency", self.concurrency, 1, whole=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +135,9 @@ class PerformanceConfig:
     retry_mechanism: bool = False
 
     def __post_init__(self) -> None:
-        _at_least("max_workers", self.max_workers, 1)
-        _at_least("batch_size", self.batch_size, 1)
-        _at_least("cache_size", self.cache_size, 0)
+        _at_least("max_workers", self.max_workers, 1, whole=True)
+        _at_least("batch_size", self.batch_size, 1, whole=True)
+        _at_least("cache_size", self.cache_size, 0, whole=True)
         if not 0 <= self.gpu_memory_fraction <= 1:
             raise ConfigurationError(f"gpu_memory_fraction={self.gpu_memory_fraction}: must be 0 to 1")
 
@@ -264,7 +269,9 @@ def _assembled(
     return kind(**groups, ignored=ignored)
 
 
-def _at_least(name: str, value: object, bound: float) -> None:
+def _at_least(name: str, value: object, bound: float, *, whole: bool = False) -> None:
     # a form filled from a file or by a caller without a type checker may hold anything
-    if isinstance(value, bool) or not isinstance(value, int | float) or not bound <= value < 1e15:
-        raise ConfigurationError(f"{name}={value!r}: must be a number of at least {bound:g}")
+    kinds = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not bound <= value < 1e15:
+        wanted = "a whole number" if whole else "a number"
+        raise ConfigurationError(f"{name}={value!r}: must be {wanted} of at least {bound:g}")
