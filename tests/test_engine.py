@@ -450,6 +450,29 @@ def test_both_faces_agree() -> None:
     assert legacy.model_dump(exclude=volatile) == through.model_dump(exclude=volatile)
 
 
+def test_a_face_that_shares_an_engine_leaves_it_open(fake: FakeProvider) -> None:
+    """Closing the second face takes only its counting away; what the first has cached stays."""
+    fake.will_say(GOOD)
+
+    async def story() -> tuple[bool, int, int]:
+        first = CopywritingService(Settings(routing=RoutingSettings(("fake",))))
+        async with CopywritingServiceV11(engine=first.engine) as second:
+            await second.generate(request())
+        again = await first.generate(request())
+        counted = (await second.get_performance_stats())["requests"]["total"]
+        return again.cached, counted, (await first.get_performance_stats())["requests"]["total"]
+
+    assert run(story()) == (True, 1, 2)
+
+
+def test_an_engine_is_given_alone() -> None:
+    """Settings beside an engine would be ignored, so they are refused."""
+    first = service("phrasebank")
+    for options in ({"settings": Settings()}, {"config": PerformanceConfig()}, {"cache": BrokenCache()}):
+        with pytest.raises(ConfigurationError, match="alone"):
+            CopywritingServiceV11(engine=first.engine, **options)
+
+
 def test_a_mapping_is_accepted_and_anything_else_refused() -> None:
     """generate takes a request or a mapping of its fields."""
     desk = service("phrasebank")

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from copykit.caching.base import Cache
 from copykit.engine import Engine
-from copykit.errors import CopykitError, InvalidRequest
+from copykit.errors import ConfigurationError, CopykitError, InvalidRequest
 from copykit.models import CopywritingInput, CopywritingOutput
 from copykit.settings import PerformanceConfig, Settings
 from copykit.stats import Stats
@@ -29,11 +29,13 @@ class _Service:
         cache: Cache | None = None,
         engine: Engine | None = None,
     ) -> None:
-        settings = (
-            settings if settings is not None else Settings.from_env() if engine is None else engine.settings
-        )
+        if engine is not None and (settings, config, cache) != (None, None, None):
+            raise ConfigurationError("engine: it has settings, config and cache of its own; give it alone")
+        if settings is None:
+            settings = engine.settings if engine is not None else Settings.from_env()
         self.config = config if config is not None else self._preset(settings)
         self._stats = Stats()
+        self._owns_engine = engine is None
         self.engine = engine or Engine(self.config.applied_to(settings), cache=cache)
         self.engine.add_hook(self._stats)
 
@@ -88,9 +90,10 @@ class _Service:
         await self.engine.results.clear()
 
     async def aclose(self) -> None:
-        """Give back what the service holds; it must not be used afterwards."""
+        """Give back what the service holds; it must not be used afterwards. A shared engine's cache stays open."""
         self.engine.remove_hook(self._stats)
-        await self.engine.results.aclose()
+        if self._owns_engine:
+            await self.engine.results.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -106,7 +109,7 @@ class CopywritingService(_Service):
         settings: None reads the environment and ``copykit.toml`` once, now.
         config: the thirteen-field form; None takes its defaults over *settings*.
         cache: used instead of the one the settings name.
-        engine: share another face's engine.
+        engine: share another face's engine, alone; the face that made it closes it.
     """
 
     _v11: CopywritingServiceV11 | None = None
@@ -116,6 +119,12 @@ class CopywritingService(_Service):
         if self._v11 is None:
             self._v11 = CopywritingServiceV11(engine=self.engine)
         return await self._v11.generate(request)
+
+    async def aclose(self) -> None:
+        """Close both faces."""
+        if self._v11 is not None:
+            await self._v11.aclose()
+        await super().aclose()
 
 
 class CopywritingServiceV11(_Service):
