@@ -353,6 +353,16 @@ def test_completions_without_copy_are_paid_for_too(fake: FakeProvider, other: Fa
     assert result.receipt.served_by == "other:other-1"
 
 
+@pytest.mark.parametrize("provider", [None, "fake:1"])
+def test_a_model_that_nobody_would_be_asked_for_is_refused(fake: FakeProvider, provider: str | None) -> None:
+    """A model without its provider, or beside another model, would be ignored."""
+    with pytest.raises(InvalidRequest, match="model='fake-2'"):
+        run(service().generate(request(provider=provider, model="fake-2")))
+    fake.will_say(GOOD)
+    run(service().generate(request(provider="fake", model="fake-2")))
+    assert [prompt.model for prompt in fake.asked] == ["fake-2"]
+
+
 def test_unknown_provider_names_the_nearest() -> None:
     """A misspelt provider is the caller's mistake, told with the right name."""
     with pytest.raises(InvalidRequest, match="phrasebank"):

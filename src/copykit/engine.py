@@ -19,7 +19,7 @@ from copykit.caching.key import output_id, request_key
 from copykit.caching.registry import cache_from
 from copykit.caching.results import Results
 from copykit.drafts.accept import judge
-from copykit.errors import CopykitError, DeadlineExceeded
+from copykit.errors import CopykitError, DeadlineExceeded, InvalidRequest
 from copykit.flight import Flight
 from copykit.models import CopywritingInput, CopywritingOutput, Receipt, Repair, RestrictionReport
 from copykit.routing.router import Answer, Router
@@ -128,10 +128,12 @@ class Engine:
         return output
 
     def _targets(self, request: CopywritingInput) -> tuple[str, ...]:
-        named = request.provider
-        if named and request.model and ":" not in named:
-            named = f"{named}:{request.model}"
-        return (named,) if named else self.settings.routing.providers
+        named, model = request.provider, request.model
+        if not model:
+            return (named,) if named else self.settings.routing.providers
+        if not named or ":" in named:
+            raise InvalidRequest("model", model, "goes with a provider that is named without a model")
+        return (f"{named}:{model}",)
 
     def add_hook(self, hook: events.Hook) -> None:
         """Send this engine's events to *hook*."""

@@ -111,12 +111,13 @@ class CopywritingInput(_Model):
     provider: str | None = None
     """``name`` or ``name:model``; None means the configured order."""
     model: str | None = None
+    """Model of the *provider* named without one."""
 
     def __init__(self, **data: Any) -> None:
         try:
             super().__init__(**data)
         except ValidationError as error:
-            raise _invalid_request(error, data, type(self)) from None
+            raise _invalid_request(error, type(self)) from None
 
     @field_validator("facts")
     @classmethod
@@ -134,7 +135,7 @@ class CopywritingInput(_Model):
         return [value] if isinstance(value, str) else value
 
 
-def _invalid_request(error: ValidationError, data: dict[str, Any], model: type[BaseModel]) -> InvalidRequest:
+def _invalid_request(error: ValidationError, model: type[BaseModel]) -> InvalidRequest:
     from difflib import get_close_matches  # only on the failing path
 
     first = error.errors(include_url=False, include_context=False)[0]
