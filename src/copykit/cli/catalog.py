@@ -161,9 +161,6 @@ def _ratio(value: float | None) -> str:
     return "" if value is None else f"{value:+.0%}"
 
 
-# --- placements -----------------------------------------------------------------------------------
-
-
 def _field_in_short(spec: catalog.FieldSpec) -> str:
     count = f"{_range(spec.min_count, spec.max_count)} × " if spec.is_list else ""
     bounds = [f"{_number(limit.hard)} {limit.unit}" for limit in spec.limits if limit.hard is not None]
@@ -266,9 +263,6 @@ def _limit_note(limit: catalog.Limit) -> str:
     text = "; ".join(part.rstrip(".") for part in parts if part)
     size = f"{_number(limit.hard)} {limit.unit}" if limit.hard is not None else limit.unit
     return f"{size}: {text}" if text else ""
-
-
-# --- the other shelves ----------------------------------------------------------------------------
 
 
 def _language_table(entries: Sequence[catalog.Language]) -> Table:

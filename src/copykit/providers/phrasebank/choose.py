@@ -1,4 +1,4 @@
-"""Pick frames and fill them: varied within a set, never the same twice, always by the dice."""
+"""Pick frames and fill them: varied within a set, used ones only when no others are left, always by the dice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BORROWS_FROM = 0.5
 
 
 class Chooser:
-    """Offers filled frames of a function in a drawn order; remembers what one request has used.
+    """Offers the frames of a function in a drawn order, and fills them; remembers what one request has used.
 
     One chooser serves all variants and fields of a request, so that no frame is repeated while others are left.
     """

@@ -36,13 +36,12 @@ class Listing:
     def title(self, spec: FieldSpec) -> str:
         """Name, item and attributes, as many as the advised length takes."""
         brief, room = self._material.brief, self._rooms.of(spec)
-        head = self._first_fitting(spec, self._heads(brief.name, brief.item))
-        title = head
-        joiner = " " if self._material.brief.language.tag.startswith("zh") else self._material.comma
+        title = self._first_fitting(spec, self._heads(brief.name, brief.item))
+        joiner = " " if brief.language.tag.startswith("zh") else self._material.comma
         variant = next((fact.value for fact in brief.facts if fact.key == "variant"), "")
         for piece in filter(None, (*self._material.points, variant)):
             longer = f"{title}{joiner}{piece}" if title else piece
-            if piece.casefold() not in title.casefold() and self._is_good(spec, room, longer):
+            if piece.casefold() not in title.casefold() and _is_good(room, longer):
                 title = longer
         return title
 
@@ -89,7 +88,7 @@ class Listing:
                 continue
             tag = _hashtag(term)
             is_new = bool(tag) and tag.casefold() not in {t.casefold() for t in tags}
-            if is_new and (spec is None or self._is_good(spec, self._rooms.of(spec), tag)):
+            if is_new and (spec is None or _is_good(self._rooms.of(spec), tag)):
                 tags.append(tag)
             if len(tags) >= count:
                 break
@@ -151,7 +150,7 @@ class Listing:
         room, result, seen = self._rooms.of(spec), [], set()
         for line in lines:
             key = line.casefold()
-            if key not in seen and self._is_good(spec, room, line):
+            if key not in seen and _is_good(room, line):
                 seen.add(key)
                 result.append(line[:1].upper() + line[1:] if spec.role in ("bullets", "highlights") else line)
             if len(result) >= count:
@@ -173,8 +172,9 @@ class Listing:
         room = self._rooms.of(spec)
         return next((t for t in options if t and room.fits(t) and room.allows(t)), "")
 
-    def _is_good(self, spec: FieldSpec, room: Room, text: str) -> bool:
-        return room.comfortable(text) and room.allows(text)
+
+def _is_good(room: Room, text: str) -> bool:
+    return room.comfortable(text) and room.allows(text)
 
 
 def _hashtag(term: str) -> str:
