@@ -308,6 +308,22 @@ def test_a_greeting_carries_the_merge_token() -> None:
     assert str(body["body_html"]).startswith("Dear {{first_name}},")
 
 
+def test_an_exclamation_is_one_sentence() -> None:
+    """The tone's mark ends the first sentence of a text; in Spanish the opening one stands before it alone."""
+    found = [
+        text
+        for seed in range(20)
+        for draft in write(
+            request("es", target_platform="facebook.post", tone="enthusiastic", seed=seed, variants=3)
+        )
+        if "!" in (text := str(draft.fields["text"]))
+    ]
+    assert len(found) > 5
+    for text in found:
+        assert re.match(r"¡[^.!\n]+!\s", text), text
+        assert text.count("!") == 1
+
+
 def test_the_dice_are_the_same_everywhere() -> None:
     """Known draws of a known seed, so that copy does not depend on the machine."""
     dice = Dice.from_text("copykit")
@@ -322,3 +338,27 @@ def test_functions_and_families_of_the_catalogue_are_those_of_the_bank() -> None
     """Structures map to the bank's functions and tones to its families, nothing else."""
     assert {f for s in catalog.structures() for f in s.functions} <= set(FUNCTIONS)
     assert {t.family for t in catalog.tones()} == set(FAMILIES)
+
+
+def test_headline_sets_hold_the_call_and_the_keywords() -> None:
+    """The caller's call to action and keywords are headlines of an ad set; what found no place is named."""
+    output = copykit.CopywritingService().generate_sync(
+        request(
+            target_platform="google_ads.rsa",
+            call_to_action="Grab yours",
+            keywords=["standing desk"],
+            target_audience="home office workers and everyone who likes to write at length",
+        )
+    )
+    headlines = output.variants[0].fields["headlines"]
+    assert {"Grab yours", "Standing desk"} <= set(headlines)
+    assert [note for note in output.info if "stands in no field" in note] == [
+        "target_audience 'home office workers and everyone who likes to write at length'"
+        " stands in no field of google_ads.rsa"
+    ]
+
+
+def test_a_model_of_the_phrase_bank_is_refused() -> None:
+    """`phrasebank:foo` names nothing that exists."""
+    with pytest.raises(InvalidRequest, match="has none"):
+        copykit.CopywritingService().generate_sync(request(provider="phrasebank:foo"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from copykit.brief.catalog import FieldSpec
+from copykit.brief.extract import split_sentences
 from copykit.data import load_toml
 from copykit.providers.phrasebank.dice import Dice
 from copykit.providers.phrasebank.listing import Listing
@@ -56,17 +57,21 @@ class Surface:
         tone = self._material.brief.tone
         if not tone.exclamations_per_field or tone.axes[3] < 1 or self._dice.below(2):
             return text
-        base = self._material.brief.language.tag.partition("-")[0]
+        tag = self._material.brief.language.tag
         stop = self._material.stop
-        end = text.find(stop + "\n")
-        if end < 0:
-            end = text.find(stop + (self._material.join or ""))
-        if text[:end].endswith(_ASKING) or end < 3 or any(mark in text[:end] for mark in "?？؟:：\n"):
+        # of the first sentence alone: an opening mark must not stand before two of them
+        first = next(iter(split_sentences(text.partition("\n")[0], tag)), "")
+        said = first.removesuffix(stop)
+        is_whole = first == text and bool(self._material.join)
+        if said == first or is_whole or len(said) < 3 or not text.startswith(first):
             return text
+        if said.endswith(_ASKING) or any(mark in said for mark in "?？؟:："):
+            return text
+        base = tag.partition("-")[0]
         opening, mark = _OPENING_MARK.get(base, ("", _WIDE_MARK.get(base, "!")))
         if base == "fr":
-            mark = "\u202f!" if self._material.brief.language.tag != "fr-CA" else "!"
-        return f"{opening}{text[:end]}{mark}{text[end + len(stop) :]}"
+            mark = "\u202f!" if tag != "fr-CA" else "!"
+        return f"{opening}{said}{mark}{text[len(first) :]}"
 
     def _with_emoji(self, text: str) -> str:
         brief = self._material.brief
