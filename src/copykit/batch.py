@@ -226,8 +226,11 @@ async def run_batch(
     broken: list[BaseException] = []
 
     async def work() -> None:
-        # A worker asks for its next job when it is free, so an engine that answers without waiting costs no
-        # task switch per job: only the window makes it pause.
+        """Take jobs until there are none.
+
+        A worker asks for its next job when it is free, so an engine that answers without waiting costs no
+        task switch per job: only the window makes it pause.
+        """
         try:
             while True:
                 await window.acquire()
@@ -279,6 +282,7 @@ async def gather(
     source = iter(enumerate(requests))
 
     async def work() -> None:
+        """Answer requests until there are none."""
         for place, request in source:
             if isinstance(request, CopykitError):
                 results[place] = request

@@ -15,6 +15,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from copykit.accel import registry
 from copykit.errors import ConfigurationError
 
 __all__ = [
@@ -105,8 +106,10 @@ class Settings:
             elif name in _NOT_YET and text:
                 ignored.append(f"{name} is set; {_NOT_YET[name]}")
             elif name.startswith("COPYKIT_") and not _is_known(name):
-                near = get_close_matches(name, [*_VARIABLES, *_OTHER], n=1, cutoff=0.5)
+                near = get_close_matches(name, [*_VARIABLES, *_OTHER, *_capabilities()], n=1, cutoff=0.5)
                 problems.append(f"{name}: unknown variable" + (f"; nearest: {near[0]}" if near else ""))
+            elif text and name in _capabilities():
+                problems.extend(registry.refusals(_capabilities()[name], text))
         return _assembled(cls, values, problems, tuple(ignored))
 
 
@@ -220,13 +223,14 @@ _NOT_YET = {
     **dict.fromkeys(_PROVIDER_KEYS, "its provider is not built yet, the phrase bank writes"),
 }
 _OTHER = ("COPYKIT_CONFIG",)
-_CAPABILITIES = ("JSON", "DIGEST", "COMPRESS", "STORE", "SIMILARITY", "FUZZY", "SYSTEM", "LOOP")
+
+
+def _capabilities() -> dict[str, str]:
+    return {registry.variable(name): name for name in registry.capability_names()}
 
 
 def _is_known(name: str) -> bool:
-    return (
-        name in _OTHER or name.removeprefix("COPYKIT_") in _CAPABILITIES or name.startswith("COPYKIT_TEST_")
-    )
+    return name in _OTHER or name in _capabilities() or name.startswith("COPYKIT_TEST_")
 
 
 def _read_file(path: Path | str | None) -> tuple[dict[str, Any], list[str]]:

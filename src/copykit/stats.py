@@ -9,6 +9,7 @@ from typing import Any
 
 from copykit import events
 from copykit.accel import system
+from copykit.accel.registry import capability_names, chosen
 from copykit.events import Event
 
 __all__ = ["PerformanceTracker", "Stats"]
@@ -27,7 +28,6 @@ class Stats:
         self._repairs: Counter[str] = Counter()
         self._placements: Counter[str] = Counter()
         self._errors: Counter[str] = Counter()
-        self._capabilities: dict[str, str] = {}
         self._targets: dict[str, Counter[str]] = {}
         self._durations: deque[float] = deque(maxlen=_WINDOW)
 
@@ -51,8 +51,6 @@ class Stats:
                 self._targets.setdefault(event.target, Counter())[event.outcome] += 1
             case events.FieldRepaired():
                 self._repairs[event.rule] += 1
-            case events.CapabilitySelected():
-                self._capabilities[event.capability] = event.candidate
             case _:
                 pass
 
@@ -71,7 +69,9 @@ class Stats:
             "placements": dict(self._placements),
             "repairs": dict(self._repairs),
             "errors": dict(self._errors),
-            "capabilities": dict(self._capabilities),
+            "capabilities": {
+                name: choice.candidate for name in capability_names() if (choice := chosen(name)) is not None
+            },
             "system": {"rss_bytes": system.rss_bytes(), "cpu_seconds": round(system.cpu_seconds(), 3)},
         }
 

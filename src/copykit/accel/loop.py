@@ -35,9 +35,13 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
     Raises:
         RuntimeError: a loop is already running in this thread.
+        ConfigurationError: the forced kind of loop is unknown.
     """
-    with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        return runner.run(main)
+    try:
+        with asyncio.Runner(loop_factory=new_event_loop) as runner:
+            return runner.run(main)
+    finally:
+        main.close()  # without a loop it never starts, and would warn that nobody awaited it
 
 
 class _Uvloop:

@@ -179,10 +179,18 @@ def forced(name: str) -> str | None:
     wanted = _overrides.get(name) or os.environ.get(variable(name), "").strip().lower()
     if not wanted:
         return None
-    known = candidate_names(name)
-    if wanted not in known:
-        raise ConfigurationError(f"{variable(name)}={_unknown(wanted, known)}")
+    problems = refusals(name, wanted)
+    if problems:
+        raise ConfigurationError(problems)
     return wanted
+
+
+def refusals(name: str, wanted: str) -> list[str]:
+    """Say why *wanted* cannot be the forced candidate of capability *name*; empty when it is one of them."""
+    with _lock:
+        _read_entry_points()
+    known, wanted = candidate_names(name), wanted.strip().lower()
+    return [] if not wanted or wanted in known else [f"{variable(name)}={_unknown(wanted, known)}"]
 
 
 def choose(name: str) -> Choice:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["EXIT_SOME_FAILED", "command"]
 
 EXIT_SOME_FAILED = 3
-"""The run is complete, and some lines are rejected or failed; the result file says which and why."""
+"""The run is complete, but lines are rejected or failed, or an upload file holds no row; the result says which and why."""
 EXIT_INTERRUPTED = 130
 
 _CACHE_ENTRIES = 500
@@ -216,7 +216,7 @@ def _run(order: _Order, console: Console) -> dict[str, Any]:
     from copykit.feeds.journal import Journal
     from copykit.feeds.mapping import guess, override
     from copykit.feeds.read import count_rows, read_rows
-    from copykit.feeds.rows import Row, open_source
+    from copykit.feeds.rows import BadRow, Row, open_source
     from copykit.settings import Settings
 
     settings = Settings.from_env()
@@ -227,7 +227,11 @@ def _run(order: _Order, console: Console) -> dict[str, Any]:
     ):
         check_template(field, template)
     source = open_source(order.path, order.input_format)
-    sample = [row for row in islice(read_rows(source), _SAMPLE) if isinstance(row, Row)]
+    first = list(islice(read_rows(source), _SAMPLE))
+    sample = [row for row in first if isinstance(row, Row)]
+    if not sample:
+        damaged = next((row.reason for row in first if isinstance(row, BadRow)), "")
+        raise InvalidRequest("input", str(order.path), damaged or "it holds no row; is it only a header?")
     mapping = override(guess(sample), order.maps)
     mapping.check()
     placements, languages = _placements(order.platforms), _languages(order.languages, mapping)
@@ -298,7 +302,7 @@ def _run(order: _Order, console: Console) -> dict[str, Any]:
         "files": files,
         "left_out": [{"reason": reason, "lines": count} for reason, count in exported.skipped.most_common(5)],
         "notes": notes,
-        "exit_code": EXIT_SOME_FAILED if failed else 0,
+        "exit_code": EXIT_SOME_FAILED if failed or (stats.lines and 0 in exported.files.values()) else 0,
     }
 
 

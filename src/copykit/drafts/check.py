@@ -172,6 +172,8 @@ class Checker:
         own = [brief.name, brief.item, brand.name, brief.cta, *brand.terms, *brief.points, *brief.attributes]
         own += [*brief.keywords, *(fact.value for fact in brief.facts)]
         self._own = frozenset(WORD.findall(lowered("\n".join(filter(None, own)))))
+        # An address that is read aloud has no scheme to be known by.
+        self._foreign = self._own.union(WORD.findall(lowered(brief.url)))
         self._names = tuple(
             name
             for name in (brief.name, brand.name, *brand.terms)
@@ -462,7 +464,7 @@ class Checker:
         wording, brief = self._wording, self.brief
         # Plain letters and no word that another language is told by: most texts are so.
         if not (look.ascii and self._latin and wording.foreign.words.keys().isdisjoint(look.word_set)):
-            wrong = language_match(look, brief.language, wording.foreign, self._own, brief.source_text)
+            wrong = language_match(look, brief.language, wording.foreign, self._foreign, brief.source_text)
             if wrong is not None:
                 found.append(wrong)
         if not wording.informal.isdisjoint(look.word_set):

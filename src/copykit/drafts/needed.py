@@ -1,17 +1,20 @@
-"""Facts that a use case needs, and whether the brief gives them: under that name, or in another field."""
+"""Facts that a use case needs and the brief lacks; what the caller asked to say and no field says."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 from copykit.brief.brief import Brief
 from copykit.data import load_toml
+from copykit.drafts.draft import Draft
+from copykit.errors import excerpt
 
-__all__ = ["SOURCES", "missing_facts"]
+__all__ = ["SOURCES", "missing_facts", "unsaid"]
 
+_STOPS = ".。।"
 _QUOTATION = re.compile(r"[“«„「『][^“”«»「」『』\n]{12,}[”»“」』]|\"[^\"\n]{12,}\"")
 _TIME_ZONE = re.compile(
     r"\b(?:UTC|GMT|BST|WEST?|CES?T|EES?T|MSK|IST|JST|KST|[ECMP][SD]?T|AE[SD]T|BRT|ART|HKT|SGT|AST)\b(?:[+-]\d{1,2})?"
@@ -55,6 +58,33 @@ def _rows() -> dict[str, dict[str, Any]]:
 
 def _key(name: str) -> str:
     return name.lower().replace(" ", "_").replace("-", "_")
+
+
+def unsaid(brief: Brief, drafts: Sequence[Draft]) -> list[str]:
+    """Give a remark for each thing the caller asked for that *drafts* do not give.
+
+    Looked for are the name, the call to action, the keywords (spaces apart, as hashtags join them) and the audience, each
+    in any field of any draft, and that no two drafts are the same.
+    """
+    said = _joined(" ".join(text for draft in drafts for _, _, _, text in draft.items()))
+    asked = [("product_name", brief.name), ("call_to_action", brief.cta.rstrip(_STOPS))]
+    asked.append(("target_audience", brief.audience))
+    asked += [("keywords", keyword) for keyword in brief.keywords]
+    remarks = [
+        f"{field} {excerpt(words)} stands in no field of {brief.placement.id}"
+        for field, words in asked
+        if words and _joined(words) not in said
+    ]
+    different = len({tuple(text for *_, text in draft.items()) for draft in drafts})
+    if different < len(drafts):
+        remarks.append(
+            f"{different} of {len(drafts)} variants differ: {brief.placement.id} leaves room for no more"
+        )
+    return remarks
+
+
+def _joined(text: str) -> str:
+    return "".join(c for c in text.casefold() if c.isalnum())
 
 
 def missing_facts(brief: Brief) -> tuple[str, ...]:

@@ -300,7 +300,10 @@ def _may_call(placement: Placement) -> bool:
 
 def _named(brief: Brief, looks: Sequence[tuple[FieldSpec, Look]], found: list[Violation]) -> None:
     names = [name.lower() for name in (brief.name, brief.brand.name) if name]
-    if not names or not looks:
+    if not looks:
+        return
+    if not names:
+        _identified(brief, looks, found)
         return
     shortest = min(map(len, names))
     room = False
@@ -316,6 +319,18 @@ def _named(brief: Brief, looks: Sequence[tuple[FieldSpec, Look]], found: list[Vi
             return
     if room:
         found.append(violation("C-08", "", f"{brief.name or brief.brand.name!r} is not named"))
+
+
+def _identified(brief: Brief, looks: Sequence[tuple[FieldSpec, Look]], found: list[Violation]) -> None:
+    """Without a name, the noun must tell what is sold."""
+    said = "\n".join(look.text for spec, look in looks if spec.role not in _FIXED)
+    if not brief.item:
+        reason = "the brief gives no name, and its description no noun to call it by"
+    elif not covered([brief.item], said, brief.language.tag)[0]:
+        reason = f"{brief.item!r} is not said, and the brief gives no name"
+    else:
+        return
+    found.append(violation("C-08", "", f"nothing tells what is sold: {reason}"))
 
 
 def _structure(

@@ -37,7 +37,11 @@ def read_merchant_xml(source: Source) -> Iterator[Row | BadRow]:
                 problem = "a document type declaration (<!DOCTYPE ...>) is not accepted in a feed"
             except expat.ExpatError as error:
                 problem = f"the XML breaks here, the rest is not read: {error}"
-            except (*DAMAGED, ValueError) as error:
+            except (
+                *DAMAGED,
+                ValueError,
+                LookupError,
+            ) as error:  # LookupError: the declared encoding is unknown
                 problem = f"the rest cannot be read: {error}"
             for line, fields, reason in collector.take():
                 number += 1

@@ -27,6 +27,7 @@ class CacheContract:
         values = {"a": b"", "b": b"\x00\xff" * 10, "c": "ñ中文".encode() * 3000}
 
         async def story() -> dict[str, bytes | None]:
+            """Set all, then get all."""
             cache = self.make()
             for key, value in values.items():
                 await cache.set(key, value, 60)
@@ -44,6 +45,7 @@ class CacheContract:
         """After clear nothing is found."""
 
         async def story() -> bytes | None:
+            """Set, clear, get."""
             cache = self.make()
             await cache.set("a", b"1", 60)
             await cache.clear()
@@ -55,6 +57,7 @@ class CacheContract:
         """Setting a key again keeps only the new value."""
 
         async def story() -> bytes | None:
+            """Set twice, then get."""
             cache = self.make()
             await cache.set("a", b"1", 60)
             await cache.set("a", b"2", 60)
@@ -66,6 +69,7 @@ class CacheContract:
         """One hit and one miss are counted as such."""
 
         async def story() -> dict[str, Any]:
+            """Get a known key and an unknown one."""
             cache = self.make()
             await cache.set("a", b"1", 60)
             await cache.get("a")

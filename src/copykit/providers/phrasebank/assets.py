@@ -18,6 +18,8 @@ _LABELLED = frozenset({"name", "item", "label"})
 _POINTED = frozenset({"point", "points"})
 _FULL_STOPS = ".。।"
 _TRIES = 14
+_PER_KEYWORD = 4
+"""Headlines of a set to one of the caller's keywords: the words searched for, and room to say something."""
 _MOST_FACTS = 3
 """Facts drawn for one set: all of them in every set would make the sets of a catalogue alike."""
 _SHORT_VALUE = 14
@@ -78,6 +80,8 @@ class Assets:
         room = self._rooms.of(spec)
         assets: list[Asset] = []
         said_before = len(self._said)
+        if spec.role == "headline" and spec.is_list and count >= _PER_KEYWORD:
+            assets.extend(self._callers(room, count))
         if spec.role == "description":
             assets.extend(self._quoted(room, count // 2))
         generic = max(1, count // 5)
@@ -94,6 +98,16 @@ class Assets:
         if not spec.is_list:
             del self._said[said_before:]
         return assets
+
+    def _callers(self, room: Room, count: int) -> Iterator[Asset]:
+        """Give the caller's own call to action and keywords as headlines of a set: nothing else there carries them."""
+        brief = self._material.brief
+        asked = [(brief.cta, "action")] if brief.cta else []
+        asked += [(keyword, "attention") for keyword in brief.keywords[: count // _PER_KEYWORD]]
+        for words, function in asked:
+            text = words[:1].upper() + words[1:].rstrip(_FULL_STOPS)
+            if room.fits(text) and self._is_new(text) and room.allows(text):
+                yield self._say(text, function)
 
     def _quoted(self, room: Room, most: int) -> list[Asset]:
         """Quote sentences of the brief that fit: what it says itself beats any phrase."""

@@ -77,6 +77,8 @@ class Material:
             return (self.label,)
         if item.casefold() in name.casefold() or _words(item) <= _words(name):
             return (name, item)
+        if self.brief.language.tag == "ja":  # two nouns side by side read as one word
+            return (name, item, f"{item}『{name}』")
         joiner = " – " if self.join else " "
         return (name, item, f"{name}{joiner}{self.lowered(item)}")
 

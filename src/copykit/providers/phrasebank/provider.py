@@ -7,6 +7,7 @@ from copykit.brief.brief import Brief
 from copykit.brief.prompt import Prompt
 from copykit.drafts.check import checker_for
 from copykit.drafts.draft import Draft
+from copykit.drafts.needed import unsaid
 from copykit.errors import InvalidRequest
 from copykit.models import Usage
 from copykit.providers.base import Completion
@@ -38,9 +39,13 @@ class PhraseBank:
         """Write the prompt's variants.
 
         Raises:
-            InvalidRequest: the phrase bank does not speak the brief's language yet.
+            InvalidRequest: the phrase bank does not speak the brief's language yet, or a model is named.
         """
         brief = prompt.brief
+        if prompt.model not in (None, REVISION):
+            raise InvalidRequest(
+                "model", prompt.model, "the phrase bank is no model and has none", nearest=[REVISION]
+            )
         bank = bank_for(brief.language)
         if bank is None:
             raise InvalidRequest(
@@ -52,7 +57,10 @@ class PhraseBank:
             )
         drafts = write_drafts(brief, bank, prompt.variants)
         return Completion(
-            drafts=drafts, model=REVISION, usage=_NOTHING_SPENT, info=tuple(_remarks(brief, bank))
+            drafts=drafts,
+            model=REVISION,
+            usage=_NOTHING_SPENT,
+            info=(*_remarks(brief, bank), *unsaid(brief, drafts)),
         )
 
 
