@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import briefs as b
@@ -174,6 +174,7 @@ def test_repair_is_idempotent_and_keeps_letters(text: str, tag: str) -> None:
 
 
 @settings(max_examples=120, deadline=None)
+@example(text="1;:", tag="fr-FR")
 @given(
     text=_TEXT,
     tag=st.sampled_from(["en", "es-ES", "fr-FR", "fr-CA", "de", "pl", "ar", "ja", "zh-Hans", "ko", "el"]),

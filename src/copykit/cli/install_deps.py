@@ -49,7 +49,7 @@ def command(
         ]
         typer.echo(json.dumps({"missing": rows, "command": " ".join(_quoted(command_line))}, indent=2))
     elif not missing:
-        typer.echo("Nothing is missing.")
+        typer.echo("Nothing is missing.", err=True)
     else:
         _show(missing)
         typer.echo(" ".join(_quoted(command_line)))

@@ -283,10 +283,18 @@ def apply_marks(text: str, language: Language, *, plain: bool = False) -> str:
     return text
 
 
+_ROUNDS = 8
+"""Marks in a row, as in ``;:!``, wait for each other: a space set for one is what the next one needs."""
+
+
 def _mend(text: str, marks: tuple[Mark, ...]) -> str:
-    for mark in marks:
-        if not mark.trigger.isdisjoint(text):
-            text = mark.find.sub(mark.fix, text)
+    for _ in range(_ROUNDS):
+        before = text
+        for mark in marks:
+            if not mark.trigger.isdisjoint(text):
+                text = mark.find.sub(mark.fix, text)
+        if text == before:
+            break
     return text
 
 
