@@ -96,6 +96,7 @@ class Settings:
         environment = os.environ if environment is None else environment
         values, problems = _read_file(file or environment.get("COPYKIT_CONFIG"))
         ignored = []
+        forcing = {registry.variable(name): name for name in registry.capability_names()}
         for name, text in environment.items():
             known = _VARIABLES.get(name)
             if known is not None and text:
@@ -105,11 +106,11 @@ class Settings:
                     problems.append(f"{name}={text!r}: not {_WANTED[known[1]]}")
             elif name in _NOT_YET and text:
                 ignored.append(f"{name} is set; {_NOT_YET[name]}")
-            elif name.startswith("COPYKIT_") and not _is_known(name):
-                near = get_close_matches(name, [*_VARIABLES, *_OTHER, *_capabilities()], n=1, cutoff=0.5)
+            elif name in forcing:
+                problems.extend(registry.refusals(forcing[name], text))
+            elif name.startswith("COPYKIT_") and name not in _OTHER and not name.startswith("COPYKIT_TEST_"):
+                near = get_close_matches(name, [*_VARIABLES, *_OTHER, *forcing], n=1, cutoff=0.5)
                 problems.append(f"{name}: unknown variable" + (f"; nearest: {near[0]}" if near else ""))
-            elif text and name in _capabilities():
-                problems.extend(registry.refusals(_capabilities()[name], text))
         return _assembled(cls, values, problems, tuple(ignored))
 
 
@@ -223,14 +224,6 @@ _NOT_YET = {
     **dict.fromkeys(_PROVIDER_KEYS, "its provider is not built yet, the phrase bank writes"),
 }
 _OTHER = ("COPYKIT_CONFIG",)
-
-
-def _capabilities() -> dict[str, str]:
-    return {registry.variable(name): name for name in registry.capability_names()}
-
-
-def _is_known(name: str) -> bool:
-    return name in _OTHER or name in _capabilities() or name.startswith("COPYKIT_TEST_")
 
 
 def _read_file(path: Path | str | None) -> tuple[dict[str, Any], list[str]]:

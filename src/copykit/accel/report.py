@@ -128,7 +128,7 @@ def report(*, measured: bool = False, verify: bool = True, timeout_s: float = 60
     libraries = tuple(_library(library, verdicts) for library in catalogue.libraries())
     gpu = any(c.name == "cupy" and c.state == "verified" for owner in capabilities for c in owner.candidates)
     working = sum(library.works for library in libraries)
-    recommendations = _recommend(libraries, capabilities)
+    recommendations = _recommend(capabilities)
     return Report(
         tier=_tier(working, gpu),
         score=_score(libraries, gpu),
@@ -266,9 +266,7 @@ def _score(libraries: tuple[LibraryState, ...], gpu: bool) -> int:
     return round(100 * sum(weights[lib.importance] for lib in counted if lib.works) / whole)
 
 
-def _recommend(
-    libraries: tuple[LibraryState, ...], capabilities: tuple[CapabilityState, ...]
-) -> tuple[Recommendation, ...]:
+def _recommend(capabilities: tuple[CapabilityState, ...]) -> tuple[Recommendation, ...]:
     """List the absent libraries that would be chosen over what serves their capability now."""
     modules = {lib.module: lib for lib in catalogue.libraries()}
     found = []

@@ -15,7 +15,6 @@ from copykit.lazy import lazy
 
 __all__ = ["Figure", "Figures", "has_digit", "readings"]
 
-_DIGIT = lazy(r"[\d½⅓⅔¼¾⅛⅜⅝⅞①-⑳⑴-⒇Ⅰ-Ⅻⅰ-ⅻ]")
 # Every character that a number may begin with stands in front: a pattern that starts with one set is searched
 # many times faster than a choice of four.
 _NUMBER = lazy(

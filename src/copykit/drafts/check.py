@@ -32,7 +32,6 @@ __all__ = ["Checker", "checker_for"]
 
 _VERIFIED = frozenset("ABM")
 _NOT_PROSE = frozenset({"url", "path", "identifier", "info", "cta_choice", "keywords", "hashtags"})
-_MAY_REJECT = frozenset({"url", "path", "keywords", "hashtags"})
 # Units in which a text of ASCII characters alone measures its number of characters.
 _PLAIN_UNITS = frozenset({"cp", "gr", "u16", "u8", "dw", "threads"})
 # The most that one code point can measure, so that a short text needs no measuring against a hard limit.

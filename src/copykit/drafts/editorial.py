@@ -59,7 +59,6 @@ class EditorialRule:
 # What a text must hold before a costly pattern is tried. A rule that is not named here is always tried;
 # tests/test_check.py tries every pattern with and without its gate.
 _DIGITS = "0123456789"
-_MONEY = "$€£¥₹"
 _GATES: dict[str, str] = {
     "google-punctuation": "!?！？,:;*#~.",
     "google-symbols": "•●○◦‣▪■□◆◇★☆✓✔✗✘✦✧♥♡►▶◀→←↑↓⇒⇨➔➜➤*"

@@ -261,9 +261,6 @@ def _unbalanced(text: str, base: str) -> int | None:
     return None
 
 
-_EXTRA_QUOTES = {"fr": ("«" + _NBSP, _NBSP + "»")}
-
-
 def apply_marks(text: str, language: Language, *, plain: bool = False) -> str:
     """Write the punctuation of *text* as *language* does: spaces, opening marks, full-width forms, quotes.
 

@@ -36,7 +36,6 @@ _SPACES = lazy(r"(?<=\S)[ \t]{2,}(?=\S)")
 _BEFORE = lazy(r"(?<=[^\W_]) +(?=[,.](?!\w))")
 _LINE_EDGE = lazy(r"[ \t]+(?=\n)|(?<=\n)[ \t]+")
 _MATH = lazy(r"[\U0001d400-\U0001d7ff]+")
-_EMPTY_TAIL = lazy(r"[ \t]+$", re.MULTILINE)
 
 
 def repair(draft: Draft, violations: Sequence[Violation], brief: Brief) -> tuple[Draft, list[Repair]]:
