@@ -48,7 +48,7 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"use_case": "prodct launch"}, "use_case", "nearest: product_launch"),
     ({"provider": "phrasebnk"}, "provider", "nearest: phrasebank"),
     ({"cache": "onn"}, "cache", "'refresh'"),
-    ({"fields": {"headlin": {"text": "x"}}}, "fields.headlin", "no such field; nearest: text"),
+    ({"fields": {"headlin": {"text": "x"}}}, "fields.headlin", "no such field; it has text"),
     (
         {"target_platform": "google_ads.rsa", "fields": {"headlin": {}}},
         "fields.headlin",
@@ -244,7 +244,7 @@ def test_generate_refuses_on_one_line_with_status_two(arguments: list[str], word
 @pytest.mark.parametrize(
     ("arguments", "piped", "words"),
     [
-        ([b"Oak bench", b"--tone", b"happyy"], b"", "nearest: "),
+        ([b"Oak bench", b"--tone", b"plaful"], b"", "nearest: playful"),
         ([b"Oak \xff bench"], b"", "surrogate"),
         ([b"-"], b"Oak \xff bench", "standard input is not UTF-8 (byte 4)"),
         ([b"-"], MEGABYTE.encode(), "1,000,000 characters"),

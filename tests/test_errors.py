@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
 
 import pytest
 
 from copykit import CopywritingInput
+from copykit.accel import registry
+from copykit.brief import catalog
+from copykit.caching.registry import cache_from
+from copykit.drafts.measure import measure
 from copykit.errors import (
     ConfigurationError,
     CopykitError,
@@ -18,8 +23,12 @@ from copykit.errors import (
     NoProviderSucceeded,
     OutputRejected,
     ProviderTimeout,
+    nearest_names,
 )
+from copykit.feeds.mapping import ColumnMap, override
 from copykit.models import Attempt
+from copykit.providers.registry import load_provider
+from copykit.settings import CacheSettings, Settings
 
 ERRORS = [
     InvalidRequest("tone", "hapy", "unknown tone", nearest=["happy"], request_id="r1"),
@@ -52,6 +61,47 @@ def test_a_missing_extra_holds_the_exact_pip_line() -> None:
     """And is an ImportError."""
     assert isinstance(ERRORS[2], ImportError)
     assert 'pip install "copykit[fast]"' in str(ERRORS[2])
+
+
+@pytest.mark.parametrize(
+    ("wanted", "known", "near"),
+    [
+        ("ORJSN", ["json", "orjson"], ("orjson", "json")),
+        ("klingon", ["italiano", "filipino", "english"], ()),
+        ("engl" + "x" * 100_000, ["english"], ()),
+        ("", ["english"], ()),
+    ],
+)
+def test_the_nearest_names_are_near_or_none(wanted: str, known: list[str], near: tuple[str, ...]) -> None:
+    """Only what may have been meant is proposed; one bound serves every message of the package."""
+    assert nearest_names(wanted, known) == near
+
+
+def test_a_spelling_is_answered_with_the_name_it_stands_for() -> None:
+    """Each name once, whatever number of its spellings is near."""
+    aliases = {"happy": "playful", "happyish": "playful", "chatty": "casual"}
+    assert nearest_names("hapyy", aliases, meaning=aliases) == ("playful",)
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        lambda: catalog.language("klingon"),
+        lambda: catalog.tone("xyzzyx"),
+        lambda: catalog.placement("zzzzzz"),
+        lambda: load_provider("zzzzzz"),
+        lambda: measure("a", "zz"),
+        lambda: registry.probe("zzzzzz"),
+        lambda: Settings.from_env({"COPYKIT_ZZZZ": "1"}),
+        lambda: cache_from(CacheSettings(url="zzzz://")),
+        lambda: override(ColumnMap((), (), ("title", "text")), ["name=zzzz"]),
+    ],
+)
+def test_no_name_is_proposed_where_none_is_near(refused: Callable[[], object]) -> None:
+    """A far guess would send the reader the wrong way."""
+    with pytest.raises(CopykitError) as caught:
+        refused()
+    assert "nearest" not in str(caught.value)
 
 
 def test_an_excerpt_is_short() -> None:

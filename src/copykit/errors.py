@@ -20,7 +20,7 @@ Every error pickles and never carries a key or a token.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 __all__ = [
@@ -176,6 +176,26 @@ class OutputRejected(CopykitError):
         self.violations, self.best = tuple(violations), best
         rules = ", ".join(sorted({v.rule for v in self.violations})) or "no variant"
         super().__init__(f"no variant passed the checks ({rules})")
+
+
+_NEAR = 0.65
+"""Share of letters in common, from which a name may have been meant; below it a proposal only misleads."""
+_LONGEST_NAME = 80
+
+
+def nearest_names(
+    wanted: str, known: Iterable[str], count: int = 3, *, meaning: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
+    """Give what of *known* was probably meant by *wanted*, nearest first; nothing if nothing is near.
+
+    Case does not matter. *meaning* has the names that spellings stand for (``{"happy": "playful"}``).
+    """
+    from difflib import get_close_matches  # only on the failing path
+
+    folded = {spelling.casefold(): (meaning or {}).get(spelling, spelling) for spelling in known}
+    # a text far longer than any name is near to none, and the comparison takes quadratic time
+    near = get_close_matches(wanted[:_LONGEST_NAME].casefold(), folded, n=4 * count, cutoff=_NEAR)
+    return tuple(dict.fromkeys(folded[spelling] for spelling in near))[:count]
 
 
 def excerpt(value: object, limit: int = 60) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from copykit.errors import InvalidRequest
+from copykit.errors import InvalidRequest, nearest_names
 
 __all__ = [
     "Attempt",
@@ -136,13 +136,11 @@ class CopywritingInput(_Model):
 
 
 def _invalid_request(error: ValidationError, model: type[BaseModel]) -> InvalidRequest:
-    from difflib import get_close_matches  # only on the failing path
-
     first = error.errors(include_url=False, include_context=False)[0]
     location, found = first["loc"], first.get("input")
     where = ".".join(str(part)[:60] for part in location)
     if first["type"] == "extra_forbidden":
-        near = get_close_matches(str(location[-1])[:60], _fields_at(location, model), n=3, cutoff=0.5)
+        near = nearest_names(str(location[-1]), _fields_at(location, model))
         return InvalidRequest(where, found, "unknown field", nearest=near)
     if first["type"] == "missing":
         return InvalidRequest(where, None, "required field is missing")

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from copykit.accel import registry
-from copykit.errors import ConfigurationError
+from copykit.errors import ConfigurationError, nearest_names
 
 __all__ = [
     "BatchSettings",
@@ -109,8 +108,7 @@ class Settings:
             elif name in forcing:
                 problems.extend(registry.refusals(forcing[name], text))
             elif name.startswith("COPYKIT_") and name not in _OTHER and not name.startswith("COPYKIT_TEST_"):
-                near = get_close_matches(name, [*_VARIABLES, *_OTHER, *forcing], n=1, cutoff=0.5)
-                problems.append(f"{name}: unknown variable" + (f"; nearest: {near[0]}" if near else ""))
+                problems.append(f"{name}: unknown variable{_hint(name, [*_VARIABLES, *_OTHER, *forcing])}")
         return _assembled(cls, values, problems, tuple(ignored))
 
 
@@ -244,9 +242,15 @@ def _read_file(path: Path | str | None) -> tuple[dict[str, Any], list[str]]:
             if key in keys:
                 values[key] = tuple(value) if isinstance(value, list) else value
             else:
-                near = get_close_matches(key, keys, n=1, cutoff=0.4)
-                problems.append(f"{found}: {key} is unknown" + (f"; nearest: {near[0]}" if near else ""))
+                problems.append(f"{found}: {key} is unknown{_hint(key, keys)}")
     return values, problems
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    # what all names begin with says nothing of which was meant
+    own = {known_name.removeprefix("COPYKIT_"): known_name for known_name in known}
+    near = nearest_names(name.removeprefix("COPYKIT_"), own, 1, meaning=own)
+    return f"; nearest: {near[0]}" if near else ""
 
 
 def _assembled(

@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from copykit import events
-from copykit.errors import ConfigurationError, excerpt
+from copykit.errors import ConfigurationError, excerpt, nearest_names
 
 __all__ = [
     "ENTRY_POINT_GROUP",
@@ -396,10 +396,8 @@ def _candidate(owner: Capability, name: str) -> Candidate:
 
 
 def _unknown(name: str, known: tuple[str, ...]) -> str:
-    import difflib  # only on the failing path
-
-    nearest = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-    hint = f"nearest: {nearest[0]!r}; " if nearest else ""
+    near = nearest_names(name, known, 1)
+    hint = f"nearest: {near[0]!r}; " if near else ""
     return f"{excerpt(name)} is unknown; {hint}known: {', '.join(known)}"
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache, lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from copykit.errors import InvalidRequest
+from copykit.errors import InvalidRequest, nearest_names
 from copykit.lazy import lazy
 
 if TYPE_CHECKING:
@@ -342,17 +342,10 @@ def _plain(name: str) -> str:
     return _SEPARATORS.sub(" ", name.strip().casefold())
 
 
-def _refuse(field_name: str, value: str, reason: str, known: Iterable[str], see: str) -> NoReturn:
-    from difflib import get_close_matches
-
-    by_plain = {_plain(name): name for name in known}
-    # A name far longer than any known one is near to none, and difflib takes quadratic time.
-    wanted = _plain(value[:_LONGEST_NAME])
-    close = get_close_matches(wanted, by_plain, n=3, cutoff=0.55)
-    # A far guess is more help than none.
-    close = close or get_close_matches(wanted, by_plain, n=1, cutoff=0.2)
-    nearest = tuple(dict.fromkeys(by_plain[plain] for plain in close))
-    raise InvalidRequest(field_name, value, f"{reason} (see `copykit catalog {see}`)", nearest=nearest)
+def _refuse(field_name: str, value: str, reason: str, known: Mapping[str, str], see: str) -> NoReturn:
+    """Raise for *value*; *known* maps each plain spelling to the name that it stands for."""
+    near = nearest_names(_plain(value[:_LONGEST_NAME]), known, meaning=known)
+    raise InvalidRequest(field_name, value, f"{reason} (see `copykit catalog {see}`)", nearest=near)
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -540,7 +533,7 @@ def placement(name: str) -> Placement:
     """
     placement_id = _placement_id(name) if len(name) <= _LONGEST_NAME else None
     if placement_id is None:
-        known = (*_platforms(), *placement_ids())
+        known = {_plain(known): known for known in (*_platforms(), *placement_ids())}
         _refuse("target_platform", name, "unknown platform or placement", known, "platforms")
     return _placement(placement_id)
 
@@ -659,7 +652,7 @@ def language(tag: str) -> Language:
     """
     found = _resolve_tag(tag) if len(tag) <= _LONGEST_NAME else None
     if found is None:
-        names = (*_language_tags(), *_language_index("names"))
+        names = {_plain(name): name for name in (*_language_tags(), *_language_index("names"))}
         _refuse("language", tag, "unknown language", names, "languages")
     return _language(found)
 
@@ -702,7 +695,7 @@ def _look_up(path: str, field_name: str, name: str, see: str) -> str:
         found = _shelf_names(path).get(_plain(name))
         if found:
             return found
-    _refuse(field_name, name, f"unknown {field_name.replace('_', ' ')}", _shelf_names(path).values(), see)
+    _refuse(field_name, name, f"unknown {field_name.replace('_', ' ')}", _shelf_names(path), see)
 
 
 @cache

@@ -15,7 +15,7 @@ from copykit.brief.extract import extract
 from copykit.brief.ledger import Ledger
 from copykit.brief.money import local_amount
 from copykit.brief.naming import head_of, without_variant
-from copykit.errors import InvalidRequest
+from copykit.errors import InvalidRequest, nearest_names
 from copykit.models import Brand, CopywritingInput, FieldOverride
 
 if TYPE_CHECKING:
@@ -213,22 +213,16 @@ def _fields(
 ) -> tuple[FieldSpec, ...]:
     for name, override in overrides.items():
         if all(spec.name != name for spec in placement.fields):
+            known = [spec.name for spec in placement.fields]
             raise InvalidRequest(
                 f"fields.{name}",
                 name,
-                f"{placement.id} has no such field",
-                nearest=_nearest(name, placement),
+                f"{placement.id} has no such field; it has {', '.join(known)}",
+                nearest=nearest_names(name, known),
             )
         _checked(f"fields.{name}.text", override.text or "", MAX_DESCRIPTION)
     region = catalog.region_of(language.tag)
     return tuple(_field(spec, overrides.get(spec.name), region) for spec in placement.fields)
-
-
-def _nearest(name: str, placement: Placement) -> list[str]:
-    from difflib import get_close_matches  # only on the failing path
-
-    known = [spec.name for spec in placement.fields]
-    return get_close_matches(name[:_MAX_SHORT], known, n=3, cutoff=0.3) or known[:3]
 
 
 def _field(spec: FieldSpec, override: FieldOverride | None, region: str | None) -> FieldSpec:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 
 from copykit.caching.base import Cache
 from copykit.caching.memory import MemoryCache
-from copykit.errors import ConfigurationError
+from copykit.errors import ConfigurationError, nearest_names
 from copykit.settings import CacheSettings
 
 __all__ = ["cache_from", "register_cache"]
@@ -33,7 +32,7 @@ def cache_from(settings: CacheSettings) -> Cache | None:
     scheme = settings.url.partition(":")[0]
     maker = _makers.get(scheme)
     if maker is None:
-        near = get_close_matches(scheme, _makers, n=1)
+        near = nearest_names(scheme, _makers, 1)
         known = ", ".join(f"{name}://" for name in _makers)
         raise ConfigurationError(
             f"cache.url={settings.url!r}: unknown cache; known: {known}"

@@ -11,7 +11,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from copykit import data
-from copykit.errors import InvalidRequest
+from copykit.errors import InvalidRequest, nearest_names
 from copykit.lazy import lazy
 
 from .speech import spoken_seconds
@@ -352,10 +352,8 @@ def measure(
         return spoken_seconds(text, language)
     if unit == "px":
         return measure_px(text, size_px).width
-    from difflib import get_close_matches  # only on the failing path
-
-    near = get_close_matches(unit, units(), n=2, cutoff=0.3) or units()
-    raise InvalidRequest("unit", unit, "unknown counting unit", nearest=near)
+    reason = f"unknown counting unit; there are {', '.join(units())}"
+    raise InvalidRequest("unit", unit, reason, nearest=nearest_names(unit, units()))
 
 
 def exceeds(text: str, limit: Limit, language: str = "en", *, field: str = "") -> float | None:

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from copykit.data import load_toml
-from copykit.errors import InvalidRequest
+from copykit.errors import InvalidRequest, nearest_names
 
 from .rows import BadRow, Row
 from .text import plain_text
@@ -314,9 +314,7 @@ def _skipped(unused: Mapping[str, str]) -> set[str]:
 def _check_field(field: str, pair: str) -> None:
     if field in FIELDS or (field.startswith("facts.") and len(field) > 6):
         return
-    from difflib import get_close_matches
-
-    near = get_close_matches(field, (*FIELDS, "facts.material"), n=3, cutoff=0.5)
+    near = nearest_names(field, FIELDS)
     raise InvalidRequest(
         "map", pair, f"{field!r} is not a field; fields: {', '.join(FIELDS)}, facts.KEY", nearest=near
     )
@@ -328,12 +326,9 @@ def _column(mapping: ColumnMap, wanted: str, pair: str) -> str:
     for column in mapping.columns:
         if _normal(column) == _normal(wanted):
             return column
-    from difflib import get_close_matches
-
-    near = get_close_matches(wanted, mapping.columns, n=3, cutoff=0.4)
-    raise InvalidRequest(
-        "map", pair, f"the file has no column {wanted!r}", nearest=near or mapping.columns[:5]
-    )
+    shown = ", ".join(mapping.columns[:12]) + (", …" if len(mapping.columns) > 12 else "")
+    near = nearest_names(wanted, mapping.columns)
+    raise InvalidRequest("map", pair, f"the file has no column {wanted!r} (columns: {shown})", nearest=near)
 
 
 # -- applying ------------------------------------------------------------------------------------------------

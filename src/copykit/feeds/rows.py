@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from copykit.errors import InvalidRequest
+from copykit.errors import InvalidRequest, nearest_names
 
 __all__ = ["FORMATS", "BadRow", "Lines", "Row", "Source", "open_bytes", "open_source", "own_id"]
 
@@ -139,13 +139,11 @@ def open_source(path: str | Path, format: str | None = None) -> Source:
     """
     path = Path(path)
     if format is not None and format not in FORMATS:
-        from difflib import get_close_matches
-
         raise InvalidRequest(
             "input-format",
             format,
             f"not one of {', '.join(FORMATS)}",
-            nearest=get_close_matches(format, FORMATS),
+            nearest=nearest_names(format, FORMATS),
         )
     try:
         size, digest, compressed = _digest(path)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 
-from copykit.errors import InvalidRequest
+from copykit.errors import InvalidRequest, nearest_names
 from copykit.providers.base import Provider
 
 __all__ = ["ENTRY_POINTS", "load_provider", "provider_names", "register_provider", "unregister_provider"]
@@ -47,8 +46,9 @@ def load_provider(name: str) -> Provider:
     """
     target = _registered.get(name) or _BUILT_IN.get(name) or _entry_points().get(name)
     if target is None:
-        near = get_close_matches(name, provider_names(), n=3, cutoff=0.4)
-        raise InvalidRequest("provider", name, "unknown provider", nearest=near or list(provider_names()))
+        known = provider_names()
+        reason = f"unknown provider; there are {', '.join(known)}"
+        raise InvalidRequest("provider", name, reason, nearest=nearest_names(name, known))
     if isinstance(target, str):
         module, _, attribute = target.partition(":")
         factory: Callable[[], Provider] = getattr(import_module(module), attribute)
