@@ -225,6 +225,8 @@ def test_a_name_longer_than_a_field_is_left_out_of_it_whole() -> None:
         (["Oak bench", "--url", "https://x.example/a b"], "without spaces"),
         (["Oak bench", "--fact", "price"], "KEY=VALUE"),
         (["Oak bench", "--fact", "=49"], "KEY=VALUE"),
+        (["Oak bench", "--fact", "a=1", "--fact", " a =2"], "fact=' a =2': 'a' is already '1'"),
+        (["Oak bench", "--json", "--plain"], "--json and --plain exclude each other"),
         (["Oak bench", "--fact", "price=" + "9" * 50_000], "at most 20,000"),
         (["Oak bench", *(word for point in TOO_MANY for word in ("--key-point", point))], "at most 50"),
         (["<div>" * 4_000], "must say what is sold"),

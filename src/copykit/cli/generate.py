@@ -15,7 +15,7 @@ from copykit.brief.catalog import FieldSpec, Limit, placement
 from copykit.cli.complaint import complain
 from copykit.cli.table import Table
 from copykit.drafts.measure import measure
-from copykit.errors import CopykitError, InvalidRequest
+from copykit.errors import CopykitError, InvalidRequest, excerpt
 from copykit.models import CopyVariant, CopywritingInput, CopywritingOutput, Violation
 from copykit.service import CopywritingServiceV11
 
@@ -47,7 +47,9 @@ def command(
         list[str] | None, typer.Option(help="What to avoid, in plain words; repeatable.")
     ] = None,
     instructions: Annotated[str | None, typer.Option(help="Guidance for a model.")] = None,
-    fact: Annotated[list[str] | None, typer.Option(help="A fact as KEY=VALUE; repeatable.")] = None,
+    fact: Annotated[
+        list[str] | None, typer.Option(help="A fact as KEY=VALUE, each key once; repeatable.")
+    ] = None,
     cta: Annotated[str | None, typer.Option(help="Call to action, used as it is.")] = None,
     url: Annotated[str | None, typer.Option(help="Address that copy may carry.")] = None,
     keyword: Annotated[list[str] | None, typer.Option(help="Search word or hashtag; repeatable.")] = None,
@@ -85,6 +87,8 @@ def command(
         "provider": provider,
     }
     try:
+        if as_json and plain:
+            raise InvalidRequest("plain", plain, "--json and --plain exclude each other")
         if description == "-":
             fields["product_description"] = _piped()
         fields["facts"] = _pairs(fact or [])
@@ -116,12 +120,15 @@ def _piped() -> str:
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:
-    pairs = {}
+    pairs: dict[str, str] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key.strip():
             raise InvalidRequest("fact", text, "must be KEY=VALUE, e.g. price='49 EUR'")
-        pairs[key.strip()] = value
+        key = key.strip()
+        if key in pairs:
+            raise InvalidRequest("fact", text, f"{excerpt(key)} is already {excerpt(pairs[key])}")
+        pairs[key] = value
     return pairs
 
 
