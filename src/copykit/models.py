@@ -5,6 +5,7 @@ Field names and JSON shapes are fixed: `model_dump(mode="json")` is what every `
 
 from __future__ import annotations
 
+from copy import deepcopy
 from datetime import datetime
 from math import isfinite
 from typing import Any, Literal
@@ -119,6 +120,14 @@ class CopywritingInput(_Model):
         except ValidationError as error:
             raise _invalid_request(error, type(self)) from None
 
+    def snapshot(self) -> CopywritingInput:
+        """Give an equal request that later changes to this one, and to what it holds, do not reach."""
+        own = self.model_copy()
+        for name, value in own.__dict__.items():
+            if value and isinstance(value, list | dict | BaseModel):
+                own.__dict__[name] = deepcopy(value)
+        return own
+
     @field_validator("facts")
     @classmethod
     def _writable(cls, value: dict[str, str | int | float]) -> dict[str, str | int | float]:
@@ -197,6 +206,7 @@ class CopyVariant(_Model):
     """The fields joined in reading order, ready to paste."""
     status: Status
     field_status: dict[str, Status]
+    """Of each field that is there or has to be."""
     violations: list[Violation] = Field(default_factory=list)
     scores: dict[str, Score] = Field(default_factory=dict)
     structure: str | None = None

@@ -48,7 +48,7 @@ def _judge_one(draft: Draft, checker: Checker, brief: Brief) -> tuple[CopyVarian
         mended, repairs = repair(draft, violations, brief)
         if repairs:
             draft, violations = mended, checker.draft(mended)
-    field_status = _field_status(brief.fields, violations, repairs)
+    field_status = _field_status(brief.fields, draft, violations, repairs)
     return (
         CopyVariant.model_construct(
             fields=draft.fields,
@@ -65,14 +65,15 @@ def _judge_one(draft: Draft, checker: Checker, brief: Brief) -> tuple[CopyVarian
 
 
 def _field_status(
-    specs: Sequence[FieldSpec], violations: Sequence[Violation], repairs: Sequence[Repair]
+    specs: Sequence[FieldSpec], draft: Draft, violations: Sequence[Violation], repairs: Sequence[Repair]
 ) -> dict[str, Status]:
+    """Give the status of each field that is there, was touched or has to be there."""
     rejected = {_base(v.field) for v in violations if v.severity == "error"}
     repaired = {_base(r.field) for r in repairs}
     return {
         spec.name: "rejected" if spec.name in rejected else "repaired" if spec.name in repaired else "ok"
         for spec in specs
-        if spec.default_count or spec.required or spec.name in rejected
+        if draft.fields.get(spec.name) or spec.required or spec.name in rejected | repaired
     }
 
 
