@@ -18,8 +18,9 @@ from copykit.errors import (
     ProviderUnavailable,
 )
 from copykit.events import AttemptFinished, CacheFailed, CacheLooked, GenerationFailed, GenerationFinished
+from copykit.models import Brand
 from copykit.providers.registry import register_provider, unregister_provider
-from copykit.settings import RoutingSettings
+from copykit.settings import BatchSettings, CacheSettings, RoutingSettings
 from copykit.testing import FakeProvider, RecordingHook, no_network
 
 GOOD = {"text": "Norr. Oak desk, 120x60 cm. Take a look at the details today."}
@@ -545,6 +546,201 @@ def test_stats_count_what_happened() -> None:
     assert stats["config"]["circuit_breaker"]["effect"].startswith("ignored:")
 
 
+def test_an_engine_s_hook_that_raises_is_dropped(fake: FakeProvider) -> None:
+    """As a process-wide one is: it hears one event, the others all, and the work goes on."""
+    fake.will_say(GOOD)
+    heard: list[object] = []
+    hook = RecordingHook()
+
+    def broken(event: object) -> None:
+        heard.append(event)
+        raise RuntimeError("no")
+
+    desk = service()
+    desk.engine.add_hook(broken)
+    desk.engine.add_hook(hook)
+    run(desk.generate(request()))
+    assert len(heard) == 1
+    assert len(hook.of(GenerationFinished)) == 1
+
+
+def test_every_start_has_an_end_whatever_a_provider_raises(fake: FakeProvider) -> None:
+    """A defect of a provider and a caller that leaves are failures with a code of their own."""
+    fake.will_say(KeyError("choices"))
+    hook = RecordingHook()
+
+    async def story() -> None:
+        desk = service()
+        desk.engine.add_hook(hook)
+        with pytest.raises(KeyError):
+            await desk.generate(request())
+        fake.gate = asyncio.Event()
+        leaving = asyncio.create_task(desk.generate(request()))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+        assert (await desk.get_performance_stats())["errors"] == {"internal_error": 1, "cancelled": 1}
+
+    run(story())
+    assert [event.code for event in hook.of(GenerationFailed)] == ["internal_error", "cancelled"]
+    assert "choices" in hook.of(GenerationFailed)[0].reason
+
+
+class ClosingProvider(FakeProvider):
+    """Counts how often it is closed; may fail to."""
+
+    def __init__(self, name: str, fails: bool = False) -> None:
+        super().__init__(name)
+        self.closed = 0
+        self.fails = fails
+        self.will_say(GOOD)
+
+    async def aclose(self) -> None:
+        """Count, and raise if told to."""
+        self.closed += 1
+        if self.fails:
+            raise OSError("stuck")
+
+
+@pytest.fixture
+def closing() -> Any:
+    """Two registered providers that can be closed, named first and second; the first fails to."""
+    providers = [ClosingProvider("first", fails=True), ClosingProvider("second")]
+    register_provider("first", lambda: providers[0])
+    register_provider("second", lambda: providers[1])
+    yield providers
+    unregister_provider("first")
+    unregister_provider("second")
+
+
+def test_closing_a_service_closes_the_providers_it_used(closing: list[ClosingProvider]) -> None:
+    """Each once, also when one of them fails to and the service is closed twice; the failure is raised."""
+
+    async def story() -> None:
+        desk = service("first", "second")
+        await desk.generate(request())
+        await desk.generate(request(provider="second"))
+        with pytest.raises(OSError, match="stuck"):
+            await desk.aclose()
+        await desk.aclose()
+
+    run(story())
+    assert [provider.closed for provider in closing] == [1, 1]
+
+
+def test_only_the_face_that_made_the_engine_closes_its_providers(closing: list[ClosingProvider]) -> None:
+    """A shared engine still has work to do, and a provider that nobody asked was never made."""
+
+    async def story() -> tuple[int, int]:
+        async with service("second", "first") as desk:
+            async with CopywritingServiceV11(engine=desk.engine) as other:
+                await other.generate(request())
+            open_still = closing[1].closed
+        return open_still, closing[1].closed
+
+    assert run(story()) == (0, 1)
+    assert closing[0].closed == 0
+
+
+def test_a_provider_registered_anew_serves_the_next_call(fake: FakeProvider) -> None:
+    """In engines that already asked the one before; both are closed in the end."""
+    fake.will_say(GOOD)
+    later = ClosingProvider("fake")
+
+    async def story() -> list[int]:
+        asked = []
+        async with service() as desk:
+            for seed in (1, 2, 3):
+                await desk.generate(request(seed=seed))
+                asked.append(len(later.asked))
+                if seed == 1:
+                    register_provider("fake", lambda: later)
+            unregister_provider("fake")
+            with pytest.raises(ConfigurationError, match=r"routing\.providers: provider='fake': unknown"):
+                await desk.generate(request(seed=4))
+        return [*asked, later.closed]
+
+    assert run(story()) == [0, 1, 2, 1]
+
+
+def test_what_the_caller_changes_after_asking_is_the_next_request_s(fake: FakeProvider) -> None:
+    """A request, the lists in it and its brand are read once, by one call and by a batch."""
+    fake.will_say(GOOD)
+
+    async def story() -> list[Any]:
+        fake.gate = asyncio.Event()
+        desk = service(config=PerformanceConfig(max_workers=1))
+        asked = [request(brand=Brand(name="Norr"), key_points=["Oiled"]) for _ in range(3)]
+        single = asyncio.create_task(desk.generate(asked[0]))
+        batch = asyncio.create_task(desk.batch_generate(asked[1:]))
+        await asyncio.sleep(0)
+        for one in asked:
+            one.variants, one.language = 5, "es"
+            one.key_points.append("Waxed")
+            assert one.brand is not None
+            one.brand.name = "Sund"
+        fake.gate.set()
+        return [await single, *await batch]
+
+    results = run(story())
+    assert [result.language for result in results] == ["en"] * 3
+    assert {result.receipt.key for result in results} == {results[0].receipt.key}
+    for prompt in fake.asked:
+        assert (prompt.variants, prompt.brief.points, prompt.brief.brand.name) == (1, ("Oiled",), "Norr")
+
+
+UNSERVED = [
+    (
+        ("phrasebnk",),
+        "routing.providers='phrasebnk': unknown provider; this version has phrasebank; nearest: phrasebank",
+    ),
+    (
+        ("openai:gpt-6-luna", "phrasebank"),
+        "routing.providers='openai:gpt-6-luna': known, but not available in this",
+    ),
+    (
+        ("zzz", "llamacpp"),
+        "routing.providers='zzz': unknown provider; this version has phrasebank; routing.providers=",
+    ),
+]
+
+
+@pytest.mark.parametrize(("targets", "told"), UNSERVED)
+def test_targets_nobody_answers_to_are_wrong_settings(targets: tuple[str, ...], told: str) -> None:
+    """They are told when the service is made, all at once: no request named them."""
+    with pytest.raises(ConfigurationError) as caught:
+        service(*targets)
+    assert told in str(caught.value)
+
+
+def test_a_name_kept_for_a_later_version_serves_whoever_registers_it(fake: FakeProvider) -> None:
+    """Until then a request that names it is told that it is known; the check asks the registry, not a list."""
+    with pytest.raises(InvalidRequest, match="provider='openai': known, but not available in this version"):
+        run(service("phrasebank").generate(request(provider="openai:gpt-6-luna")))
+    fake.will_say(GOOD)
+    register_provider("openai", lambda: fake)
+    try:
+        assert run(service("openai:gpt-6-luna").generate(request())).receipt.served_by == "openai:fake-1"
+    finally:
+        unregister_provider("openai")
+
+
+def test_a_configured_model_that_its_provider_refuses_is_a_wrong_setting() -> None:
+    """The caller named neither; named by the caller it is the caller's mistake."""
+    with pytest.raises(ConfigurationError, match=r"routing\.providers: model='foo'"):
+        run(service("phrasebank:foo").generate(request()))
+    with pytest.raises(InvalidRequest, match="model='foo'"):
+        run(service("phrasebank:foo").generate(request(provider="phrasebank:foo")))
+
+
+@pytest.mark.parametrize("name", [{"provider": ""}, {"provider": "fake", "model": ""}])
+def test_an_empty_name_is_no_name(fake: FakeProvider, name: dict[str, str]) -> None:
+    """It is refused, not taken as nothing given."""
+    with pytest.raises(InvalidRequest, match=list(name)[-1]):
+        run(service().generate(request(**name)))
+
+
 class TestPerformanceConfig:
     """Each of the thirteen fields acts or says that it does not."""
 
@@ -605,6 +801,29 @@ class TestPerformanceConfig:
         finally:
             unregister_provider("counting")
         assert most == 3
+
+    def test_only_what_was_set_lies_over_the_settings(self) -> None:
+        """The settings' own numbers stay where the form names none, and the service tells those it runs with."""
+        settings = Settings(cache=CacheSettings(max_entries=7), batch=BatchSettings(3))
+        for config, expected in (
+            (PerformanceConfig(), (7, 3)),
+            (PerformanceConfig(cache_size=5), (5, 3)),
+            (PerformanceConfig(max_workers=2), (7, 2)),
+            (PerformanceConfig(intelligent_caching=False), (0, 3)),
+            (PerformanceConfig.everything(), (7, 3)),
+        ):
+            applied = config.applied_to(settings)
+            assert (applied.cache.max_entries, applied.batch.concurrency) == expected
+        desk = CopywritingService(settings, config=PerformanceConfig(cache_size=5))
+        told = desk.config.explain()
+        assert (told["cache_size"]["value"], told["max_workers"]["value"]) == (5, 3)
+
+    def test_what_a_given_cache_makes_idle_is_refused(self) -> None:
+        """A cache of the caller's own keeps its bound and stays on; other fields still act."""
+        for idle in ({"cache_size": 5}, {"intelligent_caching": False}):
+            with pytest.raises(ConfigurationError, match=next(iter(idle))):
+                service("phrasebank", cache=BrokenCache(), config=PerformanceConfig(**idle))
+        assert service("phrasebank", cache=BrokenCache(), config=PerformanceConfig(max_workers=2))
 
     @pytest.mark.parametrize("change", [{"max_workers": 0}, {"cache_size": -1}, {"gpu_memory_fraction": 1.5}])
     def test_impossible_values_are_refused(self, change: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from copykit.errors import ConfigurationError
+from copykit.providers.registry import check_targets
 from copykit.settings import Settings
 
 
@@ -29,6 +30,18 @@ def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
     assert "COPYKIT_PROVIDER: unknown variable; nearest: COPYKIT_PROVIDERS" in told
     assert "MAX_WORKERS='many': not a whole number" in told
     assert "cache.ttl is unknown; nearest: cache.ttl_s" in told
+
+
+def test_targets_are_checked_with_the_rest() -> None:
+    """Whoever knows the providers says what is wrong, and it is told with the other mistakes."""
+    environment = {"COPYKIT_PROVIDERS": "phrasebnk, openai:gpt-6-luna,phrasebank", "MAX_WORKERS": "many"}
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_env(environment, check_targets=check_targets)
+    assert [problem.partition(":")[0] for problem in caught.value.problems] == [
+        "MAX_WORKERS='many'",
+        "routing.providers='phrasebnk'",
+        "routing.providers='openai",
+    ]
 
 
 def test_an_impossible_number_names_its_setting() -> None:

@@ -134,7 +134,7 @@ def test_only_the_latest_durations_are_kept() -> None:
 
 
 def test_a_watcher_that_fails_never_harms_the_work() -> None:
-    """A hook that raises is logged and, if it watches the process, dropped; others still hear the event."""
+    """A hook of the process that raises is logged and dropped; others still hear the event."""
     from copykit import events
 
     heard: list[events.Event] = []

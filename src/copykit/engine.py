@@ -19,9 +19,10 @@ from copykit.caching.key import output_id, request_key
 from copykit.caching.registry import cache_from
 from copykit.caching.results import Results
 from copykit.drafts.accept import judge
-from copykit.errors import CopykitError, DeadlineExceeded, InvalidRequest
+from copykit.errors import ConfigurationError, CopykitError, DeadlineExceeded, InvalidRequest
 from copykit.flight import Flight
 from copykit.models import CopywritingInput, CopywritingOutput, Receipt, Repair, RestrictionReport
+from copykit.providers.registry import check_targets
 from copykit.routing.router import Answer, Router
 from copykit.settings import Settings
 
@@ -37,11 +38,16 @@ class Engine:
         settings: targets, cache and deadline.
         cache: used instead of the one the settings name.
         clock: monotonic seconds, for latencies.
+
+    Raises:
+        ConfigurationError: targets that no provider answers to, all at once.
     """
 
     def __init__(
         self, settings: Settings, *, cache: Cache | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
+        if problems := check_targets(settings.routing.providers):
+            raise ConfigurationError(problems)
         self.settings = settings
         self.results = Results(
             cache if cache is not None else cache_from(settings.cache), settings.cache.ttl_s, self._emit
@@ -69,6 +75,12 @@ class Engine:
             own.request_id = number
             self._emit(events.GenerationFailed(number, own.code, own.message, self._clock() - started))
             raise own.with_traceback(error.__traceback__) from error.__cause__
+        except (
+            BaseException
+        ) as error:  # a caller that leaves, a defect: whoever watches sees an end of each start
+            code = "cancelled" if isinstance(error, asyncio.CancelledError) else "internal_error"
+            self._emit(events.GenerationFailed(number, code, repr(error), self._clock() - started))
+            raise
         output.id = output_id(output.receipt.key, row)
         self._emit(
             events.GenerationFinished(
@@ -104,7 +116,12 @@ class Engine:
         self, request: CopywritingInput, targets: tuple[str, ...], versions: dict[str, str], key: str
     ) -> CopywritingOutput:
         brief = compile_brief(request)
-        answer = await self._router.ask(brief, targets)
+        try:
+            answer = await self._router.ask(brief, targets)
+        except InvalidRequest as error:
+            if request.provider is None and error.field in ("provider", "model"):
+                raise ConfigurationError(f"routing.providers: {error.message}") from error
+            raise
         variants, repairs = judge(answer.drafts, brief, written_by_model=answer.by_model)
         for repair in repairs:
             self._emit(events.FieldRepaired(repair.field, repair.rule))
@@ -129,22 +146,30 @@ class Engine:
 
     def _targets(self, request: CopywritingInput) -> tuple[str, ...]:
         named, model = request.provider, request.model
-        if not model:
-            return (named,) if named else self.settings.routing.providers
-        if not named or ":" in named:
-            raise InvalidRequest("model", model, "goes with a provider that is named without a model")
+        if model is None:
+            return self.settings.routing.providers if named is None else (named,)
+        if not model or not named or ":" in named:
+            raise InvalidRequest("model", model, "names a model, beside a provider that is named without one")
         return (f"{named}:{model}",)
 
     def add_hook(self, hook: events.Hook) -> None:
-        """Send this engine's events to *hook*."""
+        """Send this engine's events to *hook*; one that raises is dropped, as process-wide ones are."""
         self._hooks = (*self._hooks, hook)
 
     def remove_hook(self, hook: events.Hook) -> None:
         """Stop sending events to *hook*."""
         self._hooks = tuple(h for h in self._hooks if h != hook)
 
+    async def aclose(self) -> None:
+        """Give back what the cache and the providers hold; the engine must not be used afterwards."""
+        try:
+            await self._router.aclose()
+        finally:
+            await self.results.aclose()
+
     def _emit(self, event: events.Event) -> None:
-        events.emit(event, self._hooks)
+        for failed in events.emit(event, self._hooks):
+            self.remove_hook(failed)
 
 
 def _receipt(answer: Answer, repairs: list[Repair], versions: dict[str, str], key: str) -> Receipt:

@@ -1,7 +1,7 @@
 """What happens inside, as small frozen values, and who listens.
 
-A hook is any callable that takes one `Event`. Hooks run inline and must return quickly; a hook
-that raises is dropped from the process-wide list with a log record, so that watching never breaks work.
+A hook is any callable that takes one `Event`. Hooks run inline and must return quickly; a hook that raises,
+of the process or of one engine, is dropped with a log record, so that watching never breaks work.
 """
 
 from __future__ import annotations
@@ -136,11 +136,18 @@ def unsubscribe(hook: Hook) -> None:
     _process_hooks = tuple(h for h in _process_hooks if h != hook)  # bound methods are equal, not same
 
 
-def emit(event: Event, hooks: Iterable[Hook] = ()) -> None:
-    """Give *event* to *hooks* and to the process-wide ones."""
+def emit(event: Event, hooks: Iterable[Hook] = ()) -> tuple[Hook, ...]:
+    """Give *event* to *hooks* and to the process-wide ones.
+
+    Returns:
+        Those of *hooks* that raised, for their owner to drop; process-wide ones are dropped here.
+    """
+    failed: tuple[Hook, ...] = ()
     for hook in (*hooks, *_process_hooks) if hooks else _process_hooks:
         try:
             hook(event)
         except Exception:  # a watcher's mistake must not fail the work it watches
             _log.exception("event hook %r failed on %r", hook, event)
             unsubscribe(hook)
+            failed = (*failed, hook)
+    return failed

@@ -9,6 +9,7 @@ from copykit.caching.base import Cache
 from copykit.engine import Engine
 from copykit.errors import ConfigurationError, CopykitError, InvalidRequest
 from copykit.models import CopywritingInput, CopywritingOutput
+from copykit.providers.registry import check_targets
 from copykit.settings import PerformanceConfig, Settings
 from copykit.stats import Stats
 
@@ -31,19 +32,21 @@ class _Service:
     ) -> None:
         if engine is not None and (settings, config, cache) != (None, None, None):
             raise ConfigurationError("engine: it has settings, config and cache of its own; give it alone")
+        if cache is not None and config is not None:
+            _refuse_idle(config)
         if settings is None:
-            settings = engine.settings if engine is not None else Settings.from_env()
-        self.config = config if config is not None else self._preset(settings)
+            settings = (
+                engine.settings if engine is not None else Settings.from_env(check_targets=check_targets)
+            )
+        self.config = (config or self._preset()).filled_from(settings)
         self._stats = Stats()
         self._owns_engine = engine is None
         self.engine = engine or Engine(self.config.applied_to(settings), cache=cache)
         self.engine.add_hook(self._stats)
 
     @staticmethod
-    def _preset(settings: Settings) -> PerformanceConfig:
-        return PerformanceConfig(
-            max_workers=settings.batch.concurrency, cache_size=settings.cache.max_entries
-        )
+    def _preset() -> PerformanceConfig:
+        return PerformanceConfig()
 
     async def generate(self, request: Request) -> CopywritingOutput:
         """Write, check and rank the variants of one brief.
@@ -74,10 +77,8 @@ class _Service:
 
     async def health(self) -> dict[str, Any]:
         """Tell whether the service can answer, and with what."""
-        from copykit.providers.registry import provider_names
-
         targets = self.engine.settings.routing.providers
-        unknown = [t for t in targets if t.partition(":")[0] not in provider_names()]
+        unknown = [target for target in targets if check_targets((target,))]
         return {
             "status": "degraded" if unknown else "ok",
             "providers": list(targets),
@@ -90,10 +91,10 @@ class _Service:
         await self.engine.results.clear()
 
     async def aclose(self) -> None:
-        """Give back what the service holds; it must not be used afterwards. A shared engine's cache stays open."""
+        """Give back what the service holds; it must not be used afterwards. A shared engine stays open."""
         self.engine.remove_hook(self._stats)
         if self._owns_engine:
-            await self.engine.results.aclose()
+            await self.engine.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -107,7 +108,7 @@ class CopywritingService(_Service):
 
     Args:
         settings: None reads the environment and ``copykit.toml`` once, now.
-        config: the thirteen-field form; None takes its defaults over *settings*.
+        config: the thirteen-field form; what it leaves unset is the settings' own.
         cache: used instead of the one the settings name.
         engine: share another face's engine, alone; the face that made it closes it.
     """
@@ -131,18 +132,24 @@ class CopywritingServiceV11(_Service):
     """The second face: everything in `PerformanceConfig` that can act is on; takes the same arguments."""
 
     @staticmethod
-    def _preset(settings: Settings) -> PerformanceConfig:
-        from dataclasses import replace
+    def _preset() -> PerformanceConfig:
+        return PerformanceConfig.everything()
 
-        preset = PerformanceConfig.everything()
-        return replace(preset, max_workers=settings.batch.concurrency, cache_size=settings.cache.max_entries)
+
+def _refuse_idle(config: PerformanceConfig) -> None:
+    """Refuse what *config* asks of a cache that is the caller's own and stays as it was made."""
+    if config.cache_size is not None:
+        raise ConfigurationError("cache_size: the cache given with it has its own bound; give one of them")
+    if not config.intelligent_caching:
+        raise ConfigurationError("intelligent_caching: it is off, and a cache was given; give one of them")
 
 
 def _accepted(request: Request) -> CopywritingInput:
+    """Give *request* as an object of the engine's own: what the caller changes later is the next request's."""
     if isinstance(request, CopywritingInput):
-        return request
+        return request.snapshot()
     if isinstance(request, Mapping):
-        return CopywritingInput(**request)
+        return CopywritingInput(**request).snapshot()
     raise InvalidRequest("request", request, "must be a CopywritingInput or a mapping of its fields")
 
 

@@ -86,8 +86,18 @@ class Settings:
     """One sentence for each setting that was given and cannot act here."""
 
     @classmethod
-    def from_env(cls, environment: Mapping[str, str] | None = None, *, file: Path | None = None) -> Settings:
+    def from_env(
+        cls,
+        environment: Mapping[str, str] | None = None,
+        *,
+        file: Path | None = None,
+        check_targets: Callable[[Iterable[str]], Iterable[str]] | None = None,
+    ) -> Settings:
         """Read the environment over ``copykit.toml`` (in *file*, else ``$COPYKIT_CONFIG``, else the working folder).
+
+        Args:
+            check_targets: says what is wrong with the targets named, so that it is told with the rest; the table
+                of providers lies a layer above. An engine checks its targets in any case.
 
         Raises:
             ConfigurationError: every mistake at once, misspelt names with the nearest right one.
@@ -109,20 +119,21 @@ class Settings:
                 problems.extend(registry.refusals(forcing[name], text))
             elif name.startswith("COPYKIT_") and name not in _OTHER and not name.startswith("COPYKIT_TEST_"):
                 problems.append(f"{name}: unknown variable{_hint(name, [*_VARIABLES, *_OTHER, *forcing])}")
-        return _assembled(cls, values, problems, tuple(ignored))
+        return _assembled(cls, values, problems, tuple(ignored), check_targets)
 
 
 @dataclass(frozen=True, slots=True)
 class PerformanceConfig:
     """The thirteen-field form that older callers pass: it maps onto the settings groups.
 
-    `explain` says of each field what it does here, or why it is ignored.
+    Only what the caller sets lies over the settings; a number left at None is the settings' own. `explain` says
+    of each field what it does here, or why it is ignored.
     """
 
-    max_workers: int = 8
+    max_workers: int | None = None
     """Provider calls in progress per process: `BatchSettings.concurrency`. Never operating-system processes."""
     batch_size: int = 10
-    cache_size: int = 10_000
+    cache_size: int | None = None
     """Results kept in memory: `CacheSettings.max_entries`."""
     gpu_memory_fraction: float = 0.8
     auto_scaling: bool = False
@@ -137,9 +148,11 @@ class PerformanceConfig:
     retry_mechanism: bool = False
 
     def __post_init__(self) -> None:
-        _at_least("max_workers", self.max_workers, 1, whole=True)
+        if self.max_workers is not None:
+            _at_least("max_workers", self.max_workers, 1, whole=True)
         _at_least("batch_size", self.batch_size, 1, whole=True)
-        _at_least("cache_size", self.cache_size, 0, whole=True)
+        if self.cache_size is not None:
+            _at_least("cache_size", self.cache_size, 0, whole=True)
         if not 0 <= self.gpu_memory_fraction <= 1:
             raise ConfigurationError(f"gpu_memory_fraction={self.gpu_memory_fraction}: must be 0 to 1")
 
@@ -150,16 +163,29 @@ class PerformanceConfig:
         return cls(**switches)
 
     def applied_to(self, settings: Settings) -> Settings:
-        """Give *settings* with the fields that act laid over them."""
+        """Give *settings* with the fields that act, and were set, laid over them."""
+        cache, batch = settings.cache, settings.batch
         entries = self.cache_size if self.intelligent_caching else 0
+        if entries is not None:
+            cache = replace(cache, max_entries=entries)
+        if self.max_workers is not None:
+            batch = replace(batch, concurrency=self.max_workers)
+        return replace(settings, cache=cache, batch=batch)
+
+    def filled_from(self, settings: Settings) -> PerformanceConfig:
+        """Give the form with the numbers of *settings* where none was set: what a service runs with."""
+        workers, entries = self.max_workers, self.cache_size
         return replace(
-            settings,
-            cache=replace(settings.cache, max_entries=entries),
-            batch=replace(settings.batch, concurrency=self.max_workers),
+            self,
+            max_workers=settings.batch.concurrency if workers is None else workers,
+            cache_size=settings.cache.max_entries if entries is None else entries,
         )
 
     def explain(self) -> dict[str, dict[str, Any]]:
-        """Map each field to ``{"value", "acts", "effect"}``; *effect* says what it does or why it is ignored."""
+        """Map each field to ``{"value", "acts", "effect"}``; *effect* says what it does or why it is ignored.
+
+        A value of None stands for the settings' own.
+        """
         return {
             f.name: {
                 "value": getattr(self, f.name),
@@ -254,7 +280,11 @@ def _hint(name: str, known: Iterable[str]) -> str:
 
 
 def _assembled(
-    kind: type[Settings], values: dict[str, Any], problems: list[str], ignored: tuple[str, ...]
+    kind: type[Settings],
+    values: dict[str, Any],
+    problems: list[str],
+    ignored: tuple[str, ...],
+    check_targets: Callable[[Iterable[str]], Iterable[str]] | None,
 ) -> Settings:
     groups: dict[str, Any] = {}
     for name, group in (("cache", CacheSettings), ("routing", RoutingSettings), ("batch", BatchSettings)):
@@ -265,6 +295,8 @@ def _assembled(
             problems.extend(error.problems)
         except TypeError as error:
             problems.append(f"{name}: {error}")
+    if check_targets and "routing" in groups:
+        problems.extend(check_targets(groups["routing"].providers))
     if problems:
         raise ConfigurationError(problems)
     return kind(**groups, ignored=ignored)

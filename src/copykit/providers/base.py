@@ -9,7 +9,7 @@ from copykit.brief.prompt import Prompt
 from copykit.drafts.draft import Draft
 from copykit.models import Usage
 
-__all__ = ["Completion", "Provider"]
+__all__ = ["Closable", "Completion", "Provider"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,4 +42,13 @@ class Provider(Protocol):
             ProviderError: the provider could not answer; the class says why.
             InvalidRequest: the request cannot be served by this provider, whatever is tried.
         """
+        ...
+
+
+@runtime_checkable
+class Closable(Protocol):
+    """A provider that holds something to give back: connections, a loaded model."""
+
+    async def aclose(self) -> None:
+        """Give it back; called once, by the engine that made the provider."""
         ...

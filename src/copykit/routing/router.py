@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +15,8 @@ from copykit.brief.prompt import build_prompt
 from copykit.drafts.draft import Draft
 from copykit.errors import NoProviderSucceeded, ProviderError
 from copykit.models import Attempt, Usage
-from copykit.providers.base import Completion, Provider
-from copykit.providers.registry import load_provider
+from copykit.providers.base import Closable, Completion, Provider
+from copykit.providers.registry import Source, make_provider, provider_source
 
 __all__ = ["Answer", "Router"]
 
@@ -38,7 +39,7 @@ class Answer:
 
 
 class Router:
-    """Holds the providers in use, made at their first call.
+    """Holds the providers in use: made at their first call, made anew once their name is registered anew.
 
     Args:
         emit: where events go.
@@ -50,7 +51,9 @@ class Router:
     ) -> None:
         self._emit = emit
         self._clock = clock
-        self._providers: dict[str, Provider] = {}
+        self._providers: dict[str, tuple[Source, Provider]] = {}
+        self._replaced: list[Provider] = []
+        """Closed with the rest only: calls may still run on them."""
 
     async def ask(self, brief: Brief, targets: Sequence[str]) -> Answer:
         """Give the first usable answer; each target is asked once, at most three in all.
@@ -87,10 +90,28 @@ class Router:
 
     async def _call(self, target: str, brief: Brief) -> Completion:
         name, _, model = target.partition(":")
-        provider = self._providers.get(name)
-        if provider is None:
-            provider = self._providers[name] = load_provider(name)
-        return await provider.complete(build_prompt(brief, nonce=os.urandom(8).hex(), model=model or None))
+        prompt = build_prompt(brief, nonce=os.urandom(8).hex(), model=model or None)
+        return await self._provider(name).complete(prompt)
+
+    def _provider(self, name: str) -> Provider:
+        source = provider_source(name)
+        held = self._providers.get(name)
+        if held is not None and held[0] is source:
+            return held[1]
+        provider = make_provider(source)
+        if held is not None:
+            self._replaced.append(held[1])
+        self._providers[name] = (source, provider)
+        return provider
+
+    async def aclose(self) -> None:
+        """Close every provider that can be closed, also when one of them fails to; what failed last is raised."""
+        providers = [*self._replaced, *(provider for _, provider in self._providers.values())]
+        self._providers, self._replaced = {}, []
+        async with AsyncExitStack() as stack:
+            for provider in providers:
+                if isinstance(provider, Closable):
+                    stack.push_async_callback(provider.aclose)
 
     def _record(
         self,
