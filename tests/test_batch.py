@@ -168,6 +168,21 @@ def test_own_language_is_each_rows_own():
     ]
 
 
+def test_what_was_decided_about_a_row_stands_in_its_results():
+    """A price that cannot be stated and an odd encoding are remarks of that row's lines, and of no other."""
+    cells = {"name": "Cap", "description": "A warm cap."}
+    given = [
+        Row(1, 2, "1", {**cells, "price": "15 EUR"}),
+        Row(2, 3, "2", {**cells, "price": "abc"}, ("read otherwise",)),
+        Row(3, 4, "3", {**cells, "price": "9 EUR"}),
+    ]
+    plain, noted, after = run(
+        FakeEngine(), plan(given, guess(given), placements=["x.post"], languages=["en"])
+    )
+    assert noted.output.info == ["read otherwise", "price is left out: it names no amount"]
+    assert plain.output.info == after.output.info == []
+
+
 def test_only_placements_with_an_address_get_the_template():
     """--final-url fills an ad's own field; elsewhere it would turn up in the text."""
     template = ("https://shop.example/{id}", frozenset({"google_ads.rsa"}))

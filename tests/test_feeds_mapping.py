@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from copykit.errors import InvalidRequest
-from copykit.feeds.mapping import brief_of, guess, override, text_of
+from copykit.feeds.mapping import brief_of, guess, left_out, override, text_of
 from copykit.feeds.read import read_rows
 from copykit.feeds.rows import Row, open_source
 from copykit.feeds.text import plain_text
@@ -121,6 +121,44 @@ def test_a_wrong_override_names_the_nearest(pair, word, near):
 def test_a_price_is_stated_only_when_the_row_supports_it(cells, facts):
     """No price without its currency, no old price that is not higher, in the same currency, and an amount."""
     assert brief(id="1", name="Cap", description="A warm cap.", **cells)["facts"] == facts
+
+
+@pytest.mark.parametrize(
+    "cells, notes",
+    [
+        ({"price": "15 EUR", "old_price": "No old price"}, ()),
+        ({"price": "n/a"}, ()),
+        ({"price": ""}, ()),
+        ({"price": "abc"}, ("price is left out: it names no amount",)),
+        ({"price": "-5 EUR"}, ("price is left out: it is not above zero",)),
+        ({"price": "EUR −5"}, ("price is left out: it is not above zero",)),
+        ({"price": 0, "currency": "EUR"}, ("price is left out: it is not above zero",)),
+        ({"price": "20"}, ("price is left out: it names no currency",)),
+        (
+            {"price": "20-30 EUR"},
+            ("price is left out: what stands beside the amount is not a currency alone",),
+        ),
+        (
+            {"price": "20 EUR", "sale_price": "soon", "old_price": "30 EUR/2 pack"},
+            (
+                "sale price is left out: it names no amount",
+                "old price is left out: what stands beside the amount is not a currency alone",
+            ),
+        ),
+    ],
+)
+def test_a_price_that_cannot_be_stated_is_told(cells, notes):
+    """An empty cell, or a word for none, is no mistake; anything else that gives no price is noted."""
+    rows = [row(id="1", name="Cap", description="A warm cap.", **cells)]
+    fillers = [row(id="2", name="C", description="A cap.", **dict.fromkeys(cells, "9 EUR"))] * 3
+    mapping = guess([*rows, *fillers])
+    assert left_out(rows[0], mapping) == notes
+
+
+def test_the_description_leads_and_the_tagline_follows():
+    """What the product is comes before what is sung of it."""
+    text = brief(name="Cap", description="A warm cap of wool.", tagline="Winter? What winter?")
+    assert text["product_description"] == "A warm cap of wool.\nWinter? What winter?"
 
 
 def test_measures_carry_the_unit_of_their_header():

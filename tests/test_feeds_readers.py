@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,80 @@ def test_a_guessed_encoding_is_said(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes("id,n\n1,é\n2,ü\n3,ö\n".encode("cp1252"))
     assert "Windows-1252" in open_source(path).notes[0]
+
+
+def ascii_table(rows=40):
+    return [b"id,n\n", *(b"%d,a table lamp\n" % n for n in range(1, rows + 1))]
+
+
+@pytest.mark.parametrize("byte", [b"\xff", b"\x81", b"\x9d"])
+def test_a_stray_byte_costs_its_line_whatever_the_rest_is(tmp_path, byte):
+    """A byte that no encoding has there does not make the file Windows-1252, nor goes into the copy of one that is."""
+    lines = ascii_table()
+    lines[6] = b"6,a table " + byte + b" lamp\n"
+    for word in (b"", "é".encode(), "é".encode("cp1252")):
+        lines[7:10] = [b"%d,caf%b\n" % (n, word) for n in (7, 8, 9)]
+        rows = rows_of(tmp_path / "a.csv", b"".join(lines))
+        assert [(row.line, type(row)) for row in rows if isinstance(row, BadRow)] == [(7, BadRow)]
+        assert rows[7].fields["n"] == "caf" + ("é" if word else "")
+
+
+@pytest.mark.parametrize("byte", [b"\xe9", b"\x80", b"\x96"])
+def test_one_line_beyond_ascii_is_read_and_its_row_says_how(tmp_path, byte):
+    """It may be right or damage; nothing in the file can tell, so the row's result has to."""
+    lines = ascii_table()
+    lines[6] = b'6,"a table\n'
+    lines[7] = b"lamp " + byte + b' here"\n'
+    path = tmp_path / "a.csv"
+    rows = rows_of(path, b"".join(lines))
+    noted = [row for row in rows if row.notes]
+    assert [(row.line, row.fields["n"]) for row in noted] == [
+        (7, f"a table\nlamp {byte.decode('cp1252')} here")
+    ]
+    assert "1 of 41 lines (8)" in open_source(path).notes[0]
+
+
+def test_a_file_with_many_such_lines_is_simply_older(tmp_path):
+    """Nothing needs to be said of each row then, and lines that are UTF-8 all the same are read as such."""
+    lines = ascii_table()
+    lines[3:9] = [b"%d,caf\xe9\n" % n for n in range(3, 9)]
+    lines[9] = "9,Größe\n".encode()
+    rows = rows_of(tmp_path / "a.csv", b"".join(lines))
+    assert not any(row.notes for row in rows)
+    assert [row.fields["n"] for row in rows[2:9]] == ["café"] * 6 + ["Größe"]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.xml"])
+@pytest.mark.parametrize("count", [3, 200, 3000])
+def test_a_torn_gzip_gives_every_row_before_the_tear(tmp_path, name, count):
+    """Small or large, and the damage is reported with the line in which it stands."""
+    import random
+
+    noise = random.Random(2)
+    texts = [f"a lamp of {noise.random()} cm" for _ in range(count)]
+    data = {
+        "a.jsonl": "".join(json.dumps({"id": str(n), "d": text}) + "\n" for n, text in enumerate(texts)),
+        "a.csv": "id,d\n" + "".join(f"{n},{text}\n" for n, text in enumerate(texts)),
+        "a.xml": "<rss>\n" + "".join(f"<item><d>{text}</d></item>\n" for text in texts) + "</rss>",
+    }[name]
+    packed = gzip.compress(data.encode())
+    for keep in (len(packed) - 8, len(packed) * 2 // 3):
+        torn = packed[:keep]
+        held = zlib.decompressobj(31).decompress(torn).decode()
+        rows = rows_of(tmp_path / f"{name}.gz", torn)
+        whole = held.count("</item>") if name == "a.xml" else held.count("\n") - (name == "a.csv")
+        assert [row.fields["d"] for row in rows[:-1]] == texts[:whole]
+        assert isinstance(rows[-1], BadRow)
+        assert rows[-1].line == held.count("\n") + 1
+
+
+def test_json_that_breaks_names_one_place(tmp_path):
+    """The line is the file's, the column the line's."""
+    good, early, wrong = rows_of(tmp_path / "a.jsonl", '{"a": 1}\n{"a": \n{"a": 1,, "b": 2}\n')
+    assert (good.line, early.line, wrong.line) == (1, 2, 3)
+    assert early.reason == "not JSON: Expecting value (the line ends too early)"
+    assert wrong.reason.endswith("(column 9)")
+    assert "line 1" not in wrong.reason
 
 
 def test_a_torn_gzip_gives_what_it_holds(tmp_path):

@@ -59,6 +59,8 @@ class Job:
     """None if the row cannot be asked for."""
     error: CopykitError | None = None
     """Why there is no request."""
+    notes: tuple[str, ...] = ()
+    """What was decided about the row's cells; joins the remarks of its result."""
 
 
 _REMEMBERED = 4096
@@ -161,9 +163,10 @@ def _jobs_of(
     final_url: tuple[str, frozenset[str]] | None,
 ) -> list[Job]:
     from copykit.feeds.export import landing_page
-    from copykit.feeds.mapping import brief_of
+    from copykit.feeds.mapping import brief_of, left_out
     from copykit.feeds.rows import BadRow, Row
 
+    notes: tuple[str, ...] = ()
     brief: dict[str, Any] | None = None
     error: CopykitError | None = None
     identity, own = row.id or str(row.number), ""
@@ -173,6 +176,7 @@ def _jobs_of(
         identity, own = _identity(row, mapping), _own_language(row, mapping)
         try:
             brief = brief_of(row, mapping)
+            notes = (*row.notes, *left_out(row, mapping))
         except InvalidRequest as mistake:
             error = mistake
     jobs = []
@@ -190,7 +194,8 @@ def _jobs_of(
                     request = CopywritingInput(**call)
                 except InvalidRequest as mistake:
                     problem = mistake
-            jobs.append(Job(row.number, identity, placement, language or UNKNOWN_LANGUAGE, request, problem))
+            spoken = language or UNKNOWN_LANGUAGE
+            jobs.append(Job(row.number, identity, placement, spoken, request, problem, notes))
     return jobs
 
 
@@ -320,6 +325,8 @@ async def _answer(engine: Generates, job: Job) -> BatchLine:
     answer = await _attempt(engine, job.request, job.row)
     if isinstance(answer, CopykitError):
         return _failed(job, answer)
+    if job.notes:
+        answer = answer.model_copy(update={"info": [*answer.info, *job.notes]})
     best = answer.variants[0].status if answer.variants else "rejected"
     return BatchLine.model_construct(
         row=job.row,

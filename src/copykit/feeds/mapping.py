@@ -16,7 +16,7 @@ from copykit.errors import InvalidRequest, nearest_names
 from .rows import BadRow, Row
 from .text import plain_text
 
-__all__ = ["FIELDS", "ColumnMap", "Use", "brief_of", "guess", "override", "text_of"]
+__all__ = ["FIELDS", "ColumnMap", "Use", "brief_of", "guess", "left_out", "override", "text_of"]
 
 FIELDS = (
     "id", "handle", "name", "tagline", "description", "short_description", "ingredients", "sale_price",
@@ -177,7 +177,7 @@ def brief_of(row: Row, mapping: ColumnMap) -> dict[str, Any]:
     name = " ".join(text.get("name", "").split())
     description = text.get("description") or text.get("short_description") or ""
     if tagline := text.get("tagline"):
-        description = f"{tagline}\n{description}" if description else tagline
+        description = f"{description}\n{tagline}" if description else tagline
     if not (description or name):
         raise InvalidRequest("product_description", "", f"the row has no description (line {row.line})")
     facts = _facts(row, mapping, cells, text)
@@ -196,6 +196,13 @@ def brief_of(row: Row, mapping: ColumnMap) -> dict[str, Any]:
     return brief
 
 
+def left_out(row: Row, mapping: ColumnMap) -> tuple[str, ...]:
+    """Say which prices of *row* its brief does not state, and why; in words that are the same for all rows."""
+    cells = {field: _cell(row, use) for field in _PRICES if (use := mapping.use(field)) is not None}
+    currency = mapping.use("currency")
+    return _prices(cells, text_of(_cell(row, currency)) if currency else "")[1] if cells else ()
+
+
 def text_of(value: Any) -> str:
     """Give a cell as plain text; lists joined by commas, nothing for objects and for words that mean
     "none"."""
@@ -211,7 +218,8 @@ def text_of(value: Any) -> str:
 
 # -- guessing ------------------------------------------------------------------------------------------------
 
-_RAW = frozenset({"key_points", "keywords", "price", "sale_price", "old_price", "url", "category"})
+_PRICES = ("price", "sale_price", "old_price")
+_RAW = frozenset({"key_points", "keywords", *_PRICES, "url", "category"})
 _AMOUNT = re.compile(r"[^\d]{0,6}\d[\d.,\s'’]*[^\d]{0,6}")
 _TAG = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8})*")
 
@@ -353,7 +361,7 @@ def _points(value: Any, *, commas: bool = False) -> list[str]:
 
 
 def _facts(row: Row, mapping: ColumnMap, cells: Mapping[str, Any], text: Mapping[str, str]) -> dict[str, str]:
-    facts = _prices(cells, text.get("currency", ""))
+    facts, _ = _prices(cells, text.get("currency", ""))
     if category := _category(cells.get("category")):
         facts["category"] = category
     # a slug (partners-demo) is the shop system's name for the vendor, not the one readers know
@@ -413,43 +421,61 @@ def _category(value: Any) -> str:
     return leaf if leaf and not leaf.isdigit() and len(leaf) <= _MAX_FACT else ""
 
 
-def _prices(cells: Mapping[str, Any], currency: str) -> dict[str, str]:
-    price, sale, old = (_money(cells.get(field), currency) for field in ("price", "sale_price", "old_price"))
+class _NoPrice(Exception):
+    """A cell that holds something, but no price that may be stated; the text says why."""
+
+
+def _prices(cells: Mapping[str, Any], currency: str) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Give the facts that the price cells support, and what is wrong with those that support none."""
+    found: dict[str, _Money | None] = {}
+    problems = []
+    for field in _PRICES:
+        try:
+            found[field] = _money(cells.get(field), currency)
+        except _NoPrice as problem:
+            found[field] = None
+            # "No old price" is how exports fill that column: only what looks like one is missed
+            if field != "old_price" or any(mark.isdecimal() for mark in str(cells[field])):
+                problems.append(f"{field.replace('_', ' ')} is left out: {problem}")
+    price, sale, old = (found[field] for field in _PRICES)
     if sale and price and sale[0] < price[0] and sale[2] == price[2]:
         price, old = sale, price
     price = price or sale
-    if price is None:
-        return {}
-    facts = {"price": price[1]}
-    if old and old[0] > price[0] and old[2] == price[2]:
+    facts = {"price": price[1]} if price else {}
+    if price and old and old[0] > price[0] and old[2] == price[2]:
         facts["old_price"] = old[1]
-    return facts
+    return facts, tuple(problems)
 
 
-def _money(value: Any, currency: str) -> tuple[Decimal, str, str] | None:
-    """Give (amount, how to write it, currency) of a cell; None if it names no amount or no currency."""
-    if isinstance(value, bool) or value in (None, ""):
+_Money = tuple[Decimal, str, str]
+
+
+def _money(value: Any, currency: str) -> _Money | None:
+    """Give (amount, how to write it, currency) of a cell, None of an empty one.
+
+    Raises:
+        _NoPrice: the cell names no amount above zero, or no currency.
+    """
+    if isinstance(value, bool) or text_of(value) == "":
         return None
     text = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in str(value)).strip()
     match = re.search(r"\d(?:[\d.,'’\s]*\d)?", text)
-    if match is None:
-        return None
-    amount = _amount(match[0], exact=isinstance(value, int | float))
+    amount = _amount(match[0], exact=isinstance(value, int | float)) if match else None
+    if match is None or amount is None:
+        raise _NoPrice("it names no amount")
     beside = " ".join((text[: match.start()] + " " + text[match.end() :]).split())
-    if amount is None or amount <= 0:
-        return None
-    if not beside:
-        code = currency.strip()
-        return (amount, f"{_written(amount)} {code}", code) if code else None
-    marks: Mapping[str, str] = _data()["currency_marks"]
-    code = marks.get(beside, beside)
-    if re.fullmatch(r"[A-Z]{3}", code):
+    if amount <= 0 or text[: match.start()].rstrip().endswith(("-", "−")):
+        raise _NoPrice("it is not above zero")
+    code = currency.strip() if not beside else _data()["currency_marks"].get(beside, beside)
+    if (not beside and code) or re.fullmatch(r"[A-Z]{3}", code):
         return amount, f"{_written(amount)} {code}", code
     if any(unicodedata.category(mark) == "Sc" for mark in beside) and len(beside) <= 3:
         return amount, text, currency or beside  # an ambiguous sign such as $ stays as the row has it
     if currency and len(beside) <= 3 and beside.isalpha():
         return amount, f"{_written(amount)} {currency}", currency  # kr beside SEK
-    return None
+    raise _NoPrice(
+        "what stands beside the amount is not a currency alone" if beside else "it names no currency"
+    )
 
 
 def _amount(digits: str, *, exact: bool) -> Decimal | None:

@@ -35,6 +35,11 @@ def _row(number: int, line: int, text: str | None, encoding: str) -> Row | BadRo
         value = json.loads(text, parse_constant=_refuse)
     except RecursionError:
         return BadRow(number, line, "nested too deep")
+    except json.JSONDecodeError as error:
+        # its own line number counts within the text it was given, which is one line
+        end = error.pos >= len(text.rstrip())
+        where = "the line ends too early" if end else f"column {error.pos + 1}"
+        return BadRow(number, line, f"not JSON: {error.msg.removesuffix(' at')} ({where})")
     except ValueError as error:
         return BadRow(number, line, f"not JSON: {error}")
     if not isinstance(value, dict):

@@ -31,12 +31,13 @@ def read_merchant_xml(source: Source) -> Iterator[Row | BadRow]:
         problem: str | None = None
         while problem is None:
             try:
-                block = stream.read(_BLOCK)
+                block = stream.read1(_BLOCK)
                 collector.parser.Parse(block, not block)
             except _DoctypeRefused:
                 problem = "a document type declaration (<!DOCTYPE ...>) is not accepted in a feed"
             except expat.ExpatError as error:
-                problem = f"the XML breaks here, the rest is not read: {error}"
+                what = f"{expat.ErrorString(error.code)} (column {error.offset + 1})"
+                problem = f"the XML breaks here, the rest is not read: {what}"
             except (
                 *DAMAGED,
                 ValueError,

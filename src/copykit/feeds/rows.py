@@ -31,6 +31,10 @@ DAMAGED = (OSError, EOFError, zlib.error)
 """What reading raises in the middle of a torn or broken file."""
 
 _SNIFF = 1 << 16
+_MARK, _MARKS_16 = b"\xef\xbb\xbf", (b"\xff\xfe", b"\xfe\xff")
+_LEGACY = "cp1252"
+_STRAY = re.compile(rb"[\x81\x8d\x8f\x90\x9d]|(?<![A-Za-z\xc0-\xfe])\xff(?![A-Za-z\xc0-\xfe])")
+"""Bytes that no Windows-1252 text holds; 0xFF alone is damage, in a word it may be a French name's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ class Row:
     """The record's own id, or its number where it has none."""
     fields: dict[str, Any]
     """Values by column name: text, or what JSON gives."""
+    notes: tuple[str, ...] = ()
+    """What had to be decided to read it, for the row's results."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,8 @@ class Source:
     """Of the file's bytes as they lie on the disk."""
     notes: tuple[str, ...] = field(default=())
     """What the reader had to decide and the user should know."""
+    odd_lines: tuple[int, ...] = field(default=())
+    """The few physical lines whose bytes are not in the encoding of all others, and were read as Windows-1252."""
 
 
 class Lines:
@@ -83,25 +91,25 @@ class Lines:
     def __init__(self, stream: IO[bytes], encoding: str) -> None:
         self.number = 0
         self._stream = _Reencoded(stream, encoding) if encoding.startswith("utf-16") else stream
-        self._encoding = "utf-8" if encoding.startswith("utf-16") else encoding
-        self._carriage = False
-        self._pieces: list[bytes] = []
+        self._legacy = encoding == _LEGACY
 
     def __iter__(self) -> Iterator[tuple[int, str | None]]:
-        first = True
-        for raw in self._raw():
-            self.number += 1
-            if raw is None:
-                yield self.number, None
-                continue
-            if first:
-                raw, first = raw.removeprefix(b"\xef\xbb\xbf"), False
-            try:
-                yield self.number, raw.decode(self._encoding)
-            except UnicodeDecodeError:
-                yield self.number, None
+        for raw in self.raw():
+            yield self.number, None if raw is None else self._decoded(raw)
 
-    def _raw(self) -> Iterator[bytes | None]:
+    def _decoded(self, raw: bytes) -> str | None:
+        try:
+            return raw.decode()  # also where the file is older: what is UTF-8 is hardly ever anything else
+        except UnicodeDecodeError:
+            return raw.decode(_LEGACY) if self._legacy and not _STRAY.search(raw) else None
+
+    def raw(self) -> Iterator[bytes | None]:
+        """Give the bytes of each line, None for one that is too long; `number` is the line's."""
+        for raw in self._cut():
+            self.number += 1
+            yield raw.removeprefix(_MARK) if raw and self.number == 1 else raw
+
+    def _cut(self) -> Iterator[bytes | None]:
         while True:
             raw = self._stream.readline(MAX_LINE)
             if not raw:
@@ -147,17 +155,22 @@ def open_source(path: str | Path, format: str | None = None) -> Source:
         )
     try:
         size, digest, compressed = _digest(path)
-        head, encoding, notes = _encoding(path, compressed)
+        head = _head(path, compressed)
+        text = _text(path, compressed, head)
     except DAMAGED as error:
         raise InvalidRequest("in", str(path), f"cannot be read: {error}") from error
-    if not head.strip():
+    start = head.removeprefix(_MARK).decode(text.encoding, "replace")
+    if not start.strip("\ufeff \t\r\n"):
         raise InvalidRequest("in", str(path), "the file holds no rows")
-    found, delimiter = _format(head, format, str(path))
-    return Source(path, found, encoding, compressed, delimiter, size, digest, tuple(notes))
+    found, delimiter = _format(start, format, str(path))
+    decided = () if found == "merchant-xml" else text.notes  # XML declares its own encoding
+    odd = () if found == "merchant-xml" else text.odd_lines
+    notes = (*text.damage, *decided)
+    return Source(path, found, text.encoding, compressed, delimiter, size, digest, notes, odd)
 
 
-def open_bytes(source: Source) -> IO[bytes]:
-    """Open *source* for reading, unpacked."""
+def open_bytes(source: Source) -> io.BufferedReader:
+    """Open *source* for reading, unpacked; a damaged file gives all that can be read before it raises."""
     return _open(source.path, source.compressed)
 
 
@@ -178,10 +191,32 @@ _ID_NAMES = frozenset(
 )
 
 
-def _open(path: Path, compressed: bool) -> IO[bytes]:
+def _open(path: Path, compressed: bool) -> io.BufferedReader:
     if compressed:
-        return io.BufferedReader(gzip.open(path, "rb"), 1 << 18)
+        return io.BufferedReader(_Unpacked(path), 1 << 18)
     return path.open("rb")
+
+
+class _Unpacked(io.RawIOBase):
+    """A gzip file in small pieces: what was unpacked before the damage is handed over, then the error raised.
+
+    `gzip.GzipFile` itself drops up to a whole buffer when it comes to the damage while filling one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = gzip.open(path, "rb")  # noqa: SIM115 - closed with this object
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        data = self._file.read1(min(len(buffer), 1 << 13))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def _digest(path: Path) -> tuple[int, str, bool]:
@@ -196,37 +231,75 @@ def _digest(path: Path) -> tuple[int, str, bool]:
     return size, digest.hexdigest(), magic == b"\x1f\x8b"
 
 
-def _encoding(path: Path, compressed: bool) -> tuple[str, str, list[str]]:
-    """Find the encoding: a byte order mark decides; else UTF-8 unless most lines beyond ASCII are not."""
+def _head(path: Path, compressed: bool) -> bytes:
+    """Give the first bytes, as many as there are before the end or the damage."""
+    head = b""
     with _open(path, compressed) as stream:
-        head = stream.read(_SNIFF)
-        if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
-            return head.decode("utf-16", "replace"), "utf-16", ["encoding: UTF-16, by its byte order mark"]
-        if head.startswith(b"PK\x03\x04"):
-            raise InvalidRequest("in", str(path), "a spreadsheet or an archive; export it as CSV first")
-        if head.count(b"\0") * 4 > len(head):
-            raise InvalidRequest("in", str(path), "binary data, or UTF-16 without a byte order mark")
-        good = bad = 0
-        notes: list[str] = []
-        rest = head
-        while rest:
-            if not rest.isascii():
-                for line in rest.splitlines():
-                    if not line.isascii():
-                        if _is_utf8(line):
-                            good += 1
-                        else:
-                            bad += 1
+        while len(head) < _SNIFF:
             try:
-                rest = stream.read(1 << 18)
-            except DAMAGED as error:
-                notes.append(f"the file is damaged: {error}; what can be read before that is read")
+                block = stream.read1(_SNIFF - len(head))
+            except DAMAGED:
+                if head:
+                    break
+                raise
+            if not block:
                 break
-    # a block's edge can cut a character: at most one line in a quarter of a megabyte is misjudged
-    if bad > good + 1 or (bad and not good):
-        notes.append("encoding: not UTF-8; read as Windows-1252")
-        return head.decode("cp1252", "replace"), "cp1252", notes
-    return head.decode("utf-8-sig", "replace"), "utf-8", notes
+            head += block
+    if head.startswith(b"PK\x03\x04"):
+        raise InvalidRequest("in", str(path), "a spreadsheet or an archive; export it as CSV first")
+    if not head.startswith(_MARKS_16) and head.count(b"\0") * 4 > len(head):
+        raise InvalidRequest("in", str(path), "binary data, or UTF-16 without a byte order mark")
+    return head
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    """What one walk over all lines found."""
+
+    encoding: str
+    notes: tuple[str, ...] = ()
+    odd_lines: tuple[int, ...] = ()
+    damage: tuple[str, ...] = ()
+
+
+def _text(path: Path, compressed: bool, head: bytes) -> _Text:
+    """Find the encoding: a byte order mark decides; else UTF-8 unless most lines beyond ASCII are not.
+
+    A file that is ASCII but for a few lines (one, or one in a hundred) may be either: those lines are read as
+    Windows-1252 and named, so that their results can say so.
+    """
+    if head.startswith(_MARKS_16):
+        return _Text("utf-16", ("encoding: UTF-16, by its byte order mark",))
+    good, legacy = 0, 0
+    damage: tuple[str, ...] = ()
+    odd: list[int] = []
+    with _open(path, compressed) as stream:
+        lines = Lines(stream, "utf-8")
+        try:
+            for raw in lines.raw():
+                if raw is None or raw.isascii():
+                    continue
+                if _is_utf8(raw):
+                    good += 1
+                elif not _STRAY.search(raw):
+                    legacy += 1
+                    if legacy <= _MOST_ODD:
+                        odd.append(lines.number)
+        except DAMAGED as error:
+            damage = (
+                f"the file is damaged in line {lines.number + 1}: {error}; what stands before it is read",
+            )
+    if legacy <= good + 1 and (good or not legacy):
+        return _Text("utf-8", damage=damage)
+    if legacy > max(1, min(lines.number // 100, _MOST_ODD)):
+        return _Text(_LEGACY, ("encoding: not UTF-8; read as Windows-1252",), damage=damage)
+    shown = ", ".join(map(str, odd[:5])) + (", …" if legacy > 5 else "")
+    note = f"encoding: not UTF-8 in {legacy} of {lines.number} lines ({shown}), read there as Windows-1252"
+    return _Text(_LEGACY, (note,), tuple(odd), damage)
+
+
+_MOST_ODD = 1000
+"""Lines that are remembered one by one."""
 
 
 def _is_utf8(raw: bytes) -> bool:
