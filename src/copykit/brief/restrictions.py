@@ -321,6 +321,20 @@ class _Words:
         return shape is not None and shape.match(text) is not None
 
     def _clause(self, clause: str) -> list[_Reading]:
+        said = self._said(clause)
+        if said.count is not None:
+            return self._counted(said, said.count)
+        if said.anyway:
+            # Two negations ask for what they name: "don't forget the price".
+            said = replace(said, avoid=False, says=True, base=said.base + _SURE)
+        if not said.avoid:
+            return self._asked(said)
+        if said.quoted:
+            return self._quotes_banned(said)
+        return self._banned(said)
+
+    def _said(self, clause: str) -> _Said:
+        """Take the markers and kinds out of *clause*; the order settles which of them a word is read as."""
         quoted = [next(g for g in m.groups() if g is not None).strip() for m in _QUOTED.finditer(clause)]
         rest = _Rest(_QUOTED.sub(" \x01 ", clause))
         anyway = rest.has(self._lists["anyway"])
@@ -333,11 +347,9 @@ class _Words:
         unless = rest.has(self._lists["unless"]) or rest.has(self._lists["scope"])
         dont = rest.take(self._lists["dont"])
         avoid = rest.take(self._lists["avoid"]) or dont
-        if limited and count is None and not avoid:
-            limited = False
         style = rest.has(self._lists["style"])
         example = rest.has(self._lists["example"])
-        rest_with_nouns = rest.copy()
+        with_nouns = rest.copy()
         # "Emoji-free" forbids; "sugar-free" is a word of the trade.
         bare = rest.copy()
         if bare.take(self._lists["lacking"]) and any(bare.has(shape) for shape in self._kinds.values()):
@@ -345,49 +357,70 @@ class _Words:
         kinds = [kind for kind, shape in self._kinds.items() if rest.take(shape)]
         narrow = rest.has(self._lists["narrow"])
         says = bool(rest.take(self._lists["say"])) or dont
-        known = rest.known
-        base = 1.0 + known / 1000
-        if count is not None and limited:
-            counted = [k for k in kinds if k in _COUNTABLE]
-            return [
-                _Reading(self.code, k, "hint" if unless else "ban", (), count, 4 + base) for k in counted
-            ] or [_Reading(self.code, kinds[0] if kinds else "unknown", "hint", worth=base)]
-        if anyway:
-            # Two negations ask for what they name: "don't forget the price".
-            avoid, says, base = False, True, base + _SURE
-        if not avoid:
-            if quoted and says:
-                return [_Reading(self.code, "term", "ask", tuple(quoted), worth=base)]
-            if kinds:
-                return [_Reading(self.code, k, "ask" if says else "hint", worth=base + 0.5) for k in kinds]
-            return (
-                [_Reading(self.code, "unknown", "ask" if says else "hint", worth=known / 1000)]
-                if known
-                else []
-            )
-        doubtful = known <= 5
-        if quoted and kinds and "competitor" not in kinds and example and not unless:
-            banned = [_Reading(self.code, k, "ban", worth=4 + base) for k in kinds]
-            return [*banned, self._quoted(quoted, base, doubtful, kinds)]
-        if quoted:
-            return [self._quoted(quoted, base, doubtful, kinds)]
+        return _Said(
+            quoted=quoted,
+            kinds=kinds,
+            rest=rest,
+            with_nouns=with_nouns,
+            count=count,
+            avoid=avoid,
+            says=says,
+            anyway=anyway,
+            unless=unless,
+            style=style,
+            example=example,
+            narrow=narrow,
+            known=rest.known,
+            base=1.0 + rest.known / 1000,
+        )
+
+    def _counted(self, said: _Said, most: int) -> list[_Reading]:
+        verdict: Literal["ban", "hint"] = "hint" if said.unless else "ban"
+        counted = [
+            _Reading(self.code, kind, verdict, (), most, 4 + said.base)
+            for kind in said.kinds
+            if kind in _COUNTABLE
+        ]
+        named = said.kinds[0] if said.kinds else "unknown"
+        return counted or [_Reading(self.code, named, "hint", worth=said.base)]
+
+    def _asked(self, said: _Said) -> list[_Reading]:
+        if said.quoted and said.says:
+            return [_Reading(self.code, "term", "ask", tuple(said.quoted), worth=said.base)]
+        verdict: Literal["ask", "hint"] = "ask" if said.says else "hint"
+        if said.kinds:
+            return [_Reading(self.code, kind, verdict, worth=said.base + 0.5) for kind in said.kinds]
+        return [_Reading(self.code, "unknown", verdict, worth=said.known / 1000)] if said.known else []
+
+    def _quotes_banned(self, said: _Said) -> list[_Reading]:
+        """Read a ban of what stands in quotes, which may also be examples of a kind."""
+        quoted = self._quoted(said.quoted, said.base, said.doubtful, said.kinds)
+        if said.kinds and "competitor" not in said.kinds and said.example and not said.unless:
+            return [*(_Reading(self.code, kind, "ban", worth=4 + said.base) for kind in said.kinds), quoted]
+        return [quoted]
+
+    def _banned(self, said: _Said) -> list[_Reading]:
         # "Price words" is about prices, "the word price" about a word: the marker stands apart from the noun.
-        worded = says and rest.has(self._lists["word"]) and bool(self._term_after_word(rest_with_nouns))
-        if kinds and not worded:
-            if unless or narrow:
-                return [_Reading(self.code, k, "hint", worth=_SURE + base) for k in kinds]
-            found = []
-            for kind in kinds:
-                values = tuple(self._capitalised(rest, any_noun=True)) if kind == "competitor" else ()
-                found.append(_Reading(self.code, kind, "ban", values, worth=4 + base))
-            return found
-        if unless or style:
-            return [_Reading(self.code, "unknown", "hint", worth=base)]
-        after_word = self._term_after_word(rest_with_nouns)
-        terms = after_word or (self._terms(rest) if says else tuple(self._capitalised(rest)))
-        if terms and all(len(t.split()) <= _LONG_TERM for t in terms):
-            return [_Reading(self.code, "term", "ban", terms, worth=_SURE + base / 10, doubtful=doubtful)]
-        return [_Reading(self.code, "unknown", "hint", worth=base / 2)]
+        after_word = self._term_after_word(said.with_nouns)
+        worded = said.says and said.rest.has(self._lists["word"]) and bool(after_word)
+        if said.kinds and not worded:
+            return self._kinds_banned(said)
+        if said.unless or said.style:
+            return [_Reading(self.code, "unknown", "hint", worth=said.base)]
+        terms = after_word or (self._terms(said.rest) if said.says else tuple(self._capitalised(said.rest)))
+        if terms and all(len(term.split()) <= _LONG_TERM for term in terms):
+            worth = _SURE + said.base / 10
+            return [_Reading(self.code, "term", "ban", terms, worth=worth, doubtful=said.doubtful)]
+        return [_Reading(self.code, "unknown", "hint", worth=said.base / 2)]
+
+    def _kinds_banned(self, said: _Said) -> list[_Reading]:
+        if said.unless or said.narrow:
+            return [_Reading(self.code, kind, "hint", worth=_SURE + said.base) for kind in said.kinds]
+        found = []
+        for kind in said.kinds:
+            values = tuple(self._capitalised(said.rest, any_noun=True)) if kind == "competitor" else ()
+            found.append(_Reading(self.code, kind, "ban", values, worth=4 + said.base))
+        return found
 
     def _quoted(self, quoted: list[str], base: float, doubtful: bool, kinds: list[str]) -> _Reading:
         for kind, marks in _marks().items():
@@ -498,6 +531,37 @@ class _Rest:
     def _lower(self) -> str:
         lower = self.text.lower().replace("’", "'")
         return lower if len(lower) == len(self.text) else self.text.replace("İ", "i").lower()
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """The markers of one clause, before anything follows from them."""
+
+    quoted: list[str]
+    kinds: list[str]
+    """What it is about: price, emoji ..."""
+    rest: _Rest
+    """What no marker and no kind accounts for."""
+    with_nouns: _Rest
+    """The same with the words for kinds still in it."""
+    count: int | None
+    """The maximum that it permits."""
+    avoid: bool
+    says: bool
+    anyway: bool
+    unless: bool
+    """Whether it depends on a condition, or on one field."""
+    style: bool
+    example: bool
+    narrow: bool
+    known: int
+    """Letters of the words understood."""
+    base: float
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether little more than one short marker was understood."""
+        return self.known <= 5
 
 
 def _split(shape: re.Pattern[str], text: str) -> list[str]:
