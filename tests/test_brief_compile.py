@@ -31,9 +31,10 @@ def test_names_are_resolved_however_they_are_written() -> None:
 
 
 def test_without_a_use_case_the_placement_gives_its_own() -> None:
-    """And an empty text counts as none."""
+    """An empty text is no name and is refused, as an empty tone is."""
     assert brief().use_case.id == brief().placement.use_case
-    assert brief(use_case="").use_case.id == brief().placement.use_case
+    with pytest.raises(InvalidRequest, match="use_case=''"):
+        brief(use_case="")
 
 
 def test_the_same_request_compiles_to_the_same_brief() -> None:
@@ -147,3 +148,60 @@ def test_a_call_to_action_fits_some_field_or_is_refused() -> None:
 def test_addresses_that_browsers_take_are_taken(address: str) -> None:
     """Any http(s) address with a host, up to 2,000 characters."""
     assert brief(url=address).url == address
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("de-AT", ("de-AT is served as de",)),
+        ("en_AU", ("en_AU is served as en-GB",)),
+        ("es-419", ("es-419 is served as es-MX",)),
+        ("zh-HK", ("zh-HK is served as zh-Hant",)),
+        ("nn", ("nn is served as nb",)),
+        ("de-1996", ("de-1996 is served as de",)),
+        ("de", ()),
+        ("DE_de", ()),
+        ("en-Latn-US", ()),
+        ("zh-TW", ()),
+        ("pt", ()),
+        ("ar-EG", ()),
+        ("Spanish", ()),
+    ],
+)
+def test_a_relative_that_serves_is_told_once(asked: str, told: tuple[str, ...]) -> None:
+    """Another country's, script's or variant's copy is no silent choice; a bare language is one by its likely country."""
+    assert brief(language=asked).info == told
+
+
+def test_the_country_asked_for_settles_limits_by_country() -> None:
+    """Amazon's shorter title does not hold in its Saudi store, whose Arabic is the catalogue's Arabic."""
+    title = {
+        tag: {limit.hard for limit in spec.limits}
+        for tag in ("ar", "ar-SA")
+        for spec in brief(target_platform="amazon", language=tag).fields
+        if spec.name == "title"
+    }
+    assert title["ar"] - title["ar-SA"] == {75}
+
+
+def test_what_is_empty_is_told() -> None:
+    """Empty entries say nothing, and the result says that they said nothing; doubles are no loss."""
+    made = brief(
+        facts={"width": "140 cm", "wood": " ", "note": "<p></p>"},
+        key_points=["Oiled", ""],
+        keywords=["bench", "bench"],
+        restrictions=["  "],
+    )
+    assert made.info == (
+        "facts.wood is empty and has no effect",
+        "facts.note is empty and has no effect",
+        "key_points holds an empty entry, which has no effect",
+        "restrictions holds an empty entry, which has no effect",
+    )
+    assert brief(facts={"width": 0}, keywords=["bench", "bench"]).info == ()
+
+
+def test_a_merge_token_has_a_name() -> None:
+    """A blank one could never be found in any text."""
+    with pytest.raises(InvalidRequest, match="personalization=' '"):
+        brief(personalization={" ": "Ana"})

@@ -13,6 +13,7 @@ from copykit import events
 from copykit.brief.brief import Brief
 from copykit.brief.catalog import platforms_version
 from copykit.brief.compile import compile_brief
+from copykit.brief.merge import unplaced
 from copykit.brief.prompt import REVISION
 from copykit.caching.base import Cache
 from copykit.caching.key import output_id, request_key
@@ -116,15 +117,11 @@ class Engine:
         self, request: CopywritingInput, targets: tuple[str, ...], versions: dict[str, str], key: str
     ) -> CopywritingOutput:
         brief = compile_brief(request)
-        try:
-            answer = await self._router.ask(brief, targets)
-        except InvalidRequest as error:
-            if request.provider is None and error.field in ("provider", "model"):
-                raise ConfigurationError(f"routing.providers: {error.message}") from error
-            raise
+        answer = await self._router.ask(brief, targets)
         variants, repairs = judge(answer.drafts, brief, written_by_model=answer.by_model)
         for repair in repairs:
             self._emit(events.FieldRepaired(repair.field, repair.rule))
+        idle = unplaced(request.personalization, variants)
         output = CopywritingOutput.model_construct(
             id=output_id(key, None),
             variants=variants,
@@ -137,7 +134,7 @@ class Engine:
             receipt=_receipt(answer, repairs, versions, key),
             created_at=datetime.now(UTC),
             restrictions=_reports(brief),
-            info=[*brief.info, *answer.info, *self.settings.ignored],
+            info=[*brief.info, *answer.info, *idle, *self.settings.ignored],
         )
         accepted = variants[0].status != "rejected"
         if accepted and request.cache in _WRITES and answer.target == targets[0]:

@@ -37,6 +37,7 @@ __all__ = [
     "Tone",
     "ToneConflict",
     "UseCase",
+    "is_the_same",
     "language",
     "languages",
     "placement",
@@ -221,6 +222,7 @@ class Language:
     """English name."""
     native_name: str
     script: str
+    """ISO 15924, e.g. ``Latn``."""
     direction: str
     """ltr or rtl."""
     quotes: tuple[str, str, str, str]
@@ -258,6 +260,8 @@ class Language:
     """Units of *speech_unit* spoken a second, unhurried; None if not known."""
     speech_unit: str = "words"
     """words, syllables, kana or characters."""
+    likely_region: str = ""
+    """Country whose form of the language this is, by CLDR's likely subtags: ``DE`` for ``de``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -638,6 +642,7 @@ def _language(tag: str) -> Language:
         sentence_expansion=length["sentences"][0] if "sentences" in length else None,
         speech_rate=speech.get("rate"),
         speech_unit=speech.get("unit", "words"),
+        likely_region=row["likely_region"],
     )
 
 
@@ -645,7 +650,8 @@ def language(tag: str) -> Language:
     """Give the language of a BCP-47 *tag* or of an English or native name (``Spanish``, ``español``).
 
     A tag outside the catalogue is served by its likely relative: ``pt`` by ``pt-BR``, ``es-AR`` by ``es-MX``,
-    ``zh-TW`` by ``zh-Hant``, ``de-AT`` by ``de``. `region_of` keeps the region that was asked for.
+    ``zh-TW`` by ``zh-Hant``, ``de-AT`` by ``de``. `region_of` keeps the region that was asked for, `is_the_same`
+    tells the one from the other.
 
     Raises:
         InvalidRequest: no relative is known; field ``language``, with the nearest tags and names.
@@ -655,6 +661,24 @@ def language(tag: str) -> Language:
         names = {_plain(name): name for name in (*_language_tags(), *_language_index("names"))}
         _refuse("language", tag, "unknown language", names, "languages")
     return _language(found)
+
+
+def is_the_same(tag: str, served: Language) -> bool:
+    """Say whether *served* is what the BCP-47 *tag* asks for, and not its nearest relative.
+
+    ``de``, ``de-DE`` and a name such as ``German`` are ``de``; ``de-AT`` is another country's German.
+    """
+    match = _TAG.fullmatch(tag.strip().replace("_", "-"))
+    if match is None:
+        return True
+    base, script, region = match.groups()
+    variant = match.string[match.end(match.lastindex or 1) :]
+    return (
+        not variant
+        and base.lower() == served.tag.partition("-")[0]
+        and (script or served.script).title() == served.script
+        and (region or served.likely_region).upper() == served.likely_region
+    )
 
 
 def region_of(tag: str) -> str | None:

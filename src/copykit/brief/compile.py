@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from copykit.brief import catalog
@@ -13,6 +13,7 @@ from copykit.brief.catalog import FieldSpec, Language, Limit, Placement
 from copykit.brief.clean import plain_text, refuse_controls
 from copykit.brief.extract import extract
 from copykit.brief.ledger import Ledger
+from copykit.brief.merge import refuse_unfilled
 from copykit.brief.money import local_amount
 from copykit.brief.naming import head_of, without_variant
 from copykit.errors import InvalidRequest, nearest_names
@@ -35,6 +36,8 @@ _AT_LEAST_CODE_POINTS = ("cp", "u16", "dw", "xw")
 """Units by which a text without links never counts less than its code points."""
 _ADDRESS = re.compile(r"https?://[^\s/?#.]+(?:\.[^\s/?#.]+)*(?::\d+)?(?:[/?#]\S*)?", re.IGNORECASE)
 _NO_BRAND = Brand()
+_FILLED_IN = ("url", "personalization")
+"""Fields of the request in which a placeholder is no mistake: a tracking template, what is filled in elsewhere."""
 
 
 def compile_brief(request: CopywritingInput) -> Brief:
@@ -44,48 +47,25 @@ def compile_brief(request: CopywritingInput) -> Brief:
 
     Raises:
         InvalidRequest: an unknown platform, tone, language, use case or field (with the nearest valid
-            name), an empty or oversized text, control characters, or restrictions that contradict the brief.
+            name), an empty or oversized text, control characters, a placeholder that nobody will fill in, or
+            restrictions that contradict the brief.
     """
     placement = catalog.placement(request.target_platform)
     language = catalog.language(request.language)
     tone = catalog.tone(request.tone)
-    use_case = catalog.use_case(request.use_case or placement.use_case)
-    description = _required("product_description", request.product_description)
-    name = _short("product_name", request.product_name)
-    points = _many("key_points", request.key_points)
-    facts = _facts(request.facts)
-    brand = _brand(request.brand)
-    audience = _short("target_audience", request.target_audience)
-    fields = _fields(placement, request.fields, language)
-    cta = _short("call_to_action", request.call_to_action)
-    _fits_somewhere("call_to_action", cta, placement.id, fields)
-    url = _url(request.url)
-    keywords = _many("keywords", request.keywords)
-    _checked("instructions", request.instructions or "", MAX_DESCRIPTION)
-    _personalization(request.personalization)
+    use_case = catalog.use_case(placement.use_case if request.use_case is None else request.use_case)
+    region = catalog.region_of(request.language) or catalog.region_of(language.tag)
+    fields = _fields(placement, request.fields, region)
+    words = _words(request)
+    _fits_somewhere("call_to_action", words.cta, placement.id, fields)
+    stated = words.stated()
+    refuse_unfilled(
+        (pair for pair in stated if pair[0] not in _FILLED_IN), placement, request.personalization
+    )
     base = language.tag.partition("-")[0]
-    name, variant = without_variant(name)
-    found = extract(description, name or brand.name, base)
-    source = [
-        description,
-        f"{name}-{variant}" if variant else name,
-        brand.name,
-        *points,
-        *(f.value for f in facts),
-        audience,
-        cta,
-        url,
-        *keywords,
-    ]
-    source += [*request.personalization.values(), *(f.text for f in request.fields.values() if f.text)]
-    texts = tuple(text for text in source if text)
-    asked = _many("restrictions", request.restrictions)
-    restrictions: tuple[Restriction, ...] = ()
-    if asked or brand.competitors or brand.banned_terms:
-        from copykit.brief.restrictions import compile_restrictions, contradictions  # most briefs have none
-
-        restrictions = compile_restrictions(asked, language=language, brand=brand, name=found.name)
-        contradictions(restrictions, key_points=points, name=found.name, call_to_action=cta)
+    found = extract(words.description, words.name or words.brand.name, base)
+    source = tuple(text for _, text in stated)
+    amounts = (local_amount(fact.value, language) for fact in words.facts)
     return Brief(
         request=request,
         placement=placement,
@@ -95,22 +75,110 @@ def compile_brief(request: CopywritingInput) -> Brief:
         use_case=use_case,
         structure=catalog.structure(use_case.structures[0]),
         name=found.name,
-        item=found.item or head_of(found.name, base) or _category(facts, found.name),
+        item=found.item or head_of(found.name, base) or _category(words.facts, found.name),
         attributes=found.attributes,
-        points=points,
+        points=words.points,
         sentences=found.sentences,
-        facts=(*facts, Fact("variant", variant)) if variant else facts,
-        audience=audience,
-        cta=cta,
-        url=url,
-        keywords=keywords,
-        brand=brand,
-        restrictions=restrictions,
-        ledger=Ledger.build(
-            (*texts, *found.attributes, *(local_amount(f.value, language) for f in facts)), language
-        ),
-        source_text="\n".join(texts),
+        facts=(*words.facts, Fact("variant", words.variant)) if words.variant else words.facts,
+        audience=words.audience,
+        cta=words.cta,
+        url=words.url,
+        keywords=words.keywords,
+        brand=words.brand,
+        restrictions=_restrictions(words, language, found.name),
+        ledger=Ledger.build((*source, *found.attributes, *amounts), language),
+        source_text="\n".join(source),
+        info=tuple(_remarks(request, words, language)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """The caller's words, cleaned and within their bounds."""
+
+    description: str
+    name: str
+    variant: str
+    """What the name says of this one of several: ``oak`` of ``Norr - oak``."""
+    points: tuple[str, ...]
+    facts: tuple[Fact, ...]
+    brand: Brand
+    audience: str
+    cta: str
+    url: str
+    keywords: tuple[str, ...]
+    restrictions: tuple[str, ...]
+    tokens: tuple[str, ...]
+    """Longest values of merge tokens."""
+    overrides: tuple[tuple[str, str], ...]
+    """Texts that the caller gives for fields of the placement, each with its name."""
+
+    def stated(self) -> tuple[tuple[str, str], ...]:
+        """Give what copy may state: field of the request and text, those that are not empty."""
+        pairs = (
+            ("product_description", self.description),
+            ("product_name", f"{self.name}-{self.variant}" if self.variant else self.name),
+            ("brand.name", self.brand.name),
+            *(("key_points", point) for point in self.points),
+            *((f"facts.{fact.key}", fact.value) for fact in self.facts),
+            ("target_audience", self.audience),
+            ("call_to_action", self.cta),
+            ("url", self.url),
+            *(("keywords", keyword) for keyword in self.keywords),
+            *(("personalization", value) for value in self.tokens),
+            *((f"fields.{name}.text", text) for name, text in self.overrides),
+        )
+        return tuple(pair for pair in pairs if pair[1])
+
+
+def _words(request: CopywritingInput) -> _Words:
+    _checked("instructions", request.instructions or "", MAX_DESCRIPTION)
+    _personalization(request.personalization)
+    name, variant = without_variant(_short("product_name", request.product_name))
+    return _Words(
+        description=_required("product_description", request.product_description),
+        name=name,
+        variant=variant,
+        points=_many("key_points", request.key_points),
+        facts=_facts(request.facts),
+        brand=_brand(request.brand),
+        audience=_short("target_audience", request.target_audience),
+        cta=_short("call_to_action", request.call_to_action),
+        url=_url(request.url),
+        keywords=_many("keywords", request.keywords),
+        restrictions=_many("restrictions", request.restrictions),
+        tokens=tuple(request.personalization.values()),
+        overrides=tuple((name, override.text or "") for name, override in request.fields.items()),
+    )
+
+
+def _restrictions(words: _Words, language: Language, name: str) -> tuple[Restriction, ...]:
+    brand = words.brand
+    if not (words.restrictions or brand.competitors or brand.banned_terms):
+        return ()
+    from copykit.brief.restrictions import compile_restrictions, contradictions  # most briefs have none
+
+    restrictions = compile_restrictions(words.restrictions, language=language, brand=brand, name=name)
+    contradictions(restrictions, key_points=words.points, name=name, call_to_action=words.cta)
+    return restrictions
+
+
+def _remarks(request: CopywritingInput, words: _Words, language: Language) -> Iterator[str]:
+    """Say what was understood otherwise than it was written, or has no effect."""
+    asked = request.language.strip()
+    if not catalog.is_the_same(asked, language):
+        yield f"{asked} is served as {language.tag}"
+    if len(words.facts) < len(request.facts):
+        for name, value in request.facts.items():
+            if not plain_text(str(value)):
+                yield f"facts.{name} is empty and has no effect"
+    for field, entries, kept in (
+        ("key_points", request.key_points, words.points),
+        ("keywords", request.keywords, words.keywords),
+        ("restrictions", request.restrictions, words.restrictions),
+    ):
+        if len(kept) < len(entries) and not all(map(plain_text, entries)):
+            yield f"{field} holds an empty entry, which has no effect"
 
 
 def _checked(field: str, text: str, longest: int) -> None:
@@ -175,6 +243,8 @@ def _personalization(tokens: dict[str, str]) -> None:
         raise InvalidRequest("personalization", f"{len(tokens)} entries", f"at most {_MAX_ITEMS}")
     for key, value in tokens.items():
         _checked("personalization", key, _MAX_SHORT)
+        if not key.strip():
+            raise InvalidRequest("personalization", key, "a token needs a name, e.g. first_name")
         _checked(f"personalization.{key[:60]}", value, _MAX_SHORT)
 
 
@@ -209,7 +279,7 @@ def _category(facts: tuple[Fact, ...], name: str) -> str:
 
 
 def _fields(
-    placement: Placement, overrides: dict[str, FieldOverride], language: Language
+    placement: Placement, overrides: dict[str, FieldOverride], region: str | None
 ) -> tuple[FieldSpec, ...]:
     for name, override in overrides.items():
         if all(spec.name != name for spec in placement.fields):
@@ -221,7 +291,6 @@ def _fields(
                 nearest=nearest_names(name, known),
             )
         _checked(f"fields.{name}.text", override.text or "", MAX_DESCRIPTION)
-    region = catalog.region_of(language.tag)
     return tuple(_field(spec, overrides.get(spec.name), region) for spec in placement.fields)
 
 

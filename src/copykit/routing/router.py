@@ -13,7 +13,7 @@ from copykit import events
 from copykit.brief.brief import Brief
 from copykit.brief.prompt import build_prompt
 from copykit.drafts.draft import Draft
-from copykit.errors import NoProviderSucceeded, ProviderError
+from copykit.errors import ConfigurationError, InvalidRequest, NoProviderSucceeded, ProviderError
 from copykit.models import Attempt, Usage
 from copykit.providers.base import Closable, Completion, Provider
 from copykit.providers.registry import Source, make_provider, provider_source
@@ -60,7 +60,9 @@ class Router:
 
         Raises:
             NoProviderSucceeded: every target failed; carries the attempts.
-            InvalidRequest: a target is unknown, or cannot serve this brief whatever is tried.
+            InvalidRequest: the target that the request names is unknown, or a target cannot serve this brief
+                whatever is tried.
+            ConfigurationError: a target that the settings name is unknown, or refuses its model.
         """
         attempts: list[Attempt] = []
         spent: list[Usage] = []
@@ -91,7 +93,12 @@ class Router:
     async def _call(self, target: str, brief: Brief) -> Completion:
         name, _, model = target.partition(":")
         prompt = build_prompt(brief, nonce=os.urandom(8).hex(), model=model or None)
-        return await self._provider(name).complete(prompt)
+        try:
+            return await self._provider(name).complete(prompt)
+        except InvalidRequest as error:
+            if brief.request.provider is None and error.field in ("provider", "model"):
+                raise ConfigurationError(f"routing.providers: {error.message}") from error
+            raise
 
     def _provider(self, name: str) -> Provider:
         source = provider_source(name)
