@@ -304,14 +304,14 @@ def test_use_cases_are_whole() -> None:
 @pytest.mark.parametrize("path", ["tones.toml", "structures.toml", "use_cases.toml", "cta_choices.toml"])
 def test_a_slice_of_a_file_reads_like_the_whole(path: str) -> None:
     """Reading one table alone gives what parsing the whole file gives."""
-    text = catalog._text(path)
+    text = data.load_text(path)
     assert {key: catalog._table(text, key) for key in tables(path)} == tables(path)
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_a_slice_of_a_platform_reads_like_the_whole(platform: str) -> None:
     """Reading one placement alone gives what parsing the whole platform file gives."""
-    text = catalog._text(f"platforms/{platform}.toml")
+    text = data.load_text(f"platforms/{platform}.toml")
     found = local_tables(platform)
     assert {key: catalog._table(text, key) for key in found} == found
 

@@ -1,4 +1,4 @@
-"""Exact dot products of integer vectors, e.g. of counted character n-grams.
+"""Exact dot products of integer vectors, and how many terms texts share: the same product of zeros and ones.
 
 Integers, because then every candidate gives the same answer: floating-point sums depend on their order.
 Inputs whose products could leave 64 bits are computed by Python's own integers.
@@ -18,7 +18,7 @@ from typing import Any, Protocol, cast
 
 from .registry import Candidate, Capability, choose, chosen, demote, expect, forced
 
-__all__ = ["CAPABILITY", "SMALL_WORK", "TINY_WORK", "Similarity", "dots", "nearest"]
+__all__ = ["CAPABILITY", "FEW_SETS", "SMALL_WORK", "TINY_WORK", "Similarity", "dots", "nearest", "shared"]
 
 Vector = Sequence[int]
 
@@ -27,6 +27,9 @@ SMALL_WORK = 20_000
 
 TINY_WORK = 500
 """Multiplications up to which Python is used even when a candidate is loaded: converting costs as much."""
+
+FEW_SETS = 100
+"""Sets up to which their intersections are taken as sets: a microsecond each, less than building a matrix."""
 
 
 class Similarity(Protocol):
@@ -61,6 +64,25 @@ def nearest(query: Vector, matrix: Sequence[Vector], k: int) -> list[tuple[int, 
         return []
     row = _product([query], matrix)[0]
     return heapq.nsmallest(k, enumerate(row), key=lambda pair: (-pair[1], pair[0]))
+
+
+def shared(sets: Sequence[frozenset[str]]) -> list[list[int]]:
+    """Give how many terms every pair of *sets* has in common; on the diagonal, the size of each set."""
+    if len(sets) <= FEW_SETS and forced("similarity") is None:
+        rows = [[0] * len(sets) for _ in sets]
+        for i, one in enumerate(sets):
+            rows[i][i] = len(one)
+            for j in range(i):
+                rows[i][j] = rows[j][i] = len(one & sets[j])
+        return rows
+    places = {term: at for at, term in enumerate(sorted(frozenset().union(*sets)))}
+    vectors = []
+    for one in sets:
+        vector = [0] * len(places)
+        for term in one:
+            vector[places[term]] = 1
+        vectors.append(vector)
+    return _product(vectors, vectors)
 
 
 def _product(left: Sequence[Vector], right: Sequence[Vector]) -> list[list[int]]:
@@ -193,7 +215,7 @@ def _verify(similarity: Similarity) -> None:
 
 CAPABILITY = Capability(
     "similarity",
-    "Diversity of variants and near-duplicate copy, from counted n-grams.",
+    "Diversity of variants and near-duplicate copy, from the terms they share.",
     (
         Candidate("numpy", "numpy", "copykit.accel.similarity:_Numpy", "fast"),
         Candidate("numba", "numba", "copykit.accel.similarity:_Numba", "fast"),

@@ -13,14 +13,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache, lru_cache
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
+from copykit.data import load_text, names
 from copykit.errors import InvalidRequest, nearest_names
 from copykit.lazy import lazy
-
-if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable
 
 __all__ = [
     "CTA_INTENTS",
@@ -356,17 +353,8 @@ def _refuse(field_name: str, value: str, reason: str, known: Mapping[str, str], 
 
 
 @cache
-def _root() -> Traversable:
-    return files("copykit.data")
-
-
-def _text(path: str) -> str:
-    return _root().joinpath(*path.split("/")).read_text(encoding="utf-8")
-
-
-@cache
 def _shelf(path: str) -> str:
-    return _text(path)
+    return load_text(path)
 
 
 def _tables(text: str) -> dict[str, dict[str, Any]]:
@@ -433,12 +421,12 @@ def _placement_id(name: str) -> str | None:
 
 @lru_cache(maxsize=8)
 def _platform_text(platform: str) -> str:
-    return _text(f"platforms/{platform}.toml")
+    return load_text(f"platforms/{platform}.toml")
 
 
 @cache
 def _cta_choices(name: str) -> tuple[tuple[str, ...], dict[str, str], dict[str, Any]]:
-    table = _table(_text("cta_choices.toml"), name)
+    table = _table(load_text("cta_choices.toml"), name)
     return _strings(table["values"]), dict(table["intents"]), table
 
 
@@ -562,8 +550,8 @@ def platforms_version() -> str:
 
     digest = blake2b(digest_size=6)
     for platform in ("index", *_platforms()):
-        digest.update(f"{platform}\0{_text(f'platforms/{platform}.toml')}\0".encode())
-    digest.update(_text("cta_choices.toml").encode())
+        digest.update(f"{platform}\0{load_text(f'platforms/{platform}.toml')}\0".encode())
+    digest.update(load_text("cta_choices.toml").encode())
     return digest.hexdigest()
 
 
@@ -579,8 +567,6 @@ def _language_index(part: str) -> dict[str, str]:
 
 @cache
 def _language_tags() -> tuple[str, ...]:
-    from copykit.data import names
-
     return tuple(tag for tag in names("languages", ".toml") if tag != "index")
 
 
@@ -611,7 +597,7 @@ def _resolve_tag(name: str) -> str | None:
 
 @cache
 def _language(tag: str) -> Language:
-    row = tomllib.loads(_text(f"languages/{tag}.toml"))
+    row = tomllib.loads(load_text(f"languages/{tag}.toml"))
     numbers, formality, length = row["numbers"], row["formality"], row["length"]
     speech = row.get("speech", {})
     outer_open, outer_close, inner_open, inner_close = row["quotes"]
@@ -817,7 +803,7 @@ def use_cases() -> tuple[UseCase, ...]:
 @cache
 def tone_conflicts() -> tuple[ToneConflict, ...]:
     """Give the combinations of tones, use cases and subjects that deserve a warning."""
-    rows = tomllib.loads(_text("tone_conflicts.toml"))["conflict"]
+    rows = tomllib.loads(load_text("tone_conflicts.toml"))["conflict"]
     return tuple(
         ToneConflict(
             tones=_strings(row["tones"]),

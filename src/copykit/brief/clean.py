@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import re
 import unicodedata
 from functools import cache
@@ -78,6 +77,8 @@ def plain_text(text: str) -> str:
 
 
 def _character(entity: re.Match[str]) -> str:
+    import html  # its table of entities is large, and few texts hold one
+
     found = html.unescape(entity.group())
     return " " if _CONTROL.match(found) else found
 

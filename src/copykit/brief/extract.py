@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from copykit.brief.clean import acronyms, sentence_case
 from copykit.brief.naming import AND
-from copykit.data import load_toml
+from copykit.data import load_json, load_toml
 from copykit.lazy import lazy
 
 __all__ = ["Extract", "extract", "opening_words", "split_sentences"]
@@ -72,8 +72,12 @@ _LENGTHS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Extract:
+def _wide(text: str) -> bool:
+    """Tell whether *text* holds a character of a script that puts no spaces between words."""
+    return not text.isascii() and _WIDE.search(text) is not None
+
+
+class Extract(NamedTuple):
     """What a description says, in its own words."""
 
     name: str
@@ -82,8 +86,7 @@ class Extract:
     sentences: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Words:
+class _Words(NamedTuple):
     articles: frozenset[str]
     anaphora: frozenset[str]
     openers: frozenset[str]
@@ -97,14 +100,14 @@ class _Words:
 
     def opens_badly(self, text: str) -> bool:
         """Whether *text* starts like a clause, or points back to what stood before it."""
-        if _WIDE.match(text):
+        if _wide(text[:1]):
             return text.startswith((*self.anaphora, *self.openers))
         first = text.split(maxsplit=1)[0].casefold().strip(",")
         return first in self.openers or first in self.anaphora
 
     def points_back(self, text: str) -> bool:
         """Whether *text* starts with a word for something that stood before it."""
-        if _WIDE.match(text):
+        if _wide(text[:1]):
             return text.startswith(tuple(self.anaphora))
         return text.split(maxsplit=1)[0].casefold().strip(",") in self.anaphora
 
@@ -140,7 +143,7 @@ def _table() -> dict[str, dict[str, str]]:
 @cache
 def _measure() -> re.Pattern[str]:
     """Match a measure at the end of a text, or at its start where another word follows without a comma."""
-    table = load_toml("figures.toml")["units"]
+    table = load_json("figures.json")["units"]
     units = sorted((re.escape(u) for key in _LENGTHS for u in table[key]), key=len, reverse=True)
     return re.compile(rf"(?<![\w.,])(?P<measure>{_FIGURE}\s?(?:{'|'.join(units)}))$", re.IGNORECASE)
 
@@ -237,7 +240,7 @@ def _lead(text: str, name: str, first: str, words: _Words) -> tuple[str, list[st
         is_named = behind.lstrip()[:1] in {",", "，", "、"}
         text = rest or text
     head, remainder = _split(text)
-    if is_named and not _WIDE.search(head) and len(head.split()) < 2:
+    if is_named and not _wide(head) and len(head.split()) < 2:
         return "", _fragments(text, words)  # "Kitchen trolley, birch": the name said it, "birch" is a detail
     if head.casefold() in words.labels:
         return "", [piece for piece in _pieces(text) if _is_fragment(piece, words)]
@@ -264,8 +267,8 @@ def _depth(text: str) -> int:
 
 def _without_measure(text: str) -> tuple[str, list[str]]:
     """Split "Olive oil 500 ml" into the thing and its measure; without spaces between words, at any space."""
-    pieces = text.split() if _WIDE.search(text) else []
-    if len(pieces) > 1 and all(_WIDE.search(p) or p[0].isdigit() for p in pieces):
+    pieces = text.split() if _wide(text) else []
+    if len(pieces) > 1 and all(_wide(p) or p[0].isdigit() for p in pieces):
         return pieces[0], pieces[1:]
     found = _measure().search(text.rstrip(_FINAL)) if text[-1:] and any(c.isdigit() for c in text) else None
     if found is None or not text[: found.start()].strip():
@@ -290,7 +293,7 @@ def _item(lead: str, words: _Words, first: str) -> str:
         if index and token.casefold() in words.cuts:
             tokens = tokens[:index]
             break
-    if _WIDE.search(lead):
+    if _wide(lead):
         is_clause = lead.endswith(words.endings) or first[-1] in "。！？"
         return lead if len(lead) <= _MAX_WIDE_CHARS and not is_clause and _has_letter(lead) else ""
     longest = (
@@ -365,7 +368,7 @@ def _is_fragment(piece: str, words: _Words) -> bool:
     tokens = piece.split()
     if not tokens or len(piece) > _MAX_ATTRIBUTE_CHARS or len(tokens) > _MAX_ATTRIBUTE_WORDS:
         return False
-    if _WIDE.search(piece) and len(piece) > _MAX_WIDE_CHARS:
+    if _wide(piece) and len(piece) > _MAX_WIDE_CHARS:
         return False
     if tokens[0].casefold() in words.dangling or tokens[-1].casefold() in words.dangling:
         return False
@@ -397,7 +400,7 @@ def _passages(units: list[str], words: _Words) -> Iterator[str]:
     for unit in units:
         points_back = words.points_back(unit)
         if points_back and passage and len(passage) + len(unit) < _MAX_PASSAGE and _complete(unit):
-            passage = f"{passage}{'' if _WIDE.search(unit) else ' '}{unit}"
+            passage = f"{passage}{'' if _wide(unit) else ' '}{unit}"
             continue
         if passage:
             yield passage
@@ -414,7 +417,7 @@ def _readable(sentence: str, words: _Words) -> bool:
     label, colon, _ = sentence.partition(":" if ":" in sentence else "：")
     if colon and label.strip().casefold() in words.labels:
         return False
-    return 20 <= len(sentence) <= _MAX_PASSAGE or (bool(_WIDE.search(sentence)) and 8 <= len(sentence) <= 80)
+    return 20 <= len(sentence) <= _MAX_PASSAGE or (_wide(sentence) and 8 <= len(sentence) <= 80)
 
 
 def _says_the_same(name: str, item: str) -> bool:
@@ -422,7 +425,7 @@ def _says_the_same(name: str, item: str) -> bool:
     low_name, low_item = name.casefold(), item.casefold()
     if low_item == low_name:
         return True
-    if _WIDE.search(item):
+    if _wide(item):
         return any(low_item[i : i + 2] in low_name for i in range(len(item) - 1)) and len(name) > 3
     shared = {w for w in low_name.split() if len(w) > 2} & {w for w in low_item.split() if len(w) > 2}
     return bool(shared) and len(low_name.split()) > 1

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, NamedTuple
 from unicodedata import category
 
 from copykit.brief.catalog import Language
@@ -20,8 +20,7 @@ _PHONE = lazy(r"(?<![\w.,])\+?\(?\d[\d ().\-/]{5,}\d(?![\w])")
 _PHONE_DIGITS = range(7, 16)
 
 
-@dataclass(frozen=True, slots=True)
-class Untraced:
+class Untraced(NamedTuple):
     """Something a copy states and the brief does not."""
 
     kind: Literal["number", "price", "percent", "date", "url"]
@@ -32,8 +31,7 @@ class Untraced:
     """Written in words ("three colours"): more often a figure of speech than a claim."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ledger:
+class Ledger(NamedTuple):
     """What copy may state in figures. Build it once per brief; reading is thread-safe.
 
     Amounts are compared by value, not by spelling: ``1.234,50``, ``1,234.50`` and ``١٢٣٤٫٥`` are one. Where a

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from copykit.data import load_toml
+from copykit.data import load_json
 from copykit.lazy import lazy
 
 __all__ = ["canonical_link", "find_links", "find_mails", "looks_linked"]
@@ -17,7 +17,7 @@ _MAIL = lazy(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 
 @cache
 def _link() -> re.Pattern[str]:
-    tlds = sorted(load_toml("figures.toml")["tlds"], key=len, reverse=True)
+    tlds = sorted(load_json("figures.json")["tlds"], key=len, reverse=True)
     domain = r"(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+"
     tld = "(?:" + "|".join(tlds) + ")"
     return re.compile(

@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import json
 import tomllib
-from importlib.resources import files
+from pkgutil import get_data
 from typing import Any
 
-__all__ = ["load_json", "load_toml", "names"]
+__all__ = ["load_json", "load_text", "load_toml", "names"]
 
-_root = files(__name__)
+
+def _read(path: str) -> bytes:
+    # Not importlib.resources: it loads half of the archive modules, which a first call would wait for.
+    content = get_data(__name__, path)
+    if content is None:  # a loader without files
+        raise FileNotFoundError(path)
+    return content
+
+
+def load_text(path: str) -> str:
+    """Read the text file at *path* below ``copykit/data``; FileNotFoundError if there is none."""
+    return _read(path).decode()
 
 
 def load_toml(path: str) -> dict[str, Any]:
     """Read the TOML file at *path* below ``copykit/data``; FileNotFoundError if there is none."""
-    return tomllib.loads(_root.joinpath(*path.split("/")).read_text(encoding="utf-8"))
+    return tomllib.loads(_read(path).decode())
 
 
 def load_json(path: str) -> Any:
     """Read the JSON file at *path* below ``copykit/data``; FileNotFoundError if there is none."""
-    return json.loads(_root.joinpath(*path.split("/")).read_bytes())
+    return json.loads(_read(path))
 
 
 def names(folder: str, suffix: str) -> list[str]:
     """List the stems of the files with *suffix* in *folder*, sorted."""
-    found = (entry.name for entry in _root.joinpath(*folder.split("/")).iterdir())
+    from importlib.resources import files
+
+    found = (entry.name for entry in files(__name__).joinpath(*folder.split("/")).iterdir())
     return sorted(name.removesuffix(suffix) for name in found if name.endswith(suffix))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from copykit.brief.brief import Brief
 from copykit.brief.catalog import FieldSpec, Limit, Placement, Tone
@@ -54,8 +53,7 @@ _MAX_CHARS = {"ja": 60, "zh": 40}
 _STRICTER_IN_ADS = frozenset({"ad", "marketplace", "app"})
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
+class _Field(NamedTuple):
     """One field of a placement, with its rules compiled."""
 
     spec: FieldSpec

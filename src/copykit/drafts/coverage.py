@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import NamedTuple
 
 from copykit import data
 from copykit.lazy import lazy
@@ -19,7 +19,7 @@ _EDGES = " \t\n.,;:!?…。、，；：！？"
 _LOOSE = "\u0300-\u036f\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u064b-\u065f\u0670"
 _MARKS = _LOOSE + "\u0900-\u0963\u0981-\u09e3\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"
 _WORD = lazy(rf"[\w{_MARKS}]+")
-_GROUPED = lazy(r"(?<=\d)[.,'’\s\u00a0\u202f](?=\d{3}(?!\d))")
+_GROUPED = lazy(r"(\d)[.,'’\s\u00a0\u202f](?=\d{3}(?!\d))")
 _DIGIT = lazy(r"\d")
 _DROPPED = lazy(rf"[{_LOOSE}\u200b-\u200d\u2060\ufeff\u00ad\u0640]+")
 _ALIKE = {"ı": "i", "ł": "l", "ø": "o", "đ": "d", "ى": "ي", "ک": "ك", "ی": "ي"}
@@ -27,8 +27,7 @@ _ALIKE_TABLE = str.maketrans(_ALIKE)
 _KANA = lazy(r"[\u3041-\u309f]")
 
 
-@dataclass(frozen=True, slots=True)
-class _Rules:
+class _Rules(NamedTuple):
     """How words of one language are compared."""
 
     suffixes: tuple[str, ...]
@@ -41,8 +40,7 @@ class _Rules:
     unspaced: bool
 
 
-@dataclass(frozen=True, slots=True)
-class _Point:
+class _Point(NamedTuple):
     """One key point, prepared once."""
 
     folded: str
@@ -77,6 +75,7 @@ def _rules(language: str) -> _Rules:
     )
 
 
+_GAPS = {code: " " for code in range(128) if not chr(code).isalnum()}
 _OTHER_DIGIT = lazy(r"[^\D0-9]")
 
 
@@ -97,7 +96,9 @@ def _words(folded: str) -> list[str]:
     if _DIGIT.search(folded):
         if not folded.isascii() and _OTHER_DIGIT.search(folded):
             folded = "".join(str(unicodedata.decimal(c)) if c.isdecimal() else c for c in folded)
-        folded = _GROUPED.sub("", folded)
+        folded = _GROUPED.sub(r"\1", folded)
+    if folded.isascii():
+        return folded.translate(_GAPS).split()
     return _WORD.findall(folded.replace("_", " "))
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, NamedTuple
 
 from copykit.brief.brief import Brief
 from copykit.data import load_toml
@@ -30,8 +29,7 @@ __all__ = [
 _Spans = list[tuple[int, int]]
 
 
-@dataclass(frozen=True, slots=True)
-class EditorialRule:
+class EditorialRule(NamedTuple):
     """One rule of a platform or of a single field."""
 
     id: str

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from copykit.brief.catalog import Language, Placement
 from copykit.drafts.look import URL, Look, violation
@@ -36,8 +36,7 @@ _TO_HALF_KO = {"，": ",", "。": ".", "！": "!", "？": "?"}
 _TO_ARABIC = {",": "،", ";": "؛", "?": "؟"}
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """One punctuation rule of a language."""
 
     rule: str

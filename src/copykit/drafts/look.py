@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 from copykit.data import load_toml
 from copykit.lazy import lazy
@@ -40,8 +40,7 @@ EMOJI = lazy(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """One rule of the catalogue as ``data/rules/rules.toml`` gives it."""
 
     id: str

@@ -481,12 +481,18 @@ _SPLIT = lazy(
 )
 
 
+_FIRST_PICTURE = "\u20e3"
+"""The lowest character that `EMOJI` needs: the enclosing keycap."""
+
+
 def emoji_over(look: Look, policy: Policy, tone: int) -> Violation | None:
     """Check the number of emoji against the placement's maximum and the tone's.
 
     Above the placement's maximum is an error if the figure is verified or forbids them; above what the tone
     or the placement advises is a warning.
     """
+    if max(look.chars) < _FIRST_PICTURE:
+        return None
     first = EMOJI.search(look.text)
     if first is None:
         return None

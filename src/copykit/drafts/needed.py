@@ -15,6 +15,7 @@ from copykit.errors import excerpt
 __all__ = ["SOURCES", "missing_facts", "unsaid"]
 
 _STOPS = ".。।"
+_MARKS = re.compile(r"[\W_]+")
 _QUOTATION = re.compile(r"[“«„「『][^“”«»「」『』\n]{12,}[”»“」』]|\"[^\"\n]{12,}\"")
 _TIME_ZONE = re.compile(
     r"\b(?:UTC|GMT|BST|WEST?|CES?T|EES?T|MSK|IST|JST|KST|[ECMP][SD]?T|AE[SD]T|BRT|ART|HKT|SGT|AST)\b(?:[+-]\d{1,2})?"
@@ -66,15 +67,17 @@ def unsaid(brief: Brief, drafts: Sequence[Draft]) -> list[str]:
     Looked for are the name, the call to action, the keywords (spaces apart, as hashtags join them) and the audience, each
     in any field of any draft, and that no two drafts are the same.
     """
-    said = _joined(" ".join(text for draft in drafts for _, _, _, text in draft.items()))
+    written = " ".join([text for draft in drafts for _, _, _, text in draft.items()])
+    said = ""
     asked = [("product_name", brief.name), ("call_to_action", brief.cta.rstrip(_STOPS))]
     asked.append(("target_audience", brief.audience))
     asked += [("keywords", keyword) for keyword in brief.keywords]
-    remarks = [
-        f"{field} {excerpt(words)} stands in no field of {brief.placement.id}"
-        for field, words in asked
-        if words and _joined(words) not in said
-    ]
+    remarks = []
+    for field, words in asked:
+        if words and words not in written:
+            said = said or _joined(written)
+            if _joined(words) not in said:
+                remarks.append(f"{field} {excerpt(words)} stands in no field of {brief.placement.id}")
     different = len({tuple(text for *_, text in draft.items()) for draft in drafts})
     if different < len(drafts):
         remarks.append(
@@ -84,7 +87,7 @@ def unsaid(brief: Brief, drafts: Sequence[Draft]) -> list[str]:
 
 
 def _joined(text: str) -> str:
-    return "".join(c for c in text.casefold() if c.isalnum())
+    return _MARKS.sub("", text.casefold())
 
 
 def missing_facts(brief: Brief) -> tuple[str, ...]:

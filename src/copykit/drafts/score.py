@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import pairwise
 from math import sqrt
-from typing import Any
-from zlib import crc32
+from typing import Any, NamedTuple
 
 from copykit import data
-from copykit.accel.similarity import dots
+from copykit.accel.similarity import shared
 from copykit.brief.brief import Brief
 from copykit.brief.money import local_amount
 from copykit.lazy import lazy
@@ -32,13 +30,13 @@ _NOT_PROSE = frozenset({"url", "path", "identifier", "info", "cta_choice", "keyw
 _FILING = frozenset({"cta_choice", "url", "path", "identifier", "info", "hashtags"})
 _UNTRACED, _CLICHE = "C-03", "C-10"
 _BRAND_RULES = {"C-02": "banned term", "C-07": "spelling of a brand term", "C-09": "name of a competitor"}
-_DIMENSIONS = 128
 _FEWEST_WORDS = 5
 
 _SENTENCE = lazy(r"[.!?…؟।。！？\n]+(?:(?<=[。！？\n])|[\"'”’»)\]]*(?=\s|\Z))")
 _FIGURE = lazy(r"\d+(?:[.,\u00a0\u202f'’٫٬]\d+)*")
 _LETTERS = lazy(r"[^\W\d_]+")
 _MARKS = lazy(r"[\W_]+")
+_GAPS = {code: " " for code in range(128) if not chr(code).isalnum()}
 
 
 def score(draft: Draft, violations: Sequence[Violation], brief: Brief) -> dict[str, Score]:
@@ -88,7 +86,7 @@ def _value(variant: CopyVariant, name: str) -> float:
 
 
 def _made(value: float, reasons: list[str]) -> Score:
-    return Score.model_construct(value=round(min(1.0, max(0.0, value)), 4), reasons=reasons)
+    return Score(value=round(min(1.0, max(0.0, value)), 4), reasons=reasons)
 
 
 # --- what the checks say ------------------------------------------------------------------------------
@@ -152,8 +150,7 @@ def _brand(rules: Sequence[str], brief: Brief) -> Score | None:
 # --- reading ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Readability:
+class Readability(NamedTuple):
     """How hard a text is to read."""
 
     ease: float | None
@@ -176,8 +173,7 @@ def _facts() -> dict[str, Any]:
     return data.load_toml("readability.toml")
 
 
-@dataclass(frozen=True, slots=True)
-class _Language:
+class _Language(NamedTuple):
     """How one language is read, compiled."""
 
     kind: str
@@ -227,7 +223,7 @@ def readability(text: str, language: str) -> Readability | None:
     how = _language(language)
     if how.kind == "none":
         return None
-    sentences = [piece for piece in _SENTENCE.split(text) if piece and not piece.isspace()]
+    sentences = [piece for piece in _SENTENCE.split(text) if piece]
     if how.kind == "characters":
         lengths = [len(_MARKS.sub("", piece)) for piece in sentences]
     else:
@@ -320,33 +316,30 @@ def _clarity(reading: Readability | None, rules: Sequence[str], brief: Brief) ->
 # --- diversity ----------------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=8192)
-def _place(gram: str) -> int:
-    return crc32(gram.encode("utf-8", "replace")) % _DIMENSIONS
-
-
-def _vector(draft: Draft) -> list[int]:
-    counts = [0] * _DIMENSIONS
+def _terms(draft: Draft) -> frozenset[str]:
+    """Give the words and word pairs of *draft*; characters and their pairs of a text of one word."""
+    terms: set[str] = set()
     for _, _, _, text in draft.items():
-        words = _MARKS.sub(" ", text.lower()).split()
-        grams = words if len(words) > 1 else [text[at : at + 2] for at in range(len(text) - 1)]
-        for gram in grams:
-            counts[_place(gram)] += 1
-        for first, second in pairwise(grams):
-            counts[_place(f"{first} {second}")] += 1
-    return counts
+        lower = text.lower()
+        words = (lower.translate(_GAPS) if lower.isascii() else _MARKS.sub(" ", lower)).split()
+        if len(words) < 2:
+            words = [text[at : at + 2] for at in range(len(text) - 1)]
+        terms.update(words)
+        terms.update(map(" ".join, pairwise(words)))
+    return frozenset(terms)
 
 
 def diversity(drafts: Sequence[Draft]) -> list[float]:
     """Give each draft's distance from the one most like it: 1 nothing in common, 0 the same words.
 
-    One minus the cosine of hashed counts of words and word pairs; exact integer products,
-    so every similarity backend gives the same figure. A single draft differs from nothing: 1.0.
+    One minus the cosine of the sets of words and word pairs: those in common over the geometric mean of both
+    counts. Counted exactly, so every similarity backend gives the same figure. A single draft differs from
+    nothing: 1.0.
     """
-    products = dots([_vector(draft) for draft in drafts])
-    lengths = [sqrt(products[i][i]) for i in range(len(drafts))]
+    common = shared([_terms(draft) for draft in drafts])
+    lengths = [sqrt(row[i]) for i, row in enumerate(common)]
     result = []
-    for i, row in enumerate(products):
+    for i, row in enumerate(common):
         likeness = [
             row[j] / (lengths[i] * lengths[j]) if lengths[i] and lengths[j] else float(row[i] == row[j])
             for j in range(len(row))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from copykit.brief.catalog import Language
 from copykit.data import load_toml
@@ -20,8 +19,7 @@ _UNSPACED = frozenset({"ja", "zh", "th"})
 _REDUPLICATING = frozenset({"hi", "bn", "id", "ms", "vi", "tr", "fil", "th", "zh", "ja", "ar", "fa", "ko"})
 
 
-@dataclass(frozen=True, slots=True)
-class Foreign:
+class Foreign(NamedTuple):
     """Frequent words of the other languages, to notice text in the wrong one."""
 
     words: dict[str, frozenset[str]]
@@ -30,8 +28,7 @@ class Foreign:
     """Frequent words of the own language."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wording:
+class Wording(NamedTuple):
     """What is known of one language's words; every list may be empty where nobody has written it yet."""
 
     base: str

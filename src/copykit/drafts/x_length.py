@@ -11,7 +11,7 @@ import re
 import struct
 import unicodedata
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from copykit import data
@@ -22,7 +22,8 @@ __all__ = ["urls", "weighted_length"]
 # Needs nothing but its length: every character weighs 1.
 _HEAVY = lazy(r"[^\x00-\u10ff\u2000-\u200d\u2010-\u201f\u2032-\u2037]")
 # A link needs a dot before the first letter of its top-level name.
-_DOTTED = lazy(r"\.[A-Za-z\u0080-\U0010ffff]")
+# (What is not ASCII but for its letters is written as what it is not: a wide range takes long to compile.)
+_DOTTED = lazy(r"\.[^\x00-@\[-`{-\x7f]")
 _ASTRAL = lazy(r"[\U00010000-\U0010ffff]")
 # An emoji matters only where it joins several characters; alone it weighs 2 like any heavy character.
 _JOINER = lazy(r"[\ufe0f\u20e3\u200d\U0001f3fb-\U0001f3ff\U0001f1e6-\U0001f1ff\U000e0020-\U000e007f]")
@@ -120,12 +121,16 @@ def urls(text: str) -> list[tuple[int, int]]:
 
     Those are addresses with ``http://`` or ``https://`` and bare domains that end in a known top-level name.
     """
-    if not _DOTTED.search(text):
-        return []
+    return list(_spans(text)) if _DOTTED.search(text) else []
+
+
+# A post is measured while it is written and again when it is checked.
+@lru_cache(maxsize=256)
+def _spans(text: str) -> tuple[tuple[int, int], ...]:
     if not _ASTRAL.search(text):
-        return _urls(text)
+        return tuple(_urls(text))
     units = _units(text)
-    return [(_position(units, start), _position(units, end)) for start, end in _urls(units)]
+    return tuple((_position(units, start), _position(units, end)) for start, end in _urls(units))
 
 
 def _matches(text: str, url: re.Pattern[str]) -> Iterator[re.Match[str]]:

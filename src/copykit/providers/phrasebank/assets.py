@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from copykit.brief.catalog import FieldSpec
 from copykit.providers.phrasebank.bank import Frame
@@ -39,8 +39,7 @@ _CLOSED = frozenset({"headline", "subject", "overlay", "label", "title"})
 """Roles whose texts carry no full stop."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Thing:
+class _Thing(NamedTuple):
     """Something the brief says: a point for the frames, or a fact that is a text by itself."""
 
     point: str = ""
@@ -52,8 +51,7 @@ class _Thing:
 _NOTHING = _Thing()
 
 
-@dataclass(frozen=True, slots=True)
-class Asset:
+class Asset(NamedTuple):
     """One short text and what it does."""
 
     text: str

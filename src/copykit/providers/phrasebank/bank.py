@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from copykit.brief.catalog import Language
 from copykit.data import load_json, names
@@ -20,8 +19,7 @@ _NEIGHBOUR = "plain"
 """Its frames are impersonal, so they may stand beside any form of address."""
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(NamedTuple):
     """One authored phrase."""
 
     id: str
@@ -38,8 +36,7 @@ class Frame:
     """Whether a slot starts a sentence that is not the first, and so needs a capital."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bank:
+class Bank(NamedTuple):
     """Everything authored for one language."""
 
     language: str

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import NamedTuple
 
 from copykit.brief.catalog import FieldSpec, Structure
 from copykit.brief.extract import split_sentences
@@ -37,6 +39,11 @@ _PLAIN_TYPE = str.maketrans(
 )
 _FILLERS = 2
 """Phrases added at most for length alone: what the brief does not say cannot be made up by more of them."""
+
+
+@lru_cache(maxsize=1024)
+def _plain(words: str) -> str:
+    return words.casefold().rstrip(".。। ")
 
 
 @dataclass(slots=True)
@@ -75,7 +82,7 @@ class _Page:
         """Tell whether the lines hold *words*, in any case."""
         if self._low is None:
             self._low = "\n".join(line for step in self.steps for line in step.lines).casefold()
-        return words.casefold().rstrip(".。। ") in self._low
+        return _plain(words) in self._low
 
     def changed(self) -> None:
         """Forget what was derived from the lines."""
@@ -127,8 +134,7 @@ class _Page:
         return next((step for step in reversed(self.steps[:-1]) if not step.closed), self.steps[-1])
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(NamedTuple):
     """A finished long text with the steps it carries."""
 
     text: str
@@ -385,9 +391,7 @@ class BodyWriter:
             text = self._typed(page.text())
             if page.room.fits(text) and page.room.allows(text):
                 parts = tuple(
-                    Part.model_construct(
-                        step=s.name, field=page.room.spec.name, text=page.joiner.join(s.lines)
-                    )
+                    Part(step=s.name, field=page.room.spec.name, text=page.joiner.join(s.lines))
                     for s in page.steps
                 )
                 return Body(text, parts)

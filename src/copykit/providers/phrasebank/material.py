@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from copykit.brief.brief import Brief, Fact
 from copykit.brief.extract import opening_words
@@ -104,7 +104,7 @@ class Material:
 
     def is_measure(self, point: str) -> bool:
         """Tell whether a point is a bare figure with its unit, which says nothing without the thing it measures."""
-        return _MEASURE.fullmatch(point) is not None
+        return _is_measure(point)
 
     def kind_of_measure(self, point: str) -> str:
         """Give the kind of fact that a bare measure is, by its unit: weight, volume or size."""
@@ -294,6 +294,11 @@ class Material:
         known = self.bank.labels.get(key.casefold().replace(" ", "_"))
         text = known or key.replace("_", " ").strip()
         return text[:1].upper() + text[1:]
+
+
+@lru_cache(maxsize=1024)
+def _is_measure(point: str) -> bool:
+    return _MEASURE.fullmatch(point) is not None
 
 
 def _words(text: str) -> set[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import le
+
 from copykit.brief.catalog import FieldSpec, Limit
 from copykit.drafts.check import Checker
 from copykit.drafts.measure import measure
@@ -39,12 +41,21 @@ class Room:
         self._checker = checker
         self._language = language
         self._hard = [limit for limit in spec.limits if limit.hard is not None]
+        self._bounds = [limit.hard for limit in spec.limits if limit.hard is not None]
         self._aim = aim
         self._units = {limit.unit for limit in spec.limits}
         self.adds_up = all(limit.unit in _ADDITIVE for limit in spec.limits)
         """Whether the size of a text is the sum of its lines'."""
         self._gap_counts = tuple(
             float(limit is None or limit.unit not in ("w", "s")) for limit in (aim, *self._hard)
+        )
+        # Limits in one unit share one measuring: aim and bound mostly are the same limit.
+        bounds = (aim, *self._hard)
+        kinds = {(limit.unit, limit.emoji_double) if limit else None: limit for limit in bounds}
+        self._kinds = tuple(kinds.values())
+        places = {kind: at for at, kind in enumerate(kinds)}
+        self._place_of = tuple(
+            places[(limit.unit, limit.emoji_double) if limit else None] for limit in bounds
         )
         self._sizes: dict[str, tuple[float, ...]] = {}
         self._allowed: dict[str, bool] = {}
@@ -102,12 +113,12 @@ class Room:
         if not self.adds_up:
             return self._measured(" ".join(pieces))
         sizes = [sum(column) for column in zip(*map(self._measured, pieces), strict=True)]
-        return tuple(size + gap * counts for size, counts in zip(sizes, self._gap_counts, strict=True))
+        return tuple([size + gap * counts for size, counts in zip(sizes, self._gap_counts, strict=True)])
 
     def grown(self, total: tuple[float, ...], piece: str, gap: int) -> tuple[float, ...]:
         """Give *total* with one more piece and *gap* more characters of separators; only where sizes add up."""
         more = self._measured(piece)
-        return tuple(t + m + gap * c for t, m, c in zip(total, more, self._gap_counts, strict=True))
+        return tuple([t + m + gap * c for t, m, c in zip(total, more, self._gap_counts, strict=True)])
 
     def judge(self, total: tuple[float, ...]) -> tuple[bool, bool]:
         """Tell whether a text of these sizes fits, and fits comfortably."""
@@ -115,17 +126,14 @@ class Room:
         return fits, fits and total[0] <= self.high
 
     def _keeps(self, sizes: tuple[float, ...]) -> bool:
-        return all(
-            size <= limit.hard
-            for size, limit in zip(sizes[1:], self._hard, strict=True)
-            if limit.hard is not None
-        )
+        return all(map(le, sizes[1:], self._bounds))
 
     def _measured(self, text: str) -> tuple[float, ...]:
         """Give the size in the unit aimed at, then in the unit of each hard bound."""
         sizes = self._sizes.get(text)
         if sizes is None:
-            sizes = self._sizes[text] = tuple(self._one(text, limit) for limit in (self._aim, *self._hard))
+            measured = [self._one(text, limit) for limit in self._kinds]
+            sizes = self._sizes[text] = tuple([measured[at] for at in self._place_of])
         return sizes
 
     def _one(self, text: str, limit: Limit | None) -> float:

@@ -126,7 +126,7 @@ class VariantWriter:
         for function, text in texts:
             for step, wanted in zip(self._structure.steps, self._structure.functions, strict=True):
                 if wanted == function and all(named != step for named, _ in self._pieces):
-                    self._pieces.append((step, Part.model_construct(step=step, field=spec.name, text=text)))
+                    self._pieces.append((step, Part(step=step, field=spec.name, text=text)))
                     if wanted in self._open_steps:
                         self._open_steps.remove(wanted)
                     break
