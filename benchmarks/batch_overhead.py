@@ -106,7 +106,7 @@ CHILD = """
 import resource, sys
 from copykit.cli import batch
 if sys.argv[3] == "quick":
-    import asyncio
+    from contextlib import nullcontext
     from datetime import UTC, datetime
     from copykit.models import CopyVariant, CopywritingOutput, Receipt, Usage
     class Quick:
@@ -116,7 +116,7 @@ if sys.argv[3] == "quick":
             return CopywritingOutput(id=str(row), variants=[variant], text=text, placement="x.post",
                 language="en", tone="plain", use_case="x", usage=Usage(), receipt=Receipt(served_by="quick"),
                 created_at=datetime.now(UTC))
-    batch._engine = lambda settings: Quick()
+    batch._engine = lambda settings: nullcontext(Quick())
 import typer
 app = typer.Typer()
 app.command()(batch.command)

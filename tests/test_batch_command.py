@@ -9,14 +9,17 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from copykit.caching.memory import MemoryCache
+from copykit.caching.registry import register_cache
 from copykit.cli import batch as command
-from copykit.cli.batch import Outputs
+from copykit.cli.batch_order import Outputs
 from copykit.errors import InvalidRequest
 from copykit.feeds.journal import Journal, read_lines
 from copykit.models import BatchLine, CopywritingInput
@@ -51,8 +54,9 @@ DRIVER = (
     ENGINE
     + """
 import typer
+from contextlib import nullcontext
 from copykit.cli import batch
-batch._engine = lambda settings: EchoEngine()
+batch._engine = lambda settings: nullcontext(EchoEngine())
 app = typer.Typer(add_completion=False)
 app.command("batch")(batch.command)
 app()
@@ -67,7 +71,7 @@ app.command("batch")(command.command)
 
 @pytest.fixture
 def call(monkeypatch, tmp_path):
-    monkeypatch.setattr(command, "_engine", lambda settings: _space["EchoEngine"]())
+    monkeypatch.setattr(command, "_engine", lambda settings: nullcontext(_space["EchoEngine"]()))
     monkeypatch.chdir(tmp_path)
 
     def run(*words):
@@ -216,18 +220,68 @@ def stable_gz(path):
     return gzip.decompress(path.read_bytes())
 
 
-def test_an_unfinished_run_is_not_overwritten_by_accident(call, tmp_path):
-    """Without --resume or --overwrite the lines of an interrupted run stay."""
+@pytest.mark.parametrize("out", ["out.jsonl", "out.jsonl.gz", "out.csv"])
+@pytest.mark.parametrize("state", ["finished", "unfinished"])
+def test_no_run_is_overwritten_by_accident(call, tmp_path, out, state):
+    """Whether it is finished or not, its files stay unless one of two flags is given; the message names both."""
     catalogue(tmp_path / "in.csv", 3)
-    words = ("in.csv", "--out", "out.jsonl", "--platform", "x")
+    words = ("in.csv", "--out", out, "--platform", "x", "--seed", "1")
     assert call(*words).exit_code == 0
-    assert call(*words).exit_code == 0  # a finished one may be written anew
     sidecar = tmp_path / "out.jsonl.run.json"
-    sidecar.write_text(sidecar.read_text().replace('"finished": true', '"finished": false'))
+    if state == "unfinished":
+        sidecar.write_text(sidecar.read_text().replace('"finished": true', '"finished": false'))
+    before = (tmp_path / out).read_bytes()
     refused = call(*words)
     assert refused.exit_code == 2
-    assert "--resume" in refused.stderr
-    assert call(*words, "--overwrite").exit_code == 0
+    assert refused.stdout == ""
+    for part in (f"a {state} run" if state == "finished" else "an unfinished run", "--resume", "--overwrite"):
+        assert part in refused.stderr
+    assert (tmp_path / out).read_bytes() == before
+    assert call(*words, "--resume").exit_code == 0
+    assert call(*words[:-1], "2", "--overwrite").exit_code == 0
+    assert '"seed": 2' in sidecar.read_text()
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("out.jsonl", ()),
+        ("out.csv", ("--format", "csv")),
+        ("out.shopify.en.csv", ("--platform", "shopify.product", "--format", "shopify")),
+    ],
+)
+def test_files_that_no_run_left_are_kept(call, tmp_path, name, words):
+    """Also under --resume, which would find nothing to go on with; an empty file holds nothing to keep."""
+    catalogue(tmp_path / "in.csv", 2)
+    order = ("in.csv", "--out", "out.jsonl", "--platform", "x", *words)
+    (tmp_path / name).write_text("mine")
+    for more in ((), ("--resume",)):
+        refused = call(*order, *more)
+        assert refused.exit_code == 2
+        assert "--overwrite" in refused.stderr
+        assert (tmp_path / name).read_text() == "mine"
+    (tmp_path / name).write_text("")
+    assert call(*order).exit_code in (0, 3)
+
+
+@pytest.mark.parametrize(
+    "name, needed",
+    [
+        ("google-ads-editor", "google_ads.rsa"),
+        ("microsoft_ads", "microsoft_ads.rsa"),
+        ("google-merchant", "google_merchant.product"),
+        ("shopify", "shopify.product"),
+    ],
+)
+def test_an_upload_format_needs_its_placement(call, tmp_path, name, needed):
+    """Refused before any copy is written, with the option to add; a run that has the placement is not."""
+    catalogue(tmp_path / "in.csv", 2)
+    words = ("in.csv", "--out", "out.jsonl", "--platform", "x", "--format", name)
+    refused = call(*words)
+    assert refused.exit_code == 2
+    assert f"add --platform {needed}" in refused.stderr
+    assert not list(tmp_path.glob("out*"))
+    assert call(*words, "--platform", needed).exit_code in (0, 3)
 
 
 @pytest.mark.parametrize(
@@ -381,15 +435,37 @@ def test_ctrl_c_says_how_to_go_on(call, tmp_path, monkeypatch):
     assert "copykit batch in.csv --out out.jsonl --platform x --resume" in done.stderr
 
 
+async def entries(settings):
+    async with BUILD(settings) as engine:
+        return engine.settings.cache.max_entries
+
+
 def test_the_cache_of_a_run_is_small():
     """Results kept for later rows are bounded well below a catalogue's size, so memory stays flat."""
-    assert BUILD(Settings()).settings.cache.max_entries == 500
-    assert BUILD(Settings(cache=CacheSettings(max_entries=0))).settings.cache.max_entries == 0
+    assert asyncio.run(entries(Settings())) == 500
+    assert asyncio.run(entries(Settings(cache=CacheSettings(max_entries=0)))) == 0
+
+
+def test_the_cache_of_a_run_is_closed_after_it(monkeypatch, tmp_path):
+    """Whoever holds a connection or a file gets the chance to let it go."""
+    closed = []
+
+    class Closing(MemoryCache):
+        async def aclose(self):
+            closed.append(self)
+
+    register_cache("closing", lambda settings: Closing(settings.max_entries, settings.max_bytes))
+    settings = Settings(cache=CacheSettings(url="closing://"))
+    monkeypatch.setattr(Settings, "from_env", lambda: settings)
+    catalogue(tmp_path / "in.csv", 2)
+    words = (str(tmp_path / "in.csv"), "--out", str(tmp_path / "out.jsonl"), "--platform", "x")
+    assert CliRunner().invoke(app, words).exit_code == 0
+    assert len(closed) == 1
 
 
 def test_prices_without_a_currency_are_noted(call, tmp_path):
     """The user learns why no price is in the copy, and how to change it; a price that names one is fine."""
-    words = ("in.csv", "--out", "out.jsonl", "--platform", "x", "--json")
+    words = ("in.csv", "--out", "out.jsonl", "--platform", "x", "--json", "--overwrite")
 
     def noted(price, *more):
         (tmp_path / "in.csv").write_text(f"id,title,description,price\n1,Cap,A warm cap.,{price}\n")

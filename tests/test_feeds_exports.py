@@ -10,7 +10,7 @@ import pytest
 
 from copykit.batch import reasons
 from copykit.errors import InvalidRequest
-from copykit.feeds.export import Destination, check_template, export
+from copykit.feeds.export import Destination, check_formats, check_template, export
 from copykit.feeds.mapping import guess
 from copykit.feeds.rows import BadRow, Row
 from copykit.feeds.write_people import escape_formula
@@ -267,10 +267,11 @@ def test_products_in_several_languages_get_a_file_each(tmp_path):
     ]
 
 
-def test_a_format_whose_placement_was_not_asked_for_is_named(tmp_path):
+def test_a_format_whose_placement_is_not_written_is_refused():
     """The user learns which platform the format needs."""
-    result = write(tmp_path, [line(1, "x.post", variant({"text": "T"}))], [product_row(1)], ["shopify"])
-    assert result.without_lines == {"shopify": "shopify.product"}
+    check_formats(["shopify"], ["x.post", "shopify.product"])
+    with pytest.raises(InvalidRequest, match=r"--platform shopify\.product"):
+        check_formats(["shopify"], ["x.post", "shopify.collection"])
 
 
 def test_no_half_written_file_is_left(tmp_path):

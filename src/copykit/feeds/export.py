@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -20,7 +21,16 @@ from .rows import BadRow, Row
 from .write_people import PeopleCsv
 from .write_table import TableWriter
 
-__all__ = ["EXPORTS", "Destination", "Exported", "check_template", "export", "landing_page"]
+__all__ = [
+    "EXPORTS",
+    "Destination",
+    "Exported",
+    "check_formats",
+    "check_template",
+    "export",
+    "landing_page",
+    "upload_files",
+]
 
 EXPORTS: dict[str, tuple[str, str]] = {
     "google-ads-editor": ("write_ads:GoogleAdsEditor", ".google-ads-editor.csv"),
@@ -65,8 +75,6 @@ class Exported:
     """Path -> rows in it."""
     skipped: Counter[str] = field(default_factory=Counter)
     """``format: reason`` -> rows left out, all of them listed in the skipped file."""
-    without_lines: dict[str, str] = field(default_factory=dict)
-    """Formats for whose placement the run has no line, with that placement."""
 
 
 def export(
@@ -108,7 +116,6 @@ def export(
                 if line.placement == upload.placement:
                     for reason in upload.take(line, row, mapping, reasons):
                         skipped.add(upload.name, line, reason)
-    result.without_lines = {upload.name: upload.placement for upload in uploads if not upload.seen}
     return result
 
 
@@ -132,6 +139,32 @@ def check_template(field: str, template: str | None) -> None:
 _PLACEHOLDERS = ("id", "handle", "name", "language")
 
 
+def check_formats(formats: Sequence[str], placements: Sequence[str]) -> None:
+    """Make sure that a run over *placements* writes the copy that each of *formats* carries.
+
+    Raises:
+        InvalidRequest: it does not; the message names the placement to add.
+    """
+    for name in formats:
+        needed = _writer_class(name).placement
+        if needed not in placements:
+            reason = f"carries {needed}, which the run does not write; add --platform {needed}"
+            raise InvalidRequest("format", name, reason)
+
+
+def upload_files(base: Path, name: str) -> list[Path]:
+    """List the files of the format *name* that lie beside *base*, in one language or in several."""
+    stem, dot, end = EXPORTS[name][1].rpartition(".")
+    return sorted(base.parent.glob(f"{escape(base.name + stem)}*{dot}{end}"))
+
+
+def _writer_class(name: str) -> Any:
+    from importlib import import_module
+
+    module, _, attribute = EXPORTS[name][0].partition(":")
+    return getattr(import_module(f"{__package__}.{module}"), attribute)
+
+
 class _Upload:
     """One format of one run: its open files and what it counted."""
 
@@ -144,12 +177,9 @@ class _Upload:
         stack: ExitStack,
         result: Exported,
     ) -> None:
-        from importlib import import_module
-
-        target, self._suffix = EXPORTS[name]
-        module, _, attribute = target.partition(":")
-        self._writer_class: Any = getattr(import_module(f"{__package__}.{module}"), attribute)
-        self.name, self.placement, self.seen = name, self._writer_class.placement, False
+        self._suffix = EXPORTS[name][1]
+        self._writer_class = _writer_class(name)
+        self.name, self.placement = name, self._writer_class.placement
         self._base, self._destination, self._stack, self._result = base, destination, stack, result
         self._per_language = per_language and name in _ONE_PER_PRODUCT
         self._writers: dict[str, tuple[UploadWriter, str]] = {}
@@ -175,7 +205,6 @@ class _Upload:
         reasons: Callable[[BatchLine], list[str]],
     ) -> Iterator[str]:
         """Write the accepted variants of *line*; gives the reasons for what is left out."""
-        self.seen = True
         accepted = [] if line.output is None else [v for v in line.output.variants if v.status != "rejected"]
         if line.output is None or not accepted or isinstance(row, BadRow):
             yield "; ".join(reasons(line)) or line.status

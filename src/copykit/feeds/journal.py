@@ -35,17 +35,26 @@ class Journal:
         """Begin a new file.
 
         Raises:
-            InvalidRequest: an unfinished run lies there and *overwrite* is false, or a run is writing it now.
+            InvalidRequest: a run lies there and *overwrite* is false, or a run is writing it now.
         """
-        if not overwrite and self.path.exists() and not self._finished():
-            hint = "--resume goes on with it, --overwrite starts anew"
-            raise InvalidRequest("out", str(self.path), f"holds an unfinished or unknown run; {hint}")
+        if not overwrite and self.path.exists() and self.path.stat().st_size:
+            raise self.refusal(self.path)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._open()
         # in this order, so that dying in between never leaves old lines beside a new note or the reverse
         self.sidecar.unlink(missing_ok=True)
         self._stream.truncate(0)
         self._note(finished=False)
+
+    def refusal(self, path: Path) -> InvalidRequest:
+        """Say why *path*, this file or one that was made from it, is not written over."""
+        if not self.sidecar.exists():
+            reason = "exists, and no run is noted beside it; --overwrite replaces it, another --out keeps it"
+        elif self._finished():
+            reason = "holds a finished run; --resume exports it again, --overwrite writes it anew"
+        else:
+            reason = "holds an unfinished run; --resume goes on with it, --overwrite starts anew"
+        return InvalidRequest("out", str(path), reason)
 
     def resume(self) -> bool:
         """Go on with the file, or start a new one where there is none; True if the run was already finished.
@@ -158,8 +167,7 @@ class Journal:
         try:
             return bool(self._read_note().get("finished"))
         except InvalidRequest:
-            # a file that no run of ours left, unless it is empty
-            return self.path.stat().st_size == 0
+            return False
 
     def _note(self, *, finished: bool) -> None:
         text = json.dumps(
