@@ -38,7 +38,7 @@ POLICY_KEYS = {"hard", "rec", "conf", "src", "note"}
 
 
 def source_ids() -> set[str]:
-    text = (data._root / "SOURCES.md").read_text(encoding="utf-8")
+    text = data.load_text("SOURCES.md")
     return set(re.findall(r"^\| (S\d+[a-f]?) \|", text, flags=re.MULTILINE))
 
 
