@@ -672,10 +672,10 @@ def test_the_version_is_the_digest_of_the_data(monkeypatch: pytest.MonkeyPatch) 
     version = catalog.platforms_version.__wrapped__()
     assert re.fullmatch(r"[0-9a-f]{12}", version)
     assert catalog.platforms_version.__wrapped__() == version
-    read = catalog._text
+    read = catalog.load_text
     monkeypatch.setattr(
         catalog,
-        "_text",
+        "load_text",
         lambda path: read(path).replace("280", "281") if path == "platforms/x.toml" else read(path),
     )
     assert catalog.platforms_version.__wrapped__() != version
