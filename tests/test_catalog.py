@@ -685,9 +685,9 @@ def test_one_placement_reads_one_platform() -> None:
     """Looking up a placement opens the index and its own file, no other platform's."""
     probe = (
         "import copykit.brief.catalog as c\n"
-        "read = c._text\n"
+        "read = c.load_text\n"
         "seen = []\n"
-        "c._text = lambda path: (seen.append(path), read(path))[1]\n"
+        "c.load_text = lambda path: (seen.append(path), read(path))[1]\n"
         "c.placement('google_ads.rsa'); c.language('es'); c.tone('playful'); c.use_case('faq')\n"
         "print(' '.join(sorted(seen)))"
     )
