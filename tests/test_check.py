@@ -123,6 +123,21 @@ def test_locale_punctuation_rule(rule: str, tag: str, bad: str, good: str) -> No
     assert not {name for name in ids(good, tag, **more) if name.startswith("P-")}
 
 
+@pytest.mark.parametrize(
+    ("tag", "name", "text"),
+    [
+        ("ja", "レーズン＆かりんとう", "レーズン＆かりんとうについて。どうぞ #レーズン"),
+        ("ja", "日清ラ王 たれたっぷり 冷し中華", "日清ラ王 たれたっぷり 冷し中華をどうぞ。"),
+        ("zh-Hans", "Rock&Roll! 24", "看看Rock&Roll! 24吧 #好吃"),
+        ("ar", "«الفجر» 12", "و«الفجر» 12 لكم #طعام"),
+        ("hi", "Müsli & Co.", "Müsli & Co.देखें #मूसली"),
+    ],
+)
+def test_a_name_with_marks_glued_to_its_sentence_is_no_fault(tag: str, name: str, text: str) -> None:
+    """The name's own spaces and marks are not judged, and the next word without a space is in its language."""
+    assert not {rule for rule in ids(text, tag, name=name, source="24 12") if rule.startswith("P-")}
+
+
 CLAIMS = [
     ("L-02", "en", "The best lamp in town", "A lamp, best before noon"),
     ("L-02", "es-ES", "La mejor lámpara", "Mejorar la luz es posible"),

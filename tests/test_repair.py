@@ -62,6 +62,28 @@ def test_marks_are_mended(tag: str, bad: str, good: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("tag", "name", "text"),
+    [
+        ("ja", "日清ラ王 たれたっぷり 冷し中華", "{} です.どうぞ"),
+        ("ja", "どん兵衛 鬼かき揚げ", "どん兵衛 鬼かき揚げ!!"),
+        ("zh-Hans", "ＡＢ洗发水", "看看{},很好"),
+        ("en", "Wow!! Bar", "Wow!! Bar, here.."),
+        ("es-ES", "¿Y tú? Café", "Mira ¿Y tú? Café!"),
+        ("es-ES", "Ringo Goal!", "Ringo Goal! es así?"),
+        ("fr-FR", "Hey coco! Bar", "Hey coco! Bar: ici !"),
+        ("ja", "う！まい棒", "う！まい棒！どうぞ！"),
+    ],
+)
+def test_the_briefs_own_name_is_never_mended(tag: str, name: str, text: str) -> None:
+    """Spaces, marks and forms inside a name stay as the caller writes them; what stands beside it is mended."""
+    text = text.format(name)
+    after = mended(text, tag, name=name)
+    assert name in after
+    assert after != text
+    assert mended(after, tag, name=name) == after
+
+
+@pytest.mark.parametrize(
     "text", ["A lamp for the desk.", "Look here!", "See https://a.example/b?c=d", "Open 9:30"]
 )
 def test_good_text_stays_byte_for_byte(text: str) -> None:

@@ -15,7 +15,7 @@ from copykit.drafts.claims import Evidence, address_mix, claims, cliches, spam
 from copykit.drafts.draft import Draft
 from copykit.drafts.editorial import EditorialRule, editorial_text, split
 from copykit.drafts.language_match import language_match
-from copykit.drafts.locale_marks import locale_marks, marked_characters, plain_typing
+from copykit.drafts.locale_marks import apply_marks, locale_marks, marked_characters, plain_typing
 from copykit.drafts.look import WORD, WORD_CLASS, Look, lowered, violation
 from copykit.drafts.measure import measure, px_size
 from copykit.drafts.mechanics import HASHTAG, Surface, emoji_over, sentences, surface
@@ -174,7 +174,7 @@ class Checker:
         self._names = tuple(
             name
             for name in (brief.name, brand.name, *brand.terms)
-            if name and not _PLAIN_NAME.fullmatch(name)
+            if name and not (_PLAIN_NAME.fullmatch(name) and apply_marks(name, language) == name)
         )
         self._evidence = Evidence(brief.source_text, self._wording, (fact.key for fact in brief.facts))
         self._exact = _terms((brand.name, *brand.terms), self._tag) if brand.name or brand.terms else None

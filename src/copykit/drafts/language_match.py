@@ -39,6 +39,8 @@ _KANA_SET = frozenset(chr(c) for c in range(0x3041, 0x30FB))
 _CAPITALISED = lazy(r"(?<![A-Za-z])[A-Z][A-Za-z]+")
 _TAG = lazy(r"#\w+")
 _LATIN_RUN = lazy(r"[a-z]{3,}")
+_MASK = lazy(r"x{2,}")
+"""What `Look.masked` writes for links, tokens and names; nobody writes two small x in a row otherwise."""
 _ACRONYM = lazy(r"(?<![A-Za-z])[A-Z]{2,5}(?![A-Za-z])")
 _LETTER = lazy(rf"[{WORD_CLASS}]")
 _OWN_LETTERS = {
@@ -156,6 +158,8 @@ def _add_letters(words: list[str], odd: set[str], scores: dict[str, float]) -> N
 
 def _script(look: Look, script: str, own_words: frozenset[str], source: str) -> Violation | None:
     text = look.masked
+    if script != "Latn":  # the next word may be glued to a name, masked
+        text = _MASK.sub(lambda run: " " * len(run.group()), text)
     strange = _other_letters(script).findall(text) if not look.ascii or script != "Latn" else []
     if not strange:
         return None

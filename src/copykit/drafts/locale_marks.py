@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from copykit.brief.catalog import Language, Placement
@@ -22,6 +22,7 @@ __all__ = [
     "open_marks",
     "outside_links",
     "plain_typing",
+    "substituted",
 ]
 
 _AR = r"\u0621-\u065f\u066e-\u06d3\u06fa-\u06ff\u0750-\u077f"
@@ -260,42 +261,79 @@ def _unbalanced(text: str, base: str) -> int | None:
     return None
 
 
-def apply_marks(text: str, language: Language, *, plain: bool = False) -> str:
+def apply_marks(text: str, language: Language, *, plain: bool = False, names: Sequence[str] = ()) -> str:
     """Write the punctuation of *text* as *language* does: spaces, opening marks, full-width forms, quotes.
 
     With *plain*, only what a text message can carry in plain characters.
 
-    Meaning, words and order stay. Links and addresses are left as they are. Idempotent.
+    Meaning, words and order stay. Links, addresses and *names* (as they are written) are left as they are.
+    Idempotent.
     """
     if language.tag.partition("-")[0] == "es":
-        return outside_links(text, _open_spanish) if "?" in text or "!" in text else text
+        if "?" not in text and "!" not in text:
+            return text
+        return outside_links(text, lambda stretch: _open_spanish(stretch, names))
     marks = marks_of(language.tag, plain)
     if not marks:
         return text
     chars = set(text)
-    for mark in marks:
-        if not mark.trigger.isdisjoint(chars):
-            return outside_links(text, lambda stretch: _mend(stretch, marks))
-    return text
+    if all(mark.trigger.isdisjoint(chars) for mark in marks):
+        return text
+    odd = tuple(name for name in names if name and _is_odd(name, marks))
+    return outside_links(text, lambda stretch: _mend(stretch, marks, odd))
 
 
 _ROUNDS = 8
 """Marks in a row, as in ``;:!``, wait for each other: a space set for one is what the next one needs."""
 
 
-def _mend(text: str, marks: tuple[Mark, ...]) -> str:
+def _mend(text: str, marks: tuple[Mark, ...], names: Sequence[str] = ()) -> str:
     for _ in range(_ROUNDS):
         before = text
         for mark in marks:
             if not mark.trigger.isdisjoint(text):
-                text = mark.find.sub(mark.fix, text)
+                text = substituted(mark.find, mark.fix, text, names)
         if text == before:
             break
     return text
 
 
-def _open_spanish(text: str) -> str:
-    for start, _, opener in reversed(open_marks(text)):
+@lru_cache(maxsize=256)
+def _is_odd(name: str, marks: tuple[Mark, ...]) -> bool:
+    return _mend(name, marks) != name
+
+
+def substituted(
+    find: re.Pattern[str],
+    fix: Callable[[re.Match[str]], str] | str,
+    text: str,
+    names: Sequence[str],
+) -> str:
+    """Give *text* with what *find* matches written as *fix*, except inside *names*: those stay as they are."""
+    held = [
+        (at, at + len(name))
+        for name in names
+        for at in range(len(text) - len(name) + 1)
+        if text.startswith(name, at)
+    ]
+    if not held:
+        return find.sub(fix, text)
+
+    def outside(found: re.Match[str]) -> str:
+        start, end = found.span()
+        # an empty match at a name's edge sets a mark beside the name, not in it
+        inside = any(a <= start and end <= b and not (start == end and start in (a, b)) for a, b in held)
+        return found.group() if inside else fix(found) if callable(fix) else found.expand(fix)
+
+    return find.sub(outside, text)
+
+
+def _open_spanish(text: str, names: Sequence[str]) -> str:
+    masked = text
+    for name in names:
+        if "?" in name or "!" in name:
+            masked = masked.replace(name, "x" * len(name))
+    for start, _, opener in reversed(open_marks(masked)):
         text = text[:start] + opener + text[start:]
     return text
 

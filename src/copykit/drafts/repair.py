@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from copykit.brief.brief import Brief
 from copykit.brief.catalog import FieldSpec
 from copykit.drafts.draft import Draft
-from copykit.drafts.locale_marks import apply_marks, outside_links, plain_typing
+from copykit.drafts.locale_marks import apply_marks, outside_links, plain_typing, substituted
 from copykit.drafts.measure import measure, px_size
 from copykit.drafts.mechanics import HASHTAG, INVISIBLE
 from copykit.drafts.wording import wording_of
@@ -184,15 +184,24 @@ def _unwrapped(text: str, brief: Brief) -> str:
 
 def _one_mark(text: str, brief: Brief) -> str:
     dots = "..." if plain_typing(brief.placement) else "…"
-    return outside_links(text, lambda stretch: _without_runs(stretch, dots))
+    names = [name for name in _names(brief) if name in text and _without_runs(name, dots, ()) != name]
+    return outside_links(text, lambda stretch: _without_runs(stretch, dots, names))
 
 
-def _without_runs(text: str, dots: str) -> str:
-    text = _DOTS.sub(dots, text)
-    text = _MIXED.sub(lambda found: found.group(1) or found.group(2), text)
-    text = _SHOUT.sub(r"\1", text)
-    text = _ASK.sub(r"\1", text)
-    return _REPEATED.sub(lambda found: next(filter(None, found.groups())), text)
+def _names(brief: Brief) -> Iterator[str]:
+    return filter(None, (brief.name, brief.brand.name, *brief.brand.terms))
+
+
+def _first(found: re.Match[str]) -> str:
+    groups: tuple[str | None, ...] = found.groups()
+    return next(filter(None, groups), "")
+
+
+def _without_runs(text: str, dots: str, names: Sequence[str]) -> str:
+    text = substituted(_DOTS, dots, text, names)
+    for run in (_MIXED, _SHOUT, _ASK, _REPEATED):
+        text = substituted(run, _first, text, names)
+    return text
 
 
 def _spaced(text: str, brief: Brief) -> str:
@@ -211,9 +220,9 @@ def _calm(text: str, brief: Brief) -> str:
     words = len(text.split())
     tone = brief.tone
     budget = max(tone.exclamations_per_field, tone.exclamations_per_100_words * words // 100)
-    names = [name for name in (brief.name, brief.brand.name, *brief.brand.terms) if name and "!" in name]
+    names = [name for name in _names(brief) if "!" in name or "！" in name]
     while count > budget:
-        at = max(_last(text, "!", names), text.rfind("！"))
+        at = max(_last(text, "!", names), _last(text, "！", names))
         if at < 0:
             break
         stop = _stop(brief) if text[at] == "!" else "。"
@@ -228,7 +237,10 @@ def _calm(text: str, brief: Brief) -> str:
 def _last(text: str, mark: str, names: Sequence[str]) -> int:
     at = text.rfind(mark)
     while at >= 0 and any(
-        text.startswith(name, at - name.index("!")) for name in names if at >= name.index("!")
+        text.startswith(name, at - place)
+        for name in names
+        for place, c in enumerate(name[: at + 1])
+        if c == mark
     ):
         at = text.rfind(mark, 0, at)
     return at
@@ -240,7 +252,8 @@ def _stop(brief: Brief) -> str:
 
 
 def _marked(text: str, brief: Brief) -> str:
-    return apply_marks(text, brief.language, plain=plain_typing(brief.placement))
+    names = [name for name in _names(brief) if name in text]
+    return apply_marks(text, brief.language, plain=plain_typing(brief.placement), names=names)
 
 
 _PLAIN = str.maketrans(
@@ -260,8 +273,7 @@ def _typed_plainly(text: str, brief: Brief) -> str:
     """Type quotes, dashes, dots and spaces plainly where a typographic one would turn the message into UCS-2."""
     if text.isascii() or brief.language.script != "Latn" or not plain_typing(brief.placement):
         return text
-    names = (brief.name, brief.brand.name, *brief.brand.terms)
-    if any(name in text and name.translate(_PLAIN) != name for name in names if name):
+    if any(name in text and name.translate(_PLAIN) != name for name in _names(brief)):
         return text
     return _SPACED_QUOTES.sub("", text).translate(_PLAIN)
 
