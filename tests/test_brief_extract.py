@@ -174,12 +174,56 @@ def test_sentences_are_quoted_whole_and_with_what_points_back(
         ("واحد؟ اثنان.", "ar", ["واحد؟", "اثنان."]),
         ("a\n\nb", "", ["a", "b"]),
         ("3.5 kg, v2.0", "en", ["3.5 kg, v2.0"]),
+        ("It is filled in. The lid is oak.", "en", ["It is filled in.", "The lid is oak."]),
+        ("Frutta Secca GR. 300 Cameo", "it", ["Frutta Secca GR. 300 Cameo"]),
+        ("Pesa 5 kg. Incluye tapa.", "es", ["Pesa 5 kg.", "Incluye tapa."]),
         ("", "", []),
     ],
 )
 def test_sentences_end_at_their_own_marks(text: str, language: str, parts: list[str]) -> None:
     """Marks of all scripts count; decimals, abbreviations and quoted sentences do not end one."""
     assert split_sentences(text, language) == parts
+
+
+def test_a_name_is_never_split() -> None:
+    """A mark inside the name of the thing ends no sentence; the one behind it does."""
+    text = "Buy your Pop! Candy Duo. It pops. Pop! Candy Duo is new."
+    assert split_sentences(text, "en", "Pop! Candy Duo") == [
+        "Buy your Pop! Candy Duo.",
+        "It pops.",
+        "Pop! Candy Duo is new.",
+    ]
+    assert extract(text, "Pop! Candy Duo", "en").sentences == (
+        "Buy your Pop! Candy Duo. It pops.",
+        "Pop! Candy Duo is new.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("language", "name", "text", "item"),
+    [
+        ("zh", "北岭针织无边帽子", "这款帽子采用羊毛制成。柔软保暖，适合冬天。", "帽子"),
+        ("zh", "北岭针织无边帽子", "这款配饰采用羊毛制成。", ""),
+        ("ja", "ノールニットユニセックスビーニー", "ウール製です。このビーニーは暖かいです。", "ビーニー"),
+        ("ja", "ノール Wool Beanie", "このビーニーは暖かいです。", ""),
+    ],
+)
+def test_without_spaces_the_thing_is_what_the_text_points_at(
+    language: str, name: str, text: str, item: str
+) -> None:
+    """ "This beanie" names the last noun of a name in which no space shows where that noun begins."""
+    assert extract(text, name, language).item == item
+
+
+def test_praise_in_chinese_is_no_detail() -> None:
+    """A piece that ends in "solution" or "choice" says nothing of the thing."""
+    assert extract("帽子，羊毛，舒适的解决方案，冬季必备", "", "zh").attributes == ("羊毛",)
+
+
+def test_an_item_is_not_cut_inside_quotation_marks() -> None:
+    """What opens or closes a quotation takes both marks along, or there is no item."""
+    assert extract("Sopa 'Luna Clara, 200 g", "", "es").item == ""
+    assert extract("Sopa 'Luna Clara', 200 g", "", "es").item == "Sopa 'Luna Clara'"
 
 
 @pytest.mark.parametrize(

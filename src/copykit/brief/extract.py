@@ -48,6 +48,11 @@ _TRAILING_CODE = lazy(
 _WIDE = lazy(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]")
 _ADDRESS = lazy(r"https?://|www\.|\S@\S|^[\w-]+(?:\.[\w-]+)+/", re.IGNORECASE)
 _DOTTED = lazy(r"(?:[^\s.\d]{1,4}\.){2,}")
+_UNIT_STOPS = frozenset(("gr.", "g.", "kg.", "cl.", "ml.", "lt.", "l.", "pz.", "pcs."))
+"""Units written with a stop: before a figure ("GR. 300") they end no sentence, elsewhere they may."""
+_QUOTES = lazy(r"(?<!\w)['’\"“”„«»‹›‘]|['’\"“”„«»‹›‘](?!\w)")
+_LEAST_POINTED_AT, _MOST_POINTED_AT = 2, 12
+"""Characters of a noun that a description points at and its name ends with."""
 _FIGURE = r"\d[\d.,/]*(?:\s?[x×]\s?\d[\d.,/]*){0,2}"
 _LENGTHS = (
     "g",
@@ -96,6 +101,8 @@ class _Words(NamedTuple):
     labels: frozenset[str]
     short: frozenset[str]
     endings: tuple[str, ...]
+    praise: tuple[str, ...]
+    pointers: tuple[str, ...]
     nouns_have_capitals: bool
 
     def opens_badly(self, text: str) -> bool:
@@ -124,7 +131,11 @@ def _words(language: str) -> _Words:
     sets = {key: frozenset(entry.get(key, "").split()) for key in keys}
     sets["short"] |= frozenset(table["common"]["short"].split())
     return _Words(
-        **sets, endings=tuple(entry.get("endings", "").split()), nouns_have_capitals=language[:2] == "de"
+        **sets,
+        endings=tuple(entry.get("endings", "").split()),
+        praise=tuple(entry.get("praise", "").split()),
+        pointers=tuple(entry.get("pointers", "").split()),
+        nouns_have_capitals=language[:2] == "de",
     )
 
 
@@ -148,19 +159,22 @@ def _measure() -> re.Pattern[str]:
     return re.compile(rf"(?<![\w.,])(?P<measure>{_FIGURE}\s?(?:{'|'.join(units)}))$", re.IGNORECASE)
 
 
-def split_sentences(text: str, language: str = "") -> list[str]:
+def split_sentences(text: str, language: str = "", name: str = "") -> list[str]:
     """Split at sentence marks of any of the catalogue's scripts and at line breaks; marks stay on.
 
-    A full stop behind an abbreviation ("Dr.", "z.B.", and the language's own) ends nothing.
+    A full stop behind an abbreviation ("Dr.", "z.B.", and the language's own) ends nothing, nor does a mark
+    inside *name*, the name of what the text is about.
     """
     short = _words(language).short
-    return [part for line in text.split("\n") for part in _sentences(line, short)]
+    return [part for line in text.split("\n") for part in _sentences(line, short, name)]
 
 
-def _sentences(line: str, short: frozenset[str]) -> Iterator[str]:
+def _sentences(line: str, short: frozenset[str], name: str) -> Iterator[str]:
     start = 0
     for mark in _SENTENCE.finditer(line):
-        if line[mark.start() - 1] == "." and _is_short(line[start : mark.start()], short):
+        if line[mark.start() - 1] == "." and _is_short(line[start : mark.start()], line[mark.end() :], short):
+            continue
+        if _is_inside(name, line, mark):
             continue
         if part := line[start : mark.start()].strip():
             yield part
@@ -169,9 +183,24 @@ def _sentences(line: str, short: frozenset[str]) -> Iterator[str]:
         yield part
 
 
-def _is_short(text: str, short: frozenset[str]) -> bool:
+def _is_short(text: str, behind: str, short: frozenset[str]) -> bool:
     last = text[-24:].rsplit(None, 1)[-1].lstrip("([\"'„“").casefold()
+    if last in _UNIT_STOPS and behind[:1].isdigit():
+        return True
     return last in short or _DOTTED.fullmatch(last) is not None
+
+
+def _is_inside(name: str, line: str, mark: re.Match[str]) -> bool:
+    """Tell whether a sentence mark of *line* stands inside *name*."""
+    if not any(c in _FINAL for c in name[:-1]):
+        return False
+    first = max(0, mark.start() - len(name))
+    at = line.find(name, first, mark.end() + len(name))
+    while 0 <= at < mark.start():
+        if mark.end() < at + len(name):
+            return True
+        at = line.find(name, at + 1, mark.end() + len(name))
+    return False
 
 
 def extract(description: str, name: str, language: str) -> Extract:
@@ -181,7 +210,7 @@ def extract(description: str, name: str, language: str) -> Extract:
     """
     words = _words(language)
     lines, is_list = _lines(description)
-    found = (_BULLET.sub("", unit) for line in lines for unit in _sentences(line, words.short))
+    found = (_BULLET.sub("", unit) for line in lines for unit in _sentences(line, words.short, name))
     units = [unit for unit in found if any(c.isalnum() for c in unit)]
     if not units:
         return Extract(name, "", (), ())
@@ -194,6 +223,8 @@ def extract(description: str, name: str, language: str) -> Extract:
     item, fragments = _lead(lead, name or found_name, first, words)
     if _says_the_same(name or found_name, item):
         item = ""
+    if not item and words.pointers:
+        item = _pointed_at(description, name or found_name, words.pointers)
     attributes = _distinct([*fragments, *_attribute_lines(rest, words)], item, name or found_name, words)
     whole = rest if fragments and item else units  # the first unit is a list that was taken apart
     return Extract(name or found_name, item, attributes, _quotable(whole, words))
@@ -311,6 +342,8 @@ def _item(lead: str, words: _Words, first: str) -> str:
         return ""  # prose: its opening words are the start of a clause, not a name of the thing
     if any(token.casefold() in words.clause for token in tokens) or not _has_letter(" ".join(tokens)):
         return ""
+    if len(_QUOTES.findall(" ".join(tokens))) % 2:  # it would begin or end inside a quotation
+        return ""
     return _capital(" ".join(tokens))
 
 
@@ -420,6 +453,19 @@ def _readable(sentence: str, words: _Words) -> bool:
     return 20 <= len(sentence) <= _MAX_PASSAGE or (_wide(sentence) and 8 <= len(sentence) <= 80)
 
 
+def _pointed_at(description: str, name: str, pointers: tuple[str, ...]) -> str:
+    """Give the noun that *description* points at and *name* ends with: "帽子" of "…针织帽子" and "这款帽子".
+
+    In scripts without spaces nothing else shows where the last noun of a name begins.
+    """
+    if not _wide(name[-1:]):
+        return ""
+    for size in range(min(_MOST_POINTED_AT, len(name) - 1), _LEAST_POINTED_AT - 1, -1):
+        if any(pointer + name[-size:] in description for pointer in pointers):
+            return name[-size:]
+    return ""
+
+
 def _says_the_same(name: str, item: str) -> bool:
     """Say whether a name of several words already says what the thing is: it shares a word with the item."""
     low_name, low_item = name.casefold(), item.casefold()
@@ -436,7 +482,7 @@ def _distinct(pieces: list[str], item: str, name: str, words: _Words) -> tuple[s
     result = []
     for piece in pieces:
         key = piece.casefold()
-        if key not in seen:
+        if key not in seen and not piece.endswith(words.praise):
             seen.add(key)
             result.append(words.cased(piece))
     return tuple(result[:20])
