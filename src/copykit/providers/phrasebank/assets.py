@@ -9,7 +9,7 @@ from copykit.brief.catalog import FieldSpec
 from copykit.providers.phrasebank.bank import Frame
 from copykit.providers.phrasebank.choose import Chooser
 from copykit.providers.phrasebank.dice import Dice
-from copykit.providers.phrasebank.material import Material, finish
+from copykit.providers.phrasebank.material import Material, capitalised, finish
 from copykit.providers.phrasebank.room import Room, Rooms
 
 __all__ = ["Asset", "Assets"]
@@ -103,7 +103,7 @@ class Assets:
         asked = [(brief.cta, "action")] if brief.cta else []
         asked += [(keyword, "attention") for keyword in brief.keywords[: count // _PER_KEYWORD]]
         for words, function in asked:
-            text = words[:1].upper() + words[1:].rstrip(_FULL_STOPS)
+            text = capitalised(words.rstrip(_FULL_STOPS))
             if room.fits(text) and self._is_new(text) and room.allows(text):
                 yield self._say(text, function)
 
@@ -176,8 +176,8 @@ class Assets:
             slots = None if allow_bare else _LABELLED
             return self._short(spec, room, function, thing, slots=slots)
         asset, has_slot = self._long(spec, room, function, thing)
-        if asset is None:
-            return self._short(spec, room, function, thing, slots=None if allow_bare else _LABELLED)
+        if asset is None:  # a short phrase of no words of the brief's says nothing in the place of a sentence
+            return self._short(spec, room, function, thing, slots=_LABELLED)
         return asset, has_slot
 
     def _short(
@@ -218,7 +218,7 @@ class Assets:
         forms = thing.alone or (thing.point,)
         start = self._dice.below(len(forms))
         for form in forms[start:] + forms[:start]:
-            text = form[:1].upper() + form[1:]
+            text = capitalised(form)
             if room.fits(text) and self._is_new(text) and room.allows(text):
                 return self._say(text, function)
         return None
@@ -301,20 +301,20 @@ class Assets:
                 text = longer
         if text == plain or not self._is_new(text) or not room.allows(text):
             return None
-        return self._say(text[:1].upper() + text[1:], function)
+        return self._say(capitalised(text), function)
 
     def _point_lists(self, slots: frozenset[str], point: str) -> Iterator[str]:
         if "points" not in slots:
             yield ""
             return
-        points = [p for p in self._material.points if p != point]
+        points = [p for p in self._material.said_points if p != point]
         if point and self._material.colon not in point:
             points.insert(0, point)
         for count in range(min(3, len(points)), 0, -1):
             yield self._material.list(points[:count])
 
     def _close(self, spec: FieldSpec, text: str) -> str:
-        text = text[:1].upper() + text[1:]
+        text = capitalised(text)
         return text.rstrip(_FULL_STOPS) if spec.role in _CLOSED else text
 
     def _is_new(self, text: str) -> bool:

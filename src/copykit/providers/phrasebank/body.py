@@ -14,7 +14,7 @@ from copykit.providers.phrasebank.bank import Frame
 from copykit.providers.phrasebank.choose import Chooser
 from copykit.providers.phrasebank.dice import Dice
 from copykit.providers.phrasebank.lists import item_list, questions
-from copykit.providers.phrasebank.material import Material, finish
+from copykit.providers.phrasebank.material import Material, capitalised, finish
 from copykit.providers.phrasebank.room import Room, Rooms
 
 __all__ = ["Body", "BodyWriter"]
@@ -152,7 +152,12 @@ class BodyWriter:
         self._named = False
         self._proved = 0
         self._called = ""
+        self._just_named = False
         self._careful = False
+        brief = material.brief
+        # Where the fullest label is the name alone, a frame that holds the name says it all.
+        whole = {"name": brief.name, "item": brief.item}
+        self._naming = _NAMING.union(slot for slot, said in whole.items() if said == material.full_label)
 
     def write(self, spec: FieldSpec, structure: Structure, tail: str = "") -> Body | None:
         """Write *spec* along *structure*; *tail* (hashtags, opt-out) ends the text and counts.
@@ -168,7 +173,7 @@ class BodyWriter:
 
     def _write(self, spec: FieldSpec, structure: Structure, tail: str) -> Body | None:
         room = self._rooms.of(spec)
-        self._named, self._proved, self._called = False, 0, ""
+        self._named, self._proved, self._called, self._just_named = False, 0, "", False
         material = self._material
         page = _Page(room, [], self._material.join, self._glue(room), tail, self._careful)
         long = room.chars / len(structure.steps) >= _COMFORT_PER_STEP
@@ -178,7 +183,8 @@ class BodyWriter:
             line = block or self._opening(room, function, long, must_name=not later)
             if line and not any(line in step.lines for step in page.steps):
                 page.steps.append(_Step(name, function, [line], closed=bool(block)))
-                if function in _NAMING_STEPS and not self._named and not page.says(material.label):
+                names_here = function in _NAMING_STEPS and not later
+                if names_here and not self._named and not page.says(material.label):
                     page.changed()
                     page.add(page.steps[-1], finish(self._identity(), material.stop), must=True)
                     self._named = True
@@ -212,14 +218,14 @@ class BodyWriter:
             return self._called
         if function == "offer" and material.terms:
             return material.join.join(self._fact_line(*term) for term in material.terms[:3])
-        if function == "proof" and (self._proved or not material.points):
+        if function == "proof" and (self._proved or not material.said_points):
             facts = (*material.details, *material.terms)
             more = [self._fact_line(*fact) for fact in facts] + list(self._quotable(room))
             if len(more) > self._proved:
                 self._proved += 1
                 return more[self._proved - 1]
         can_name = function in _NAMING_STEPS and not self._named
-        naming = _NAMING if can_name and (must_name or self._dice.below(2)) else None
+        naming = self._naming if can_name and (must_name or self._dice.below(2)) else None
         for slots in (naming, None) if naming else (None,):
             for short in (not long, long):
                 line = self._frame_line(room, function, short=short, slots=slots)
@@ -242,32 +248,42 @@ class BodyWriter:
         for tried, frame in enumerate(self._chooser.offers(function, short=short, slots=slots)):
             if tried >= _TRIES:
                 break
-            if frame.slots & _POINTING and not self._material.points:
+            if frame.slots & _POINTING and not self._material.said_points:
+                continue
+            if "points" in frame.slots and len(self._material.said_points) < 2:
+                spare = spare or frame  # it speaks of several
                 continue
             if nameless and frame.slots:
                 continue
-            if slots is None and self._named and frame.slots & _CALLING and self._is_sparing(room):
+            if slots is None and frame.slots & _CALLING and self._is_said(room, frame):
                 spare = spare or frame
                 continue
             text = finish(self._filled(frame), self._material.stop)
             if not self._careful or room.allows(text):
                 self._chooser.take(frame)
-                self._named = self._named or bool(frame.slots & _NAMING)
+                self._named = self._named or bool(frame.slots & self._naming)
+                self._just_named = bool(frame.slots & _CALLING)
                 self._proved += function == "proof"
-                return text[:1].upper() + text[1:]
+                return capitalised(text)
         if spare is None or self._careful:
             return ""
         self._chooser.take(spare)
         text = finish(self._filled(spare), self._material.stop)
-        return text[:1].upper() + text[1:]
+        self._named = self._named or bool(spare.slots & self._naming)
+        self._just_named = bool(spare.slots & _CALLING)
+        return capitalised(text)
 
-    def _is_sparing(self, room: Room) -> bool:
-        """Whether the thing, once named, is better not named again: the text is short or the name long."""
-        return room.chars < _SHORT_TEXT or len(self._material.short_label) > _LONG_NAME
+    def _is_said(self, room: Room, frame: Frame) -> bool:
+        """Whether *frame* would name the thing once too often: beside another line, or again in a short text."""
+        if self._just_named:
+            return True
+        if not self._named:  # half a label now would have it said twice
+            return not frame.slots & self._naming
+        return room.own_chars < _SHORT_TEXT or len(self._material.short_label) > _LONG_NAME
 
     def _filled(self, frame: Frame) -> str:
-        points = self._material.points
-        single = [p for p in points if not self._material.is_measure(p)] or points
+        points = self._material.said_points
+        single = [p for p in points if p in self._material.points] or points
         point = single[self._dice.below(len(single))] if points and "point" in frame.slots else ""
         listed = self._material.list(self._few(points, frame)) if points and "points" in frame.slots else ""
         label = self._material.short_label if self._named else self._material.full_label
@@ -294,8 +310,7 @@ class BodyWriter:
         return finish(f"{label}{self._material.colon}{value}", self._material.stop)
 
     def _listed(self, pieces: list[str]) -> str:
-        line = finish(self._material.list(pieces), self._material.stop)
-        return line[:1].upper() + line[1:]
+        return capitalised(finish(self._material.list(pieces), self._material.stop))
 
     def _must(self, page: _Page) -> None:
         """Add what copy may not lack: which thing it is about, every key point, the call."""
@@ -329,17 +344,21 @@ class BodyWriter:
             return
         for step in page.steps:
             for at, line in enumerate(step.lines):
-                if brief.item and brief.item in line:
+                # A sentence of the brief stands as its author wrote it.
+                if brief.item and brief.item in line and not self._is_quoted(line):
                     step.lines[at] = line.replace(brief.item, brief.name, 1)
                     page.changed()
                     return
+
+    def _is_quoted(self, line: str) -> bool:
+        said = line.rstrip(" .。।")
+        return any(said in passage for passage in self._material.sentences)
 
     def _identity(self) -> str:
         brief = self._material.brief
         if brief.name and brief.item and brief.item.casefold() not in brief.name.casefold():
             return f"{brief.name}{self._material.colon}{self._material.lowered(brief.item)}"
-        label = self._material.label
-        return label[:1].upper() + label[1:]
+        return capitalised(self._material.label)
 
     def _wishes(self, page: _Page) -> None:
         """Add what there is room for: terms, audience, details, quoted sentences, another phrase."""
@@ -357,7 +376,7 @@ class BodyWriter:
         for label, value in material.terms:
             yield page.home("offer", "desire", "proof"), self._fact_line(label, value)
         yield page.home("interest", "solution", "attention"), material.audience
-        unsaid = [p for p in material.points if not page.says(p)]
+        unsaid = [p for p in material.said_points if not page.says(p)]
         if unsaid:
             yield proof, self._listed(unsaid[:4])
         quotes = list(self._quotable(page.room))
@@ -379,8 +398,9 @@ class BodyWriter:
         most = room.high * _MOST_QUOTED
         for passage in self._material.sentences:
             if room.size(passage) > most:
-                passage = split_sentences(passage, self._material.brief.language.tag)[0]
-            if room.size(passage) <= most and room.allows(passage):
+                sentences = split_sentences(passage, self._material.brief.language.tag)
+                passage = next(filter(self._material.says_more, sentences), "")
+            if passage and room.size(passage) <= most and room.allows(passage):
                 yield passage
 
     def _settled(self, page: _Page) -> Body | None:

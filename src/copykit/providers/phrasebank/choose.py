@@ -11,7 +11,7 @@ from copykit.providers.phrasebank.material import Material
 
 __all__ = ["Chooser"]
 
-_START = lazy(r"(?<=[.?!…] )[a-zà-öø-ÿ](?=[a-zà-öø-ÿ]+\b)")
+_START = lazy(r"(?<=[.?!…] )[¿¡]?[a-zà-öø-ÿ](?=[a-zà-öø-ÿ]+\b)")
 """A small letter where a sentence starts: a slot that stands there."""
 _NARROWEST = 0.4
 """Share of a cell's frames that is used at creativity 0."""
@@ -37,8 +37,8 @@ class Chooser:
                 ("name", brief.name),
                 ("item", brief.item),
                 ("label", material.label),
-                ("point", material.points or material.details),
-                ("points", material.points),
+                ("point", material.said_points or material.details),
+                ("points", material.said_points),
             )
             if value
         )
@@ -87,6 +87,8 @@ class Chooser:
             point=point,
             points=points,
         )
+        if ".." in text and "..." not in text:  # the name ends in a full stop of its own
+            text = text.replace("..", ".")
         return _START.sub(lambda found: found.group().upper(), text) if frame.opens_late else text
 
     def _pool(self, function: str, short: bool) -> tuple[list[Frame], list[Frame]]:

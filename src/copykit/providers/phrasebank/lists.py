@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from copykit.providers.phrasebank.dice import Dice
-from copykit.providers.phrasebank.material import Material, finish
+from copykit.providers.phrasebank.material import Material, capitalised, finish
 
 __all__ = ["item_list", "questions"]
 
@@ -16,11 +16,11 @@ _SIZES = ("size", "width", "height", "length", "depth", "diameter", "weight", "v
 def item_list(material: Material, dice: Dice) -> str:
     """Give the brief's points and details, one a line, under an opening line; empty if there are fewer than two."""
     details = (f"{label}{material.colon}{value}" for label, value in (*material.details, *material.terms))
-    items = [*material.points, *details][:_MOST_ITEMS]
+    items = [*material.said_points, *details][:_MOST_ITEMS]
     if len(items) < 2:
         return ""
     intros = material.bank.list_intro[material.brief.tone.address]
-    lines = (f"– {item[:1].upper()}{item[1:]}" for item in items)
+    lines = (f"– {capitalised(item)}" for item in items)
     return "\n".join((intros[dice.below(len(intros))], *lines))
 
 
@@ -36,8 +36,8 @@ def questions(material: Material) -> str:
         if answer and has_slots and entry["fact"] not in asked:
             asked.add(entry["fact"])
             question = entry["q"].format(name=material.brief.name, item=material.brief.item)
-            said = finish(f"{answer[:1].upper()}{answer[1:]}", material.stop)
-            pairs.append(f"{question[:1].upper()}{question[1:]}\n{said}")
+            said = finish(capitalised(answer), material.stop)
+            pairs.append(f"{capitalised(question)}\n{said}")
     return "\n\n".join(pairs)
 
 
@@ -48,8 +48,8 @@ def _answers(material: Material, fact: str) -> Iterator[str]:
         if material.brief.name and material.brief.item:
             yield material.brief.item
     elif fact == "points":
-        if material.points:
-            yield material.list(material.points[:4])
+        if material.said_points:
+            yield material.list(material.said_points[:4])
     elif fact == "size":
         known = [f"{material.label_of(key)}{material.colon}{values[key]}" for key in _SIZES if key in values]
         if known:

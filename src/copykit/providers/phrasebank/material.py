@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 
 from copykit.brief.brief import Brief, Fact
 from copykit.brief.extract import opening_words
 from copykit.brief.money import local_amount
+from copykit.data import load_toml
 from copykit.drafts.look import WORD, lowered
 from copykit.drafts.repair import apply_marks
 from copykit.drafts.wording import wording_of
 from copykit.lazy import lazy
 from copykit.providers.phrasebank.bank import Bank
 
-__all__ = ["Material", "finish"]
+__all__ = ["Material", "capitalised", "finish", "introduces"]
 
+_OPENERS = '¿¡«“„("「'
 _FINAL = ".!?…。！？।؟:："
 _COLON = {"Hans": "：", "Hant": "：", "Jpan": "："}
 _COMMA = {"Hans": "、", "Hant": "、", "Jpan": "、", "Arab": "، "}
@@ -102,6 +104,19 @@ class Material:
         fresh = (p for p in marked if p in self.brief.points or not _repeats(p.casefold(), said))
         return tuple(piece for piece in fresh if self.may_say(piece))
 
+    @cached_property
+    def said_points(self) -> tuple[str, ...]:
+        """Points as a sentence says them: a bare measure with its kind, and none that a fact states already."""
+        stated = [value for _, value in (*self.details, *self.terms)]
+        said = []
+        for point in self.points:
+            if not self.is_measure(point):
+                said.append(point)
+            elif point in self.brief.points or not any(point in value for value in stated):
+                label = self.label_of(self.kind_of_measure(point))
+                said.append(f"{self.lowered(label)} {point}" if self.join else f"{label}{point}")
+        return tuple(said)
+
     def is_measure(self, point: str) -> bool:
         """Tell whether a point is a bare figure with its unit, which says nothing without the thing it measures."""
         return _is_measure(point)
@@ -141,7 +156,7 @@ class Material:
         fitting = (
             s
             for s in self.brief.sentences
-            if s[-1] not in "?？؟" and self._says_more(s) and not self._addresses_otherwise(s)
+            if s[-1] not in "?？؟" and self.says_more(s) and not self._addresses_otherwise(s)
         )
         quoted = [apply_marks(s, self.brief.language) for s in fitting if self.may_say(s)]
         return tuple(quoted) or self._description()
@@ -156,7 +171,7 @@ class Material:
         )
         if not plain or taken or not self.may_say(text):
             return ()
-        return (finish(text[:1].upper() + text[1:], self.stop),)
+        return (finish(capitalised(text), self.stop),)
 
     def _addresses_otherwise(self, sentence: str) -> bool:
         """Tell whether *sentence* addresses the reader in another form than the tone does."""
@@ -169,8 +184,10 @@ class Material:
         inside = sentence.replace(",", " ").replace(".", " ").split()[1:]
         return not wording.formal.isdisjoint(words) or not wording.formal_exact.isdisjoint(inside)
 
-    def _says_more(self, sentence: str) -> bool:
-        """Tell whether a sentence says more than the name it introduces."""
+    def says_more(self, sentence: str) -> bool:
+        """Tell whether a sentence says more than which thing it is: it speaks of the thing and does not present it."""
+        if introduces(sentence, self.brief.language.tag):
+            return False
         rest = sentence.replace(self.brief.name, "") if self.brief.name else sentence
         return len(rest) >= (12 if self.join == "" else 25) and self._is_about_it(sentence)
 
@@ -317,3 +334,30 @@ def _is_list(value: str) -> bool:
 def finish(text: str, stop: str) -> str:
     """End *text* with the language's full stop unless it has a final mark."""
     return text if text[-1:] in _FINAL else text + stop
+
+
+def capitalised(text: str) -> str:
+    """Give *text* with its first letter large, past a mark that opens a question or a quotation."""
+    at = 1 if text[:1] in _OPENERS else 0
+    return f"{text[:at]}{text[at : at + 1].upper()}{text[at + 1 :]}"
+
+
+@cache
+def _introductions() -> dict[str, dict[str, list[str]]]:
+    return load_toml("phrases/introductions.toml")
+
+
+def introduces(sentence: str, tag: str) -> bool:
+    """Tell whether *sentence* presents a thing, as a first sentence of a description does."""
+    row = _introductions().get(tag.partition("-")[0], {})
+    text = sentence.casefold().lstrip('¡¿"“«„ ')
+    spaced = tag.partition("-")[0] not in ("ja", "zh")
+    begins = any(
+        text.startswith(phrase) and not (spaced and text[len(phrase) : len(phrase) + 1].isalpha())
+        for phrase in row.get("begins", ())
+    )
+    return (
+        begins
+        or text.endswith(tuple(row.get("ends", ())))
+        or any(phrase in text for phrase in row.get("holds", ()))
+    )

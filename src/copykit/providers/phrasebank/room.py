@@ -62,10 +62,15 @@ class Room:
 
     @property
     def chars(self) -> float:
-        """The characters of English text that the advised maximum holds, roughly."""
+        """The characters of English text that say as much as the advised maximum, roughly."""
         unit = self._aim.unit if self._aim else "cp"
         doubled = 2.0 if self.wide and unit not in ("dw", "xw") else 1.0
-        return self.high * _CHARS_PER.get(unit, 1.0) * doubled
+        return self.own_chars * doubled
+
+    @property
+    def own_chars(self) -> float:
+        """The characters that the advised maximum holds, roughly."""
+        return self.high * _CHARS_PER.get(self._aim.unit if self._aim else "cp", 1.0)
 
     @property
     def most_chars(self) -> float:
