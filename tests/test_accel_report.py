@@ -5,17 +5,20 @@ from __future__ import annotations
 import ast
 import json
 import sys
+import tomllib
+from email.message import Message
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 import copykit
-from copykit.accel import catalogue, registry, report, verdicts
+from copykit.accel import catalogue, extras, registry, report, verdicts
 from copykit.accel.catalogue import NOT_USED
 from copykit.accel.measure import Gain, measure
 from copykit.cli import benchmark, check, install_deps
 
+ROOT = Path(__file__).parents[1]
 SPECIFIED = {
     "critical": "uvloop orjson redis hiredis numpy",
     "ultra": "numba polars duckdb msgspec simdjson blake3 cramjam",
@@ -40,6 +43,16 @@ def hide_all(monkeypatch):
     for library in catalogue.libraries():
         if library.extra != "core" and library.module:
             monkeypatch.setitem(sys.modules, library.module, None)
+
+
+def project():
+    """Give the ``[project]`` table of pyproject.toml."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def numbers(version):
+    """Give a plain version as something to compare."""
+    return tuple(int(part) for part in version.split(".") if part.isdigit())
 
 
 def run(command, *arguments):
@@ -302,7 +315,102 @@ def test_install_deps_prints_the_line_for_what_is_missing(monkeypatch):
     data = json.loads(run(install_deps.command, "--json", "--extra", "redis").stdout)
     assert [row["library"] for row in data["missing"]] == ["redis", "hiredis"]
     assert data["command"] == 'pip install "copykit[redis]"'
-    assert run(install_deps.command, "--extra", "rediss").exit_code == 2
+    refused = run(install_deps.command, "--extra", "rediss")
+    assert refused.exit_code == 2
+    assert "nearest: redis" in refused.stderr
+
+
+def test_install_deps_leaves_out_what_would_only_be_used_when_forced(monkeypatch):
+    """
+    What gains nothing by default is not worth an installation, unless its extra is asked for.
+    """
+    hide_all(monkeypatch)
+    worth = {row["library"] for row in json.loads(run(install_deps.command, "--json").stdout)["missing"]}
+    idle = {
+        candidate.module
+        for name in registry.capability_names()
+        for candidate in registry.capability(name).candidates
+        if not candidate.by_default
+    }
+    assert idle
+    assert not worth & {library.name for library in catalogue.libraries() if library.module in idle}
+    asked = json.loads(run(install_deps.command, "--json", "--extra", "accel").stdout)["missing"]
+    assert "psutil" in {row["library"] for row in asked}
+
+
+@pytest.mark.parametrize("extra", sorted(project()["optional-dependencies"]))
+def test_install_deps_knows_every_extra_of_the_project(monkeypatch, extra):
+    """
+    Also those that hold no library of the catalogue, or only other extras; what is here is not missing.
+    """
+    about = Message()
+    for name, requirements in project()["optional-dependencies"].items():
+        about["Provides-Extra"] = name
+        for requirement in requirements:
+            what, _, marker = requirement.partition(";")
+            about["Requires-Dist"] = (
+                f"{what}; ({marker}) and extra == '{name}'" if marker else f"{what}; extra == '{name}'"
+            )
+    monkeypatch.setattr(extras, "metadata", lambda name: about)
+    monkeypatch.setattr(install_deps, "extras", extras.extras.__wrapped__)
+    monkeypatch.setattr(install_deps, "is_installed", lambda name: name == "pytest")
+    hide_all(monkeypatch)
+    result = run(install_deps.command, "--json", "--extra", extra)
+    assert result.exit_code == 0, result.stderr
+    told = json.loads(result.stdout)
+    assert told["command"] == f'pip install "copykit[{extra}]"'
+    assert all(row["extra"] == extra for row in told["missing"])
+    assert "pytest" not in {row["library"] for row in told["missing"]}
+
+
+def test_markers_decide_what_an_extra_brings_here(monkeypatch):
+    """
+    A requirement for another system is not missing on this one; an extra of extras brings what they bring.
+    """
+    about = Message()
+    for name in ("a", "b", "whole"):
+        about["Provides-Extra"] = name
+    for line in (
+        "core>=1",
+        "One.Thing[x]>=2; extra == 'a'",
+        "elsewhere; (sys_platform == 'nowhere') and extra == 'a'",
+        'here; sys_platform != "nowhere" and extra == "b"',
+        "copykit[a,b]; extra == 'whole'",
+    ):
+        about["Requires-Dist"] = line
+    monkeypatch.setattr(extras, "metadata", lambda name: about)
+    found = extras.extras.__wrapped__()
+    assert found == {"a": ("one-thing",), "b": ("here",), "whole": ("one-thing", "here")}
+
+
+def test_all_installs_every_feature_but_the_large_ones():
+    """
+    A new extra is in ``all`` unless it is one of those that are named here.
+    """
+    declared = project()["optional-dependencies"]
+    (line,) = declared["all"]
+    inside = set(line.removeprefix("copykit[").removesuffix("]").split(","))
+    assert set(declared) - inside == {"all", "gpu", "lingua", "peers", "test", "dev"}
+
+
+def test_constraints_pin_what_the_tests_are_run_with():
+    """
+    Every direct requirement of the core and of the extras that CI installs, inside its own bounds.
+    """
+    pinned = dict(
+        line.partition(" ")[0].split("==")
+        for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        if "==" in line and not line.startswith("#")
+    )
+    declared = project()["optional-dependencies"]
+    wanted = [line for name in ("test", "dev", "fast", "accel", "peers") for line in declared[name]]
+    for line in (*project()["dependencies"], *wanted):
+        name, _, least = line.partition(";")[0].strip().partition(">=")
+        if name.startswith("copykit["):
+            continue
+        version = pinned.get(name.lower())
+        assert version, f"{name} is not in constraints.txt"
+        assert numbers(version) >= numbers(least), name
 
 
 def test_install_deps_runs_pip_only_when_told(monkeypatch):
