@@ -373,8 +373,11 @@ class BodyWriter:
     def _extras(self, page: _Page) -> Iterator[tuple[_Step, str]]:
         material = self._material
         proof = page.home("proof", "desire", "solution")
+        # In a short text the facts stand together: apart they read like strays between the phrases.
+        short = page.room.own_chars < _SHORT_TEXT
         for label, value in material.terms:
-            yield page.home("offer", "desire", "proof"), self._fact_line(label, value)
+            home = proof if short else page.home("offer", "desire", "proof", "solution")
+            yield home, self._fact_line(label, value)
         yield page.home("interest", "solution", "attention"), material.audience
         unsaid = [p for p in material.said_points if not page.says(p)]
         if unsaid:
