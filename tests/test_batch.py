@@ -9,11 +9,13 @@ from itertools import islice
 
 import pytest
 
-from copykit.batch import BatchStats, gather, plan, run_batch
+from copykit.batch import BatchStats, gather, plan, reasons, run_batch
+from copykit.engine import Engine
 from copykit.errors import CopykitError, InvalidRequest, NoProviderSucceeded
 from copykit.feeds.mapping import guess
 from copykit.feeds.rows import BadRow, Row
 from copykit.models import CopyVariant, CopywritingInput, CopywritingOutput, Receipt, Usage, Violation
+from copykit.settings import Settings
 
 
 def answer(request, row, status="ok", violations=()):
@@ -274,3 +276,20 @@ def test_concurrency_below_one_is_refused():
     with pytest.raises(InvalidRequest, match="concurrency"):
         run(FakeEngine(), islice(jobs(rows(1)), 1), concurrency=0)
     assert issubclass(InvalidRequest, CopykitError)
+
+
+def test_a_row_in_traditional_characters_fails_with_its_reason():
+    """A row's language ``zh`` says nothing of the script; the phrase bank writes Simplified Chinese only."""
+    source = [
+        Row(n, n, f"p{n}", {"id": f"p{n}", "name": name, "description": name, "lang": "zh"})
+        for n, name in enumerate(("維他檸檬茶，無糖飲料", "维他柠檬茶，无糖饮料"), 1)
+    ]
+
+    async def answered():
+        async with aclosing(Engine(Settings())) as engine:
+            return await lines_of(engine, jobs(source, languages=["own"]))
+
+    refused, served = asyncio.run(answered())
+    assert refused.status == "failed"
+    assert "does not speak Chinese (Traditional)" in reasons(refused)[0]
+    assert served.status != "failed"

@@ -173,6 +173,28 @@ def test_a_relative_that_serves_is_told_once(asked: str, told: tuple[str, ...]) 
     assert brief(language=asked).info == told
 
 
+@pytest.mark.parametrize(
+    ("asked", "fields", "served"),
+    [
+        ("zh", {"product_description": "特上檸檬茶"}, "zh-Hant"),
+        ("zh", {"product_description": "美人茶", "facts": {"ingredients": "水, 蔗糖, 茶葉"}}, "zh-Hant"),
+        ("Chinese", {"product_description": "美人茶", "product_name": "東方美人茶"}, "zh-Hant"),
+        ("zh", {"product_description": "维他柠檬茶"}, "zh-Hans"),
+        ("zh", {"product_description": "东方美人茶，品牌：東"}, "zh-Hans"),
+        ("zh", {"product_description": "水, 米"}, "zh-Hans"),
+        ("zh-CN", {"product_description": "特上檸檬茶"}, "zh-Hans"),
+        ("ja", {"product_description": "醬油 國"}, "ja"),
+    ],
+)
+def test_plain_chinese_is_written_as_the_product_s_own_words_are(
+    asked: str, fields: dict[str, Any], served: str
+) -> None:
+    """``zh`` names no way of writing: Traditional words are not served Simplified, and a remark says so."""
+    made = brief(language=asked, **fields)
+    assert made.language.tag == served
+    assert any("Traditional" in remark for remark in made.info) is (served == "zh-Hant")
+
+
 def test_the_country_asked_for_settles_limits_by_country() -> None:
     """Amazon's shorter title does not hold in its Saudi store, whose Arabic is the catalogue's Arabic."""
     title = {

@@ -12,6 +12,7 @@ from copykit.brief.brief import Brief, Fact
 from copykit.brief.catalog import FieldSpec, Language, Limit, Placement
 from copykit.brief.clean import plain_text, refuse_controls
 from copykit.brief.extract import extract
+from copykit.brief.han import is_traditional
 from copykit.brief.ledger import Ledger
 from copykit.brief.merge import refuse_unfilled
 from copykit.brief.money import local_amount
@@ -35,6 +36,7 @@ _MAX_TERMS = 10_000
 _AT_LEAST_CODE_POINTS = ("cp", "u16", "dw", "xw")
 """Units by which a text without links never counts less than its code points."""
 _ADDRESS = re.compile(r"https?://[^\s/?#.]+(?:\.[^\s/?#.]+)*(?::\d+)?(?:[/?#]\S*)?", re.IGNORECASE)
+_BOTH_CHINESE = frozenset({"zh", "chinese", "中文"})
 _NO_BRAND = Brand()
 _FILLED_IN = ("url", "personalization")
 """Fields of the request in which a placeholder is no mistake: a tracking template, what is filled in elsewhere."""
@@ -51,7 +53,7 @@ def compile_brief(request: CopywritingInput) -> Brief:
             restrictions that contradict the brief.
     """
     placement = catalog.placement(request.target_platform)
-    language = catalog.language(request.language)
+    language = _language(request)
     tone = catalog.tone(request.tone)
     use_case = catalog.use_case(placement.use_case if request.use_case is None else request.use_case)
     region = catalog.region_of(request.language) or catalog.region_of(language.tag)
@@ -131,6 +133,15 @@ class _Words:
         return tuple(pair for pair in pairs if pair[1])
 
 
+def _language(request: CopywritingInput) -> Language:
+    """Give the language asked for; plain ``zh`` names both ways of writing, so the caller's own words decide."""
+    if request.language.strip().casefold() in _BOTH_CHINESE:
+        stated = (request.product_name or "", *request.key_points, *map(str, request.facts.values()))
+        if is_traditional((request.product_description[:MAX_DESCRIPTION], *stated)):
+            return catalog.language("zh-Hant")
+    return catalog.language(request.language)
+
+
 def _words(request: CopywritingInput) -> _Words:
     _checked("instructions", request.instructions or "", MAX_DESCRIPTION)
     _personalization(request.personalization)
@@ -166,7 +177,9 @@ def _restrictions(words: _Words, language: Language, name: str) -> tuple[Restric
 def _remarks(request: CopywritingInput, words: _Words, language: Language) -> Iterator[str]:
     """Say what was understood otherwise than it was written, or has no effect."""
     asked = request.language.strip()
-    if not catalog.is_the_same(asked, language):
+    if asked.casefold() in _BOTH_CHINESE and language.tag == "zh-Hant":
+        yield f"{asked} is served as {language.tag}: the product's own words are in Traditional characters"
+    elif not catalog.is_the_same(asked, language):
         yield f"{asked} is served as {language.tag}"
     if len(words.facts) < len(request.facts):
         for name, value in request.facts.items():

@@ -1,0 +1,26 @@
+"""Which of the two ways of writing Chinese a text is in, told by the characters only one of them has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache
+
+from copykit.data import load_toml
+
+__all__ = ["is_traditional"]
+
+
+def is_traditional(texts: Iterable[str]) -> bool:
+    """Tell whether more characters of *texts* are Traditional alone than Simplified alone.
+
+    Most characters are the same in both; texts that hold none of either are not called Traditional.
+    """
+    traditional, simplified = _alone()
+    told = [c for text in texts for c in text]
+    return sum(map(traditional.__contains__, told)) > sum(map(simplified.__contains__, told))
+
+
+@cache
+def _alone() -> tuple[frozenset[str], frozenset[str]]:
+    table = load_toml("han.toml")
+    return frozenset(table["traditional"]) - {"\n"}, frozenset(table["simplified"]) - {"\n"}
