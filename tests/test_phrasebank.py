@@ -9,6 +9,7 @@ import re
 import unicodedata
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from copykit.errors import InvalidRequest
 from copykit.providers.base import Completion
 from copykit.providers.phrasebank.bank import bank_for, spoken
 from copykit.providers.phrasebank.dice import Dice
+from copykit.providers.phrasebank.material import introduces
 from copykit.providers.phrasebank.provider import PhraseBank, write_drafts
 from copykit.testing.contracts import ProviderContract
 from copykit.testing.phrases import FAMILIES, FUNCTIONS, frames, lint
@@ -392,3 +394,86 @@ def test_pinterest_s_link_field_holds_the_link() -> None:
     output = sync.generate(request(target_platform="pinterest.pin", url="https://norr.example/d"))
     assert output.variants[0].fields["link"] == "https://norr.example/d"
     assert not [v for v in output.variants[0].violations if v.rule == "pinterest-no-links"]
+
+
+ONE_LINE = [
+    "google_ads.demand_gen_carousel", "reddit.ad", "reddit.carousel_ad", "instagram.story", "facebook.reel",
+    "snapchat.ad", "microsoft_ads.audience", "tiktok.in_feed_ad", "google_merchant.promotion", "display.static_banner",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("placement", ONE_LINE)
+def test_short_placements_say_a_key_point_and_the_name(placement: str) -> None:
+    """Where no body carries them, the roomiest short field says key points, and one field the name."""
+    brief = request(target_platform=placement, key_points=["Cable tray", "Easy to assemble"], variants=6)
+    for variant in sync.generate(brief).variants:
+        found = {v.rule for v in variant.violations if v.severity != "info"}
+        assert not found & {"C-01", "C-08"}, variant.fields
+
+
+@pytest.mark.parametrize("language", TWELVE)
+def test_a_post_names_the_thing_once(language: str) -> None:
+    """A name that says all is not said in two neighbouring lines, nor alone in mid-text."""
+    brief = CopywritingInput(
+        product_description="Norr",
+        product_name="Norr",
+        target_platform="meta.feed_ad",
+        language=language,
+        variants=6,
+    )
+    for variant in sync.generate(brief).variants:
+        text = "".join(variant.fields["primary_text"])
+        sentences = [s for s in re.split(r"(?<=[.?!。？！।؟])\s*", text) if s]
+        named = ["Norr" in s for s in sentences]
+        assert not any(a and b for a, b in pairwise(named)), text
+        assert not any(s.strip(".。। ") == "Norr" for s in sentences), text
+
+
+@pytest.mark.parametrize(
+    ("sentence", "tag", "presents"),
+    [
+        ("Introducing the Norr desk, made for small rooms.", "en", True),
+        ("Meet the Norr desk.", "en", True),
+        ("The desk is made of oak.", "en", False),
+        ("Presentamos el escritorio Norr.", "es", True),
+        ("Apresentamos a escrivaninha.", "pt-BR", True),
+        ("Przedstawiamy biurko Norr.", "pl", True),
+        ("Oto biurko.", "pl", True),
+        ("Otomana jest miękka.", "pl", False),
+        ("ノルをご紹介します。", "ja", True),
+        ("オーク材で作られています。", "ja", False),
+        ("介绍诺尔书桌。", "zh-Hans", True),
+        ("नोर का परिचय, छोटे कमरों के लिए।", "hi", True),
+    ],
+)
+def test_introductions_are_known(sentence: str, tag: str, presents: bool) -> None:
+    """A sentence that only presents the thing is not quoted behind a line that named it."""
+    assert introduces(sentence, tag) is presents
+
+
+def test_a_bare_measure_says_what_it_measures() -> None:
+    """A figure with its unit stands in no list without its kind, and not beside the fact that states it."""
+    bare = CopywritingInput(
+        product_description="Oak desk, 120x60 cm, oiled",
+        product_name="Norr",
+        target_platform="linkedin",
+        variants=9,
+    )
+    texts = [v.text for v in sync.generate(bare).variants]
+    assert any("size 120x60 cm" in text.lower() for text in texts)
+    assert not any(re.search(r"(?<!size )(?<!size: )120x60", text.lower()) for text in texts), texts
+
+
+def test_a_name_s_own_full_stop_is_not_doubled() -> None:
+    """A name that ends in a full stop closes the sentence that it ends."""
+    brief = request(product_name="Norr Co.", target_platform="email", variants=6)
+    for variant in sync.generate(brief).variants:
+        assert ".." not in variant.text.replace("...", "")
+
+
+def test_a_template_s_variable_is_no_invented_number() -> None:
+    """WhatsApp's {{1}} in the greeting neither counts as a placeholder nor as a figure."""
+    brief = request(target_platform="whatsapp.template", personalization={"first_name": "Ana"})
+    variant = sync.generate(brief).variants[0]
+    assert variant.status != "rejected"
+    assert "{{1}}" in variant.fields["body"]

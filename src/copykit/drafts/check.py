@@ -39,6 +39,7 @@ _INSERTED = lazy(
     r"\{(?i:keyword):([^{}]*)\}|\{(?i:customizer)\.[^{}:]+:([^{}]*)\}|\{(?i:location)\([^{}()]*\):([^{}]*)\}"
     r"|\{(?i:(?:global_)?countdown)\(([^{}]*)\)\}"
 )
+_MERGE_FIELD = lazy(r"\{\{[^{}]*\}\}")
 _COUNTDOWN = "00 hours"  # the longest form a countdown shows in English; the platform localises it
 _CONTRACTED = lazy(r"\b(?:\w+n't|\w+'(?:re|ve|ll|m)|(?:it|that|there|here|what|who|let|she|he)'s)\b")
 _CONTRACTIBLE = lazy(
@@ -196,7 +197,9 @@ class Checker:
             wording=self._wording,
             source=brief.source_text,
             exempt=self._own,
-            tokens=frozenset(self._tokens),
+            tokens=frozenset(
+                (*self._tokens, *(t.strip("{}[]<>%* |").lower() for t in brief.placement.token_syntax))
+            ),
             markdown=False,
             plain=plain_typing(brief.placement),
         )
@@ -426,7 +429,9 @@ class Checker:
                     found.append(
                         violation("C-07", label, f"{said!r} must be written {term!r}", span=(start, end))
                     )
-        for one in self.brief.ledger.untraced(text) if self._may_state(look) else ():
+        # The number of a merge field ("{{1}}") states nothing.
+        stated = _MERGE_FIELD.sub(lambda found: " " * len(found.group()), text) if "{" in look.chars else text
+        for one in self.brief.ledger.untraced(stated) if self._may_state(look) else ():
             found.append(
                 violation(
                     "C-03",

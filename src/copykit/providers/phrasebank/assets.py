@@ -69,6 +69,8 @@ class Assets:
         self._said: list[frozenset[str]] = []
         self._labels_left: dict[str, int] = {}
         self._naming = ""
+        self._named = False
+        self._must_name = False
 
     def write(self, spec: FieldSpec, count: int, functions: Sequence[str]) -> list[Asset]:
         """Write up to *count* texts for *spec*, those of *functions* first and in that order.
@@ -83,6 +85,8 @@ class Assets:
         if spec.role == "description":
             assets.extend(self._quoted(room, count // 2))
         generic = max(1, count // 5)
+        # One text that stands alone says which thing it is; in a set, some do.
+        self._must_name = count == 1 and not self._named
         for label in self._material.labels:
             if not _SHOUTS.intersection(label) or label not in self._labels_left:
                 self._labels_left[label] = 1 if _SHOUTS.intersection(label) else _LABEL_USES
@@ -96,6 +100,46 @@ class Assets:
         if not spec.is_list:
             del self._said[said_before:]
         return assets
+
+    @property
+    def named(self) -> bool:
+        """Whether a text so far says which thing it is."""
+        return self._named
+
+    def pointed(self, spec: FieldSpec, lead: str, *, named: bool) -> Asset | None:
+        """Write one text for *spec* with as many of the caller's key points as fit, after *lead* or after the name.
+
+        The name may be left out where another text of the variant has it (*named*).
+        """
+        material, room = self._material, self._rooms.of(spec)
+        points = [p for p in material.brief.points if p in material.points]
+        points = self._dice.shuffled([p for p in points if p.casefold() not in lead.casefold()])
+        closed = room.is_tight or spec.role in _CLOSED
+        for kept in range(len(points), 0, -1) if lead else ():
+            said = capitalised(material.list(points[:kept]))
+            text = f"{finish(lead, material.stop)}{material.join}{said if closed else finish(said, material.stop)}"
+            if room.comfortable(text) and room.allows(text):
+                return self._say(text, "proof")
+        labels = [label for label in material.labels if label and material.brief.name in label]
+        for kept in range(len(points), 0, -1):
+            listed = material.list(points[:kept])
+            for label in self._dice.shuffled(labels) or ([""] if named else []):
+                begin = "" if named else f"{label}{material.colon}"
+                said = material.lowered(listed) if begin and material.join else listed
+                text = capitalised(f"{begin}{said}")
+                text = text if closed else finish(text, material.stop)
+                if room.comfortable(text) and self._is_new(text) and room.allows(text):
+                    return self._say(text, "proof")
+        return None
+
+    def called(self, spec: FieldSpec, asset: Asset) -> Asset:
+        """Give *asset* with a call to action behind it where there is room for one."""
+        material, room = self._material, self._rooms.of(spec)
+        for call in (*self._dice.shuffled(material.calls), *material.spare_calls):
+            text = f"{finish(asset.text, material.stop)}{material.join}{finish(call, material.stop)}"
+            if room.comfortable(text) and room.allows(text):
+                return Asset(text, asset.function)
+        return asset
 
     def _callers(self, room: Room, count: int) -> Iterator[Asset]:
         """Give the caller's own call to action and keywords as headlines of a set: nothing else there carries them."""
@@ -116,8 +160,9 @@ class Assets:
         """Give (function, thing) in turn: each function of the structure, each thing the brief says, the rest."""
         points = self._dice.fork(len(self._said) + 1).shuffled(self._things())
         first = [f for f in functions if f != "proof"]
-        if "proof" in functions and points:
-            at = functions.index("proof")
+        if points and ("proof" in functions or (self._material.brief.points and count <= len(first))):
+            at = functions.index("proof") if "proof" in functions else 1
+            points.sort(key=lambda thing: thing.point in self._material.brief.points)  # taken from the end
             first.insert(min(at, len(first)), "proof")
         rest = self._dice.fork(7).shuffled([f for f in _SPOKEN if f not in first])
         for function in first:
@@ -241,10 +286,13 @@ class Assets:
         if not frame.slots & _LABELLED:
             return ("",)
         every = self._material.labels
+        name = self._material.brief.name
         if "name" in frame.slots:
-            every = (self._material.brief.name,)
+            every = (name,)
         elif "item" in frame.slots:
             every = (self._material.brief.item,)
+        if self._must_name and any(name in label for label in self._material.labels):
+            every = tuple(label for label in every if name in label)
         return tuple(label for label in every if self._labels_left.get(label, 1) > 0)
 
     def _long(
@@ -325,6 +373,8 @@ class Assets:
 
     def _say(self, text: str, function: str) -> Asset:
         self._said.append(_tokens(text))
+        name = self._material.label
+        self._named = self._named or (bool(name) and name.casefold() in text.casefold())
         return Asset(text, function)
 
 

@@ -20,8 +20,10 @@ from copykit.providers.phrasebank.room import Room, Rooms
 __all__ = ["Body", "BodyWriter"]
 
 _TRIES = 10
+_HEADLINES = frozenset({"headline", "long_headline", "subject", "name", "title", "overlay"})
 _LINE_KINDS = frozenset({"social", "message"})
 _PARAGRAPH_KINDS = frozenset({"email", "web", "press"})
+_BARE = frozenset({"{label}", "{name}", "{item}"})
 _NAMING = frozenset({"label"})
 """Slots that can carry name and item together: the first time a text names the thing, it says both."""
 _NAMING_STEPS = frozenset({"attention", "interest", "solution"})
@@ -90,9 +92,10 @@ class _Page:
 
     def state(self) -> tuple[bool, bool]:
         """Tell whether the text fits, and fits comfortably."""
-        return self.room.judge(self._sizes())
+        return self.room.judge(self.sizes())
 
-    def _sizes(self) -> tuple[float, ...]:
+    def sizes(self) -> tuple[float, ...]:
+        """Give what the text measures, in the unit aimed at and in that of each hard bound."""
         if self._total is None:
             pieces = [line for step in self.steps for line in step.lines]
             gap = sum(len(step.lines) - 1 for step in self.steps) * len(self.joiner)
@@ -111,13 +114,13 @@ class _Page:
         if not line or (self.careful and not self.room.allows(line)):
             return
         at = 0 if leads else len(home.lines) - (home.lines[-1] == self.call)
-        before = self._sizes()
+        before = self.sizes()
         home.lines.insert(at, line)
         if self.room.adds_up:
             after = self.room.grown(before, line, len(self.joiner))
         else:
             self._total = None
-            after = self._sizes()
+            after = self.sizes()
         fits, comfortable = self.room.judge(after)
         if fits if must else comfortable:
             self._total, self._low = after, None
@@ -155,6 +158,7 @@ class BodyWriter:
         self._just_named = False
         self._careful = False
         brief = material.brief
+        self._alone = not any(spec.role in _HEADLINES and spec.default_count for spec in brief.fields)
         # Where the fullest label is the name alone, a frame that holds the name says it all.
         whole = {"name": brief.name, "item": brief.item}
         self._naming = _NAMING.union(slot for slot, said in whole.items() if said == material.full_label)
@@ -180,7 +184,9 @@ class BodyWriter:
         for at, (name, function) in enumerate(zip(structure.steps, structure.functions, strict=True)):
             later = _NAMING_STEPS.intersection(structure.functions[at + 1 :])
             block = self._listed_block(structure, function)
-            line = block or self._opening(room, function, long, must_name=not later)
+            # Where no headline names the thing, one of the first two lines does (rule C-08).
+            must_name = not later or (at > 0 and self._alone)
+            line = block or self._opening(room, function, long, must_name=must_name)
             if line and not any(line in step.lines for step in page.steps):
                 page.steps.append(_Step(name, function, [line], closed=bool(block)))
                 names_here = function in _NAMING_STEPS and not later
@@ -196,6 +202,8 @@ class BodyWriter:
         if not page.state()[1]:
             self._shorter_frames(page)
             self._must(page)
+        if room.is_tight and room.adds_up:
+            self._fewer_steps(page)
         self._wishes(page)
         return self._settled(page)
 
@@ -227,10 +235,11 @@ class BodyWriter:
         can_name = function in _NAMING_STEPS and not self._named
         naming = self._naming if can_name and (must_name or self._dice.below(2)) else None
         for slots in (naming, None) if naming else (None,):
-            for short in (not long, long):
-                line = self._frame_line(room, function, short=short, slots=slots)
-                if line:
-                    return line
+            for spare in (False, True):
+                for short in (not long, long):
+                    line = self._frame_line(room, function, short=short, slots=slots, spare=spare)
+                    if line:
+                        return line
         if function == "proof":  # nothing to prove with: quote, or at least invite a look
             return next(self._quotable(room), "") or self._opening(room, "interest", long)
         return ""
@@ -243,20 +252,25 @@ class BodyWriter:
         short: bool,
         slots: frozenset[str] | None = None,
         nameless: bool = False,
+        spare: bool = True,
     ) -> str:
-        spare: Frame | None = None
+        """Fill the first drawn frame that suits; with *spare*, if there is no other, one that says too much or little."""
+        last: Frame | None = None
         for tried, frame in enumerate(self._chooser.offers(function, short=short, slots=slots)):
             if tried >= _TRIES:
                 break
             if frame.slots & _POINTING and not self._material.said_points:
                 continue
             if "points" in frame.slots and len(self._material.said_points) < 2:
-                spare = spare or frame  # it speaks of several
+                last = last or frame  # it speaks of several
                 continue
             if nameless and frame.slots:
                 continue
+            if frame.text.rstrip(".。।") in _BARE:  # a headline, but no sentence of a text
+                last = last or frame
+                continue
             if slots is None and frame.slots & _CALLING and self._is_said(room, frame):
-                spare = spare or frame
+                last = last or frame
                 continue
             text = finish(self._filled(frame), self._material.stop)
             if not self._careful or room.allows(text):
@@ -265,12 +279,12 @@ class BodyWriter:
                 self._just_named = bool(frame.slots & _CALLING)
                 self._proved += function == "proof"
                 return capitalised(text)
-        if spare is None or self._careful:
+        if last is None or self._careful or not spare:
             return ""
-        self._chooser.take(spare)
-        text = finish(self._filled(spare), self._material.stop)
-        self._named = self._named or bool(spare.slots & self._naming)
-        self._just_named = bool(spare.slots & _CALLING)
+        self._chooser.take(last)
+        text = finish(self._filled(last), self._material.stop)
+        self._named = self._named or bool(last.slots & self._naming)
+        self._just_named = bool(last.slots & _CALLING)
         return capitalised(text)
 
     def _is_said(self, room: Room, frame: Frame) -> bool:
@@ -330,12 +344,31 @@ class BodyWriter:
                 page.changed()
         missing = [p for p in brief.points if not page.says(p) and material.may_say(p)]
         if missing:
+            self._make_room(page, missing)
             page.add(page.home("proof", "desire", "solution"), self._listed(missing), must=True)
         wants_call = not material.is_listed and any(intent != "none" for intent in brief.use_case.cta_intents)
         if wants_call and not page.call and all(step.function != "action" for step in page.steps):
             call = self._call(page.room)
             page.add(page.steps[-1], call, must=bool(material.link))
             page.call = call
+
+    def _make_room(self, page: _Page, points: list[str]) -> None:
+        """Say key points in the place of a phrase where the text has no room for both."""
+        line = self._listed(points)
+        for function in ("proof", "interest", "desire", "problem", "attention"):
+            for step in page.steps:
+                if page.room.judge(page.room.grown(page.sizes(), line, len(page.joiner)))[0]:
+                    return
+                phrase = step.lines[0]
+                names = self._material.label.casefold() in phrase.casefold() or phrase == page.call
+                if step.function != function or step.closed or names or self._is_quoted(phrase):
+                    continue
+                step.lines[0] = line
+                page.changed()
+                if page.state()[0]:
+                    return
+                step.lines[0] = phrase
+                page.changed()
 
     def _full_name(self, page: _Page) -> None:
         """Put the whole name where the text so far has only its noun."""
@@ -432,22 +465,32 @@ class BodyWriter:
                 continue
             if step.function == "proof":  # it holds points, which another frame would say again or lose
                 continue
-            if self._material.full_label in step.lines[0]:
-                self._named = False
-            line = self._frame_line(page.room, step.function, short=True)
+            names = self._material.full_label in step.lines[0]
+            self._named = self._named and not names
+            naming = self._naming if names else None
+            line = self._frame_line(page.room, step.function, short=True, slots=naming)
             if line and len(line) < len(step.lines[0]):
                 step.lines[0] = line
                 page.changed()
 
     def _fewer_steps(self, page: _Page) -> None:
-        while len(page.steps) > 1 and not page.room.fits(page.text()):
+        # Where little more than a headline is shown, what is advised is what is seen.
+        tight = page.room.is_tight and page.room.adds_up
+        fits = page.room.comfortable if tight else page.room.fits
+        while len(page.steps) > 1 and not fits(page.text()):
             longest = max(page.steps, key=lambda s: len(s.lines))
             if len(longest.lines) > 1:
                 longest.lines.pop()
             else:
                 middle = [s for s in page.steps if s.function not in ("action", "solution")] or page.steps
-                page.steps.remove(max(middle, key=lambda s: len(s.lines[0])))
+                phrases = [s for s in page.steps if not self._tells(s.lines[0]) and s.lines[0] != page.call]
+                page.steps.remove(max(phrases or middle, key=lambda s: len(s.lines[0])))
         page.changed()
+
+    def _tells(self, line: str) -> bool:
+        """Whether a line says which thing it is, or a key point."""
+        brief, low = self._material.brief, line.casefold()
+        return any(said.casefold() in low for said in (brief.name, brief.item, *brief.points) if said)
 
     def _glue(self, room: Room) -> str:
         kind = self._material.brief.placement.kind

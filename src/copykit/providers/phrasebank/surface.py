@@ -65,7 +65,9 @@ class Surface:
         is_whole = first == text and bool(self._material.join)
         if said == first or is_whole or len(said) < 3 or not text.startswith(first):
             return text
-        if said.endswith(_ASKING) or any(mark in said for mark in "?？؟:："):
+        # "Price: 5 EUR!" shouts a fact; "Look: Norr!" presents the thing.
+        labels = any(mark in said for mark in ":：") and self._material.label not in said
+        if said.endswith(_ASKING) or labels or any(mark in said for mark in "?？؟"):
             return text
         base = tag.partition("-")[0]
         opening, mark = _OPENING_MARK.get(base, ("", _WIDE_MARK.get(base, "!")))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from copykit.brief.catalog import FieldSpec, Structure
 from copykit.drafts.draft import Draft
@@ -49,6 +49,8 @@ class VariantWriter:
         self._surface = Surface(material, rooms, dice)
         self._pieces: list[tuple[str, Part]] = []
         self._open_steps: list[str] = []
+        self._pointed: FieldSpec | None = None
+        self._calling: FieldSpec | None = None
 
     def write(self) -> Draft:
         """Fill every field that the brief has something to say in."""
@@ -56,6 +58,8 @@ class VariantWriter:
         has_body = any(spec.role in _BODY_ROLES and spec.default_count for spec in brief.fields)
         fields: dict[str, Value] = {}
         self._open_steps = [] if has_body else list(self._structure.functions)
+        self._pointed = None if has_body else self._roomiest(brief.fields)
+        self._calling = None if has_body else self._last_telling(brief.fields)
         for spec in sorted(brief.fields, key=lambda one: one.role == "keywords"):
             override = brief.request.fields.get(spec.name)
             if override is not None and override.text is not None:
@@ -112,10 +116,37 @@ class VariantWriter:
             functions = self._structure.functions
         else:
             functions = (*self._open_steps, *self._turn(_FUNCTIONS_OF_ROLE.get(spec.role, _OPENING)))
+        named = self._assets.named
         assets = self._assets.write(spec, max(1, spec.default_count), functions)
+        if spec is self._pointed:
+            lead = assets[0].text if assets and self._dice.below(2) else ""
+            pointed = self._assets.pointed(spec, lead, named=named)
+            assets = [pointed] if pointed is not None else assets
+        if assets and spec is self._calling:
+            assets = [self._assets.called(spec, assets[0])]
         if not has_body:
             self._name_steps(spec, [(a.function, a.text) for a in assets])
         return _shape(spec, [a.text for a in assets])
+
+    def _roomiest(self, specs: Sequence[FieldSpec]) -> FieldSpec | None:
+        """Give the short field with the most room, where no longer text and no set carries the caller's key points."""
+        short = [s for s in specs if s.role in _SHORT_ROLES and s.default_count]
+        if not self._material.brief.points or any(s.is_list for s in short):
+            return None
+        return max(short, key=lambda s: self._rooms.of(s).own_chars, default=None)
+
+    def _last_telling(self, specs: Sequence[FieldSpec]) -> FieldSpec | None:
+        """Give the description that should end in the call, where no field is made for it."""
+        intents = self._material.brief.use_case.cta_intents
+        written = [s for s in specs if s.default_count]
+        if not intents or intents[0] == "none" or any(s.role in ("cta", "cta_choice") for s in written):
+            return None
+        telling = [s for s in written if s.role == "description"]
+        return (
+            None
+            if self._material.is_listed or any(s.is_list for s in telling)
+            else next(reversed(telling), None)
+        )
 
     def _turn(self, functions: tuple[str, ...]) -> tuple[str, ...]:
         """Start the functions at a drawn one, so that variants open differently."""
@@ -176,9 +207,8 @@ class VariantWriter:
         if spec.is_list:
             return self._listing.keywords(spec, max(spec.default_count, 1))
         indexed = (v for n, v in written.items() if n in ("title", "name", "subtitle") and isinstance(v, str))
-        return self._listing.joined_keywords(spec, " ".join(indexed)) or self._listing.joined_keywords(
-            spec, ""
-        )
+        fresh = self._listing.joined_keywords(spec, " ".join(indexed))
+        return fresh or (self._listing.joined_keywords(spec, "") if spec.required else "")
 
 
 def _shape(spec: FieldSpec, texts: list[str]) -> Value | None:
