@@ -256,7 +256,8 @@ class BodyWriter:
     ) -> str:
         """Fill the first drawn frame that suits; with *spare*, if there is no other, one that says too much or little."""
         last: Frame | None = None
-        for tried, frame in enumerate(self._chooser.offers(function, short=short, slots=slots)):
+        tried = 0
+        for frame in self._chooser.offers(function, short=short, slots=slots):
             if tried >= _TRIES:
                 break
             if frame.slots & _POINTING and not self._material.said_points:
@@ -279,6 +280,7 @@ class BodyWriter:
                 self._just_named = bool(frame.slots & _CALLING)
                 self._proved += function == "proof"
                 return capitalised(text)
+            tried += 1
         if last is None or self._careful or not spare:
             return ""
         self._chooser.take(last)
