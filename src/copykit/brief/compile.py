@@ -17,6 +17,7 @@ from copykit.brief.ledger import Ledger
 from copykit.brief.merge import refuse_unfilled
 from copykit.brief.money import local_amount
 from copykit.brief.naming import head_of, without_variant
+from copykit.brief.values import plain_name, plain_value, unescaped
 from copykit.errors import InvalidRequest, nearest_names
 from copykit.models import Brand, CopywritingInput, FieldOverride
 
@@ -58,13 +59,13 @@ def compile_brief(request: CopywritingInput) -> Brief:
     use_case = catalog.use_case(placement.use_case if request.use_case is None else request.use_case)
     region = catalog.region_of(request.language) or catalog.region_of(language.tag)
     fields = _fields(placement, request.fields, region)
-    words = _words(request)
+    base = language.tag.partition("-")[0]
+    words = _words(request, base)
     _fits_somewhere("call_to_action", words.cta, placement.id, fields)
     stated = words.stated()
     refuse_unfilled(
         (pair for pair in stated if pair[0] not in _FILLED_IN), placement, request.personalization
     )
-    base = language.tag.partition("-")[0]
     found = extract(words.description, words.name or words.brand.name, base)
     source = tuple(text for _, text in stated)
     amounts = (local_amount(fact.value, language) for fact in words.facts)
@@ -142,17 +143,24 @@ def _language(request: CopywritingInput) -> Language:
     return catalog.language(request.language)
 
 
-def _words(request: CopywritingInput) -> _Words:
+def _words(request: CopywritingInput, base: str) -> _Words:
     _checked("instructions", request.instructions or "", MAX_DESCRIPTION)
     _personalization(request.personalization)
-    name, variant = without_variant(_short("product_name", request.product_name))
+    brand = _brand(request.brand)
+    given = _short("product_name", request.product_name)
+    whole = plain_name(given, base, (brand.name, *brand.terms))
+    name, variant = without_variant(whole)
+    description = unescaped(_required("product_description", request.product_description), base)
+    calmed = unescaped(given, base)
+    if description == calmed or (whole != calmed and whole.casefold() == calmed.casefold()):
+        description = description.replace(calmed, whole)
     return _Words(
-        description=_required("product_description", request.product_description),
+        description=description,
         name=name,
         variant=variant,
-        points=_many("key_points", request.key_points),
-        facts=_facts(request.facts),
-        brand=_brand(request.brand),
+        points=tuple(unescaped(point, base) for point in _many("key_points", request.key_points)),
+        facts=_facts(request.facts, base),
+        brand=brand,
         audience=_short("target_audience", request.target_audience),
         cta=_short("call_to_action", request.call_to_action),
         url=_url(request.url),
@@ -185,6 +193,11 @@ def _remarks(request: CopywritingInput, words: _Words, language: Language) -> It
         for name, value in request.facts.items():
             if not plain_text(str(value)):
                 yield f"facts.{name} is empty and has no effect"
+            elif all(fact.key != " ".join(plain_text(name).split()) for fact in words.facts):
+                yield f"facts.{name} is no more than a note and has no effect"
+    given = request.product_name or ""
+    if words.name not in given and words.name.casefold() in given.casefold():
+        yield "product_name is in capitals throughout and was calmed; brand.terms keeps a spelling"
     for field, entries, kept in (
         ("key_points", request.key_points, words.points),
         ("keywords", request.keywords, words.keywords),
@@ -223,7 +236,7 @@ def _many(field: str, texts: Iterable[str]) -> tuple[str, ...]:
     return result
 
 
-def _facts(facts: dict[str, str | int | float]) -> tuple[Fact, ...]:
+def _facts(facts: dict[str, str | int | float], base: str) -> tuple[Fact, ...]:
     if len(facts) > _MAX_ITEMS:
         raise InvalidRequest("facts", f"{len(facts)} entries", f"at most {_MAX_ITEMS}")
     result = []
@@ -232,7 +245,7 @@ def _facts(facts: dict[str, str | int | float]) -> tuple[Fact, ...]:
         if not key:
             raise InvalidRequest("facts", name, "a fact needs a name, e.g. price")
         _checked(f"facts.{key[:60]}", str(value), MAX_DESCRIPTION)
-        text = " ".join(plain_text(str(value)).split())
+        text = plain_value(key, " ".join(plain_text(str(value)).split()), base)
         if text:
             result.append(Fact(key, text))
     return tuple(result)
