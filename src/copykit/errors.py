@@ -8,43 +8,67 @@
     │   └── MissingExtra (also ImportError)   capability, package, extra
     ├── ProviderError                         target, status, attempts
     │   ├── ProviderTimeout                   after_s
-    │   ├── ProviderUnavailable
+    │   ├── ProviderUnavailable               retry_after_s
+    │   ├── ProviderTLSError
+    │   ├── ProviderProtocolError
+    │   │   └── TruncatedStream
+    │   ├── RateLimited                       retry_after_s
+    │   ├── ProviderQuotaError
+    │   ├── AuthenticationFailed
+    │   ├── ModelNotFound
+    │   ├── ContextTooLong
+    │   ├── ContentRefused                    category
     │   └── MalformedCompletion               excerpt
+    ├── CircuitOpen, AllProvidersCooling      retry_after_s
+    ├── Overloaded                            queued, limit, retry_after_s
     ├── DeadlineExceeded                      after_s
+    ├── BudgetExceeded                        cap, spent, estimate
     ├── NoProviderSucceeded                   attempts
     └── OutputRejected (strict only)          violations, best
 
-Classes for rate limits, quotas, budgets and breakers arrive with the providers that raise them.
 Every error pickles and never carries a key or a token.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 __all__ = [
+    "AllProvidersCooling",
+    "AuthenticationFailed",
+    "BudgetExceeded",
+    "CircuitOpen",
     "ConfigurationError",
+    "ContentRefused",
+    "ContextTooLong",
     "CopykitError",
     "DeadlineExceeded",
     "InvalidRequest",
     "MalformedCompletion",
     "MissingExtra",
+    "ModelNotFound",
     "NoProviderSucceeded",
     "OutputRejected",
+    "Overloaded",
     "ProviderError",
+    "ProviderProtocolError",
+    "ProviderQuotaError",
+    "ProviderTLSError",
     "ProviderTimeout",
     "ProviderUnavailable",
+    "RateLimited",
+    "TruncatedStream",
 ]
 
 
 class CopykitError(Exception):
     """Root of everything that copykit raises on purpose."""
 
-    code: ClassVar[str] = "copykit_error"
+    code: str = "copykit_error"
     """Stable machine-readable name, the ``code`` of a problem+json body."""
 
-    retryable: ClassVar[bool] = False
+    retryable: bool = False
     """Whether the same call may succeed later without a change."""
 
     def __init__(self, message: str, *, request_id: str | None = None) -> None:
@@ -106,15 +130,34 @@ class MissingExtra(ConfigurationError, ImportError):
 
 
 class ProviderError(CopykitError):
-    """A provider did not give a usable answer."""
+    """A provider did not give a usable answer.
+
+    Raised as it stands for what no subclass names: an answer of status 400 or 422 is the request's own fault and
+    not *retryable*.
+
+    Args:
+        target: ``name:model`` that was asked.
+        status: the HTTP status, if one came.
+        retryable: whether another try may succeed; the class's own word if not given.
+        attempts: the receipts' attempts up to here.
+    """
 
     code = "provider_failed"
     retryable = True
 
     def __init__(
-        self, message: str, *, target: str = "", status: int | None = None, request_id: str | None = None
+        self,
+        message: str,
+        *,
+        target: str = "",
+        status: int | None = None,
+        retryable: bool | None = None,
+        attempts: Sequence[Any] = (),
+        request_id: str | None = None,
     ) -> None:
-        self.target, self.status = target, status
+        self.target, self.status, self.attempts = target, status, tuple(attempts)
+        if retryable is not None:
+            self.retryable = retryable
         super().__init__(message, request_id=request_id)
 
 
@@ -123,25 +166,161 @@ class ProviderTimeout(ProviderError):
 
     code = "provider_timeout"
 
-    def __init__(self, message: str, *, target: str = "", after_s: float | None = None) -> None:
+    def __init__(
+        self, message: str, *, target: str = "", status: int | None = None, after_s: float | None = None
+    ) -> None:
         self.after_s = after_s
-        super().__init__(message, target=target)
+        super().__init__(message, target=target, status=status)
 
 
 class ProviderUnavailable(ProviderError):
-    """A provider could not be reached or reported a failure of its own."""
+    """A provider could not be reached or reported a failure of its own; *retry_after_s* if it said when to come back."""
 
     code = "provider_unavailable"
 
+    def __init__(
+        self,
+        message: str,
+        *,
+        target: str = "",
+        status: int | None = None,
+        retry_after_s: float | None = None,
+        retryable: bool | None = None,
+    ) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message, target=target, status=status, retryable=retryable)
+
+
+class ProviderTLSError(ProviderError):
+    """No trusted connection: an expired, foreign or unknown certificate. Another try meets the same one."""
+
+    code = "provider_tls"
+    retryable = False
+
+
+class ProviderProtocolError(ProviderError):
+    """A provider answered with something that is not its protocol: no HTTP, no JSON, too large, no event stream."""
+
+    code = "provider_protocol"
+
+
+class TruncatedStream(ProviderProtocolError):
+    """An answer ended before its end signal, whatever it held until then."""
+
+    code = "truncated_stream"
+
+
+class RateLimited(ProviderError):
+    """A provider throttles this credential; *retry_after_s* if it said for how long."""
+
+    code = "rate_limited"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        target: str = "",
+        status: int | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message, target=target, status=status)
+
+
+class ProviderQuotaError(ProviderError):
+    """The account behind the credential has no money or quota left; waiting does not help."""
+
+    code = "provider_quota"
+    retryable = False
+
+
+class AuthenticationFailed(ProviderError):
+    """A provider refuses the credential, or what it may do."""
+
+    code = "provider_auth"
+    retryable = False
+
+
+class ModelNotFound(ProviderError):
+    """The provider has no such model, or none for this credential."""
+
+    code = "model_not_found"
+    retryable = False
+
+
+class ContextTooLong(ProviderError):
+    """The prompt and the answer's room exceed what the model reads; a larger model may take it."""
+
+    code = "context_too_long"
+    retryable = False
+
+
+class ContentRefused(ProviderError):
+    """The model or its filter declined to write; *category* is the provider's own word for why, if it gave one."""
+
+    code = "content_refused"
+    retryable = False
+
+    def __init__(
+        self, message: str, *, target: str = "", status: int | None = None, category: str | None = None
+    ) -> None:
+        self.category = category
+        super().__init__(message, target=target, status=status)
+
 
 class MalformedCompletion(ProviderError):
-    """A provider answered with text that holds no copy; *excerpt* is at most 500 characters of it."""
+    """A provider answered with text that holds no copy; *excerpt* is at most 500 characters of it.
+
+    The code is ``empty_output`` where it answered with no text at all, else ``output_invalid``.
+    """
 
     code = "output_invalid"
 
-    def __init__(self, message: str, *, target: str = "", excerpt: str = "") -> None:
+    def __init__(self, message: str, *, target: str = "", excerpt: str = "", empty: bool = False) -> None:
         self.excerpt = excerpt[:500]
+        if empty:
+            self.code = "empty_output"
         super().__init__(message, target=target)
+
+
+class CircuitOpen(CopykitError):
+    """A target failed so often that it is left alone for a while."""
+
+    code = "circuit_open"
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class AllProvidersCooling(CircuitOpen):
+    """Every target is throttled, open or in quarantine; *retry_after_s* is the soonest end."""
+
+    code = "all_providers_cooling"
+
+
+class Overloaded(CopykitError):
+    """More work is waiting than can be done in time."""
+
+    code = "overloaded"
+    retryable = True
+
+    def __init__(self, queued: int, limit: int, *, retry_after_s: float | None = None) -> None:
+        self.queued, self.limit, self.retry_after_s = queued, limit, retry_after_s
+        super().__init__(f"{queued} calls wait where {limit} may")
+
+
+class BudgetExceeded(CopykitError):
+    """A call could cost more than the budget has left; nothing was sent."""
+
+    code = "budget_exceeded"
+
+    def __init__(self, cap: float, spent: float, estimate: float, *, scope: str = "budget") -> None:
+        self.cap, self.spent, self.estimate, self.scope = cap, spent, estimate, scope
+        super().__init__(
+            f"the {scope} of {cap:.6g} USD has {max(0.0, cap - spent):.6g} left, and the next call may cost {estimate:.6g}"
+        )
 
 
 class DeadlineExceeded(CopykitError):
