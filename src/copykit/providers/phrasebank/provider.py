@@ -7,6 +7,7 @@ from copykit.brief.brief import Brief
 from copykit.brief.prompt import Prompt
 from copykit.drafts.check import checker_for
 from copykit.drafts.draft import Draft
+from copykit.drafts.foreign_facts import without_foreign_facts
 from copykit.drafts.needed import unsaid
 from copykit.errors import InvalidRequest
 from copykit.models import Usage
@@ -41,7 +42,7 @@ class PhraseBank:
         Raises:
             InvalidRequest: the phrase bank does not speak the brief's language yet, or a model is named.
         """
-        brief = prompt.brief
+        brief, left_out = without_foreign_facts(prompt.brief)
         if prompt.model not in (None, REVISION):
             raise InvalidRequest(
                 "model", prompt.model, "the phrase bank is no model and has none", nearest=[REVISION]
@@ -60,7 +61,7 @@ class PhraseBank:
             drafts=drafts,
             model=REVISION,
             usage=_NOTHING_SPENT,
-            info=(*_remarks(brief, bank), *unsaid(brief, drafts)),
+            info=(*_remarks(brief, bank), *left_out, *unsaid(brief, drafts)),
         )
 
 
