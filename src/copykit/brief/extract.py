@@ -12,8 +12,8 @@ from functools import cache
 from typing import NamedTuple
 
 from copykit.brief.clean import acronyms, sentence_case
-from copykit.brief.naming import AND
-from copykit.data import load_json, load_toml
+from copykit.brief.naming import AND, phrase_words
+from copykit.data import load_json
 from copykit.lazy import lazy
 
 __all__ = ["Extract", "extract", "opening_words", "split_sentences"]
@@ -125,7 +125,7 @@ class _Words(NamedTuple):
 
 @cache
 def _words(language: str) -> _Words:
-    table = _table()
+    table = phrase_words()
     entry = table.get(language) or table.get(language.partition("-")[0]) or {}
     keys = ("articles", "anaphora", "openers", "cuts", "dangling", "clause", "labels", "short")
     sets = {key: frozenset(entry.get(key, "").split()) for key in keys}
@@ -144,11 +144,6 @@ def opening_words(language: str) -> frozenset[str]:
     """Give the articles and demonstratives that open a sentence about a thing named before; empty if unknown."""
     words = _words(language)
     return words.articles | words.anaphora if words.articles else frozenset()
-
-
-@cache
-def _table() -> dict[str, dict[str, str]]:
-    return load_toml("extraction.toml")
 
 
 @cache
