@@ -436,7 +436,9 @@ class BodyWriter:
         most = room.high * _MOST_QUOTED
         for passage in self._material.sentences:
             if room.size(passage) > most:
-                sentences = split_sentences(passage, self._material.brief.language.tag)
+                sentences = split_sentences(
+                    passage, self._material.brief.language.tag, self._material.brief.name
+                )
                 passage = next(filter(self._material.says_more, sentences), "")
             if passage and room.size(passage) <= most and room.allows(passage):
                 yield passage

@@ -60,7 +60,7 @@ class Surface:
         tag = self._material.brief.language.tag
         stop = self._material.stop
         # of the first sentence alone: an opening mark must not stand before two of them
-        first = next(iter(split_sentences(text.partition("\n")[0], tag)), "")
+        first = next(iter(split_sentences(text.partition("\n")[0], tag, self._material.brief.name)), "")
         said = first.removesuffix(stop)
         is_whole = first == text and bool(self._material.join)
         if said == first or is_whole or len(said) < 3 or not text.startswith(first):
