@@ -477,3 +477,9 @@ def test_a_template_s_variable_is_no_invented_number() -> None:
     variant = sync.generate(brief).variants[0]
     assert variant.status != "rejected"
     assert "{{1}}" in variant.fields["body"]
+
+
+def test_braces_in_a_description_are_not_taken_apart() -> None:
+    """What stands between braces is one piece, as between brackets: half of it would be refused everywhere."""
+    brief = CopywritingInput(product_description="a set {1, 2} of desks (90%)", target_platform="x.post")
+    assert sync.generate(brief).variants[0].status == "ok"

@@ -288,7 +288,7 @@ def _split(text: str) -> tuple[str, str]:
 
 
 def _depth(text: str) -> int:
-    return sum(map(text.count, "([（【")) - sum(map(text.count, ")]）】"))
+    return sum(map(text.count, "([{（【")) - sum(map(text.count, ")]}）】"))
 
 
 def _without_measure(text: str) -> tuple[str, list[str]]:
