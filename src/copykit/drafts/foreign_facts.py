@@ -45,10 +45,10 @@ def reads_as(fact: Fact, language: Language) -> str | None:
     listed = is_list(fact.key)
     if len(fact.value.split()) < (_LEAST_HITS if listed else _LEAST_PHRASE):
         return None
-    look = Look(_BRACKETED.sub("", fact.value))  # a plant's or a fish's Latin name
-    told = _told(look, language.tag.partition("-")[0]) if listed else None
+    told = _told(Look(fact.value), language.tag.partition("-")[0]) if listed else None
     if told is not None:
         return told
+    look = Look(_BRACKETED.sub("", fact.value))  # a plant's or a fish's Latin name
     wrong = language_match(look, language, wording_of(language).foreign, frozenset(), "")
     measured = wrong.measured if wrong is not None else 0.0
     if isinstance(measured, str):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -50,6 +50,9 @@ class Wording(NamedTuple):
     """Openings that need something before them (rule M-13)."""
     formal: frozenset[str]
     informal: frozenset[str]
+    """Words that address one reader familiarly in any sentence (rule C-21)."""
+    familiar: Familiar
+    """Forms that do so as well, but not so certainly that a text is wrong for them."""
     formal_exact: frozenset[str]
     """Formal words told apart by their capital alone (German ``Ihnen``), not at the start of a sentence."""
     call: Lexicon[str]
@@ -68,6 +71,27 @@ class Wording(NamedTuple):
     foreign: Foreign
     starts: Starts
     """Which lists can match at all, told from the words of a text."""
+
+
+class Familiar(NamedTuple):
+    """Verbs and suffixes of the familiar address: what a text in another form of address should not quote."""
+
+    words: frozenset[str]
+    first: frozenset[str]
+    """Imperatives that are other words further on in a sentence."""
+    forms: re.Pattern[str] | None
+    """Endings of the second person: Spanish ``-ándote``, Polish ``-asz``, Arabic ``-ك``."""
+    innocent: frozenset[str]
+    """Words that only end so."""
+
+    def found(self, words: Sequence[str]) -> bool:
+        """Tell whether one of *words*, the lower-case words of a sentence in order, addresses familiarly."""
+        if not self.words.isdisjoint(words) or (words and words[0] in self.first):
+            return True
+        forms = self.forms
+        return forms is not None and any(
+            forms.fullmatch(word) and word not in self.innocent for word in words
+        )
 
 
 class Starts:
@@ -212,6 +236,7 @@ def _wording(base: str, decimal: str) -> Wording:
         tails=frozenset(own.get("tails", "").split()),
         formal=frozenset(own.get("formal", "").split()),
         informal=frozenset(own.get("informal", "").split()),
+        familiar=_familiar(own),
         formal_exact=frozenset(own.get("formal_exact", "").split()),
         call=_lexicon(own, "call", spaced),
         weak=frozenset(own.get("weak", [])) | frozenset(weak),
@@ -219,6 +244,18 @@ def _wording(base: str, decimal: str) -> Wording:
         leaning=_lexicon(own, "leaning", spaced),
         starts=Starts(lists, spaced, foreign.own),
         foreign=foreign,
+    )
+
+
+def _familiar(own: Mapping[str, Any]) -> Familiar:
+    forms: list[str] = own.get("informal_forms", [])
+    innocent = own.get("informal_innocent", "").split()
+    clitics = ("", *own.get("informal_clitics", "").split())
+    return Familiar(
+        frozenset(own.get("informal", "").split() + own.get("informal_quoted", "").split()),
+        frozenset(own.get("informal_first", "").split()),
+        re.compile("|".join(f"(?:{form})" for form in forms)) if forms else None,
+        frozenset(clitic + word for clitic in clitics for word in innocent),
     )
 
 

@@ -178,9 +178,9 @@ class Material:
         wording = wording_of(self.brief.language)
         if self.brief.language.tag.startswith("zh"):
             return ("你" if self.brief.tone.address == "F" else "您") in sentence
-        words = set(WORD.findall(lowered(sentence)))
+        words = WORD.findall(lowered(sentence))
         if self.brief.tone.address == "F":
-            return not wording.informal.isdisjoint(words)
+            return wording.familiar.found(words)
         inside = sentence.replace(",", " ").replace(".", " ").split()[1:]
         return not wording.formal.isdisjoint(words) or not wording.formal_exact.isdisjoint(inside)
 
