@@ -96,17 +96,27 @@ _ARABIC = [
 ]
 _JAPANESE = [
     _mark("P-JA-1", " ", rf"(?<=[{_KANA_KANJI}]) +(?=[{_KANA_KANJI}])", ""),
+    _mark("P-JA-1", " ", r"(?<=\S) +(?=[、。，！？）」』】])|(?<=[、，（「『【]) +(?=[^\s#@])", ""),
     _mark("P-JA-2", "!?,.", rf"(?<=[{_KANA_KANJI}])[!?,.]+(?![A-Za-z0-9.])", _table(_TO_FULL)),
     Mark("P-JA-2", frozenset(chr(c) for c in range(0xFF61, 0xFFA0)), lazy(r"[\uff61-\uff9f]+"), _half),
 ]
 _CHINESE = [
     _mark("P-ZH-3", "！？", r"([！？])\1+", r"\1"),
+    # Both brackets of a pair or none: what stands inside may be Latin at either end.
+    _mark(
+        "P-ZH-1",
+        "(",
+        rf"\([^()（）\n]*[{_HAN}][^()（）\n]*\)|(?<=[{_HAN}])\([^()（）\n]*\)|\([^()（）\n]*\)(?=[{_HAN}])",
+        lambda found: f"（{found.group()[1:-1]}）",
+    ),
     _mark(
         "P-ZH-1",
         ",.!?:;()",
-        rf"(?<=[{_HAN}])[,!?;()]|(?<=[{_HAN}])\.(?![\w.])|(?<=[{_HAN}]):(?!\d|//)|[,!?;()](?=[{_HAN}])",
+        rf"(?<=[{_HAN}）」》])[,!?;]|(?<=[{_HAN}])[()]|(?<=[{_HAN}])\.(?![\w.])|(?<=[{_HAN}]):(?!\d|//)"
+        rf"|[!?()](?=[{_HAN}])|[,;](?= ?[{_HAN}])",
         _table(_TO_FULL_ZH),
     ),
+    _mark("P-ZH-4", " ", r"(?<=\S) +(?=[、。，！？；：）」》】])|(?<=[、。，；：（「《【]) +(?=[^\s#@])", ""),
     Mark(
         "P-ZH-2",
         frozenset(chr(c) for c in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B), *range(0xFF41, 0xFF5B))),
