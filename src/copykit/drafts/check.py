@@ -465,7 +465,7 @@ class Checker:
     def _word_rules(self, field: _Field, look: Look, found: list[Violation]) -> None:
         wording, brief = self._wording, self.brief
         # Plain letters and no word that another language is told by: most texts are so.
-        if not (look.ascii and self._latin and wording.foreign.words.keys().isdisjoint(look.word_set)):
+        if not (look.plain and self._latin and wording.foreign.words.keys().isdisjoint(look.word_set)):
             wrong = language_match(look, brief.language, wording.foreign, self._foreign, brief.source_text)
             if wrong is not None:
                 found.append(wrong)

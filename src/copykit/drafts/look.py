@@ -139,6 +139,7 @@ class Look:
         "label",
         "lower",
         "names",
+        "plain",
         "sizes",
         "text",
         "word_set",
@@ -149,7 +150,8 @@ class Look:
         self.text = text
         self.label = label
         self.names = names
-        self.ascii = text.isascii()
+        self.ascii = self.plain = text.isascii()
+        """`plain`: whether every letter is ASCII, whatever the marks."""
         self.chars = set(text)
         self.words: list[str]
         """The words in lower case, in order; `word_set` holds each once."""
@@ -160,8 +162,15 @@ class Look:
             else:
                 self.words = self.lower.translate(_GAPS).split()
         else:
-            self.lower = lowered(text)
-            self.words = (_BARE if _COMBINING.isdisjoint(self.chars) else WORD).findall(self.lower)
+            self.lower = plain = lowered(text)
+            for mark in self.chars:  # a few replacements cost a fraction of finding the words among them
+                if mark > "\x7f" and not mark.isalnum() and mark not in _COMBINING:
+                    plain = plain.replace(mark, " ")
+            self.plain = plain.isascii()
+            if self.plain and "'" not in plain:
+                self.words = plain.translate(_GAPS).split()
+            else:
+                self.words = (_BARE if _COMBINING.isdisjoint(self.chars) else WORD).findall(self.lower)
         self.word_set = set(self.words)
         self.sizes: dict[tuple[str, bool], float] = {}
         """What it measures, by unit and by whether an emoji counts double, as far as anyone asked."""

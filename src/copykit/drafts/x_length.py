@@ -121,16 +121,12 @@ def urls(text: str) -> list[tuple[int, int]]:
 
     Those are addresses with ``http://`` or ``https://`` and bare domains that end in a known top-level name.
     """
-    return list(_spans(text)) if _DOTTED.search(text) else []
-
-
-# A post is measured while it is written and again when it is checked.
-@lru_cache(maxsize=256)
-def _spans(text: str) -> tuple[tuple[int, int], ...]:
+    if not _DOTTED.search(text):
+        return []
     if not _ASTRAL.search(text):
-        return tuple(_urls(text))
+        return _urls(text)
     units = _units(text)
-    return tuple((_position(units, start), _position(units, end)) for start, end in _urls(units))
+    return [(_position(units, start), _position(units, end)) for start, end in _urls(units)]
 
 
 def _matches(text: str, url: re.Pattern[str]) -> Iterator[re.Match[str]]:
@@ -184,6 +180,8 @@ def _urls(text: str) -> list[tuple[int, int]]:
     return found
 
 
+# A post is measured while it is written and again when it is checked.
+@lru_cache(maxsize=512)
 def weighted_length(text: str) -> int:
     """Give the weighted length of *text* as X counts it, whole characters of 280."""
     if not text.isascii():
