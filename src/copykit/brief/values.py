@@ -23,6 +23,8 @@ _UNIT = lazy(r"(?<=\d )[^\W\d_]{1,2}(?!\w)")
 _CONSONANTS = lazy(r"[BCDFGHJKLMNPQRSTVWXZ]+")
 _LEAST_SHOUT = 6
 """Letters in capitals from which a name is shouted: two short words may be initials."""
+_PLACEHOLDER = frozenset("[]{}<>%_")
+"""Marks of a slot that nobody filled in; it is refused later, and known by its capitals."""
 _ELISION = 2
 _INSIDE = lazy(r"(?<=[(\[（])\s+|\s+(?=[)\]）])|\s+(?=[、。，；：])|(?<=[、。，；：])\s+")
 _STARS = lazy(r"[*†‡¹²³]+")
@@ -102,7 +104,7 @@ def _calmed(name: str, language: str, keep: frozenset[str]) -> str:
         word for word in words if word not in ("/", "|", "+", "&", "-", "–") and any(map(str.isalpha, word))
     ]
     letters = [c for c in name if c.isupper()]
-    if any(c.islower() for c in name) or len(letters) < _LEAST_SHOUT:
+    if any(c.islower() or c in _PLACEHOLDER for c in name) or len(letters) < _LEAST_SHOUT:
         return name
     if len(loud) < 2 or any(not c.isupper() for word in loud for c in word if c.isalpha()):
         return name

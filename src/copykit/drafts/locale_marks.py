@@ -55,6 +55,11 @@ def _table(table: dict[str, str]) -> Callable[[re.Match[str]], str]:
     return lambda found: "".join(table.get(c, c) for c in found.group())
 
 
+def _full_width(found: re.Match[str]) -> str:
+    text = found.group()
+    return f"（{text[1:-1]}）" if len(text) > 1 else _TO_FULL_ZH.get(text, text)
+
+
 def _half(found: re.Match[str]) -> str:
     return unicodedata.normalize("NFKC", found.group())
 
@@ -105,16 +110,11 @@ _CHINESE = [
     # Both brackets of a pair or none: what stands inside may be Latin at either end.
     _mark(
         "P-ZH-1",
-        "(",
-        rf"\([^()（）\n]*[{_HAN}][^()（）\n]*\)|(?<=[{_HAN}])\([^()（）\n]*\)|\([^()（）\n]*\)(?=[{_HAN}])",
-        lambda found: f"（{found.group()[1:-1]}）",
-    ),
-    _mark(
-        "P-ZH-1",
         ",.!?:;()",
-        rf"(?<=[{_HAN}）」》])[,!?;]|(?<=[{_HAN}])[()]|(?<=[{_HAN}])\.(?![\w.])|(?<=[{_HAN}]):(?!\d|//)"
+        rf"\([^()（）\n]*[{_HAN}][^()（）\n]*\)|(?<=[{_HAN}])\([^()（）\n]*\)|\([^()（）\n]*\)(?=[{_HAN}])"
+        rf"|(?<=[{_HAN}）」》])[,!?;]|(?<=[{_HAN}])[()]|(?<=[{_HAN}])\.(?![\w.])|(?<=[{_HAN}]):(?!\d|//)"
         rf"|[!?()](?=[{_HAN}])|[,;](?= ?[{_HAN}])",
-        _table(_TO_FULL_ZH),
+        _full_width,
     ),
     _mark("P-ZH-4", " ", r"(?<=\S) +(?=[、。，！？；：）」》】])|(?<=[、。，；：（「《【]) +(?=[^\s#@])", ""),
     Mark(
