@@ -221,3 +221,10 @@ def test_marks_are_applied_once(text: str, tag: str) -> None:
     language = b.language(tag)
     once = apply_marks(text, language)
     assert apply_marks(once, language) == once
+
+
+def test_a_quoted_sentence_keeps_the_name_it_holds() -> None:
+    """Marks are written as the language does around a name, never in it."""
+    japanese = b.language("ja")
+    assert apply_marks("ラ王 たれ は 濃い", japanese, names=("ラ王 たれ",)) == "ラ王 たれは濃い"
+    assert apply_marks("ラ王 たれ は 濃い", japanese) == "ラ王たれは濃い"

@@ -158,7 +158,8 @@ class Material:
             for s in self.brief.sentences
             if s[-1] not in "?？؟" and self.says_more(s) and not self._addresses_otherwise(s)
         )
-        quoted = [apply_marks(s, self.brief.language) for s in fitting if self.may_say(s)]
+        names = (self.brief.name,)
+        quoted = [apply_marks(s, self.brief.language, names=names) for s in fitting if self.may_say(s)]
         return tuple(quoted) or self._description()
 
     def _description(self) -> tuple[str, ...]:
