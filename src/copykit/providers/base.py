@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 from copykit.brief.prompt import Prompt
 from copykit.drafts.draft import Draft
+from copykit.errors import ProviderError
 from copykit.models import Usage
 
-__all__ = ["Closable", "Completion", "Provider"]
+__all__ = ["Closable", "Completion", "Provider", "StreamingProvider", "charge", "charge_of"]
+
+E = TypeVar("E", bound=ProviderError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +27,14 @@ class Completion:
     """Drafts of a provider that writes fields directly and needs no parsing."""
 
     model: str | None = None
+    """The model that served, which may differ from the name asked for."""
     usage: Usage | None = None
     info: tuple[str, ...] = ()
     """Remarks for the reader of the result."""
+    stop: str | None = None
+    """Why the model ended: ``stop``, ``length`` (cut, though its JSON is complete), or the provider's own word."""
+    request_id: str | None = None
+    """The provider's number of this exchange, which its support asks for."""
 
 
 @runtime_checkable
@@ -46,9 +55,33 @@ class Provider(Protocol):
 
 
 @runtime_checkable
+class StreamingProvider(Protocol):
+    """A provider that can give its text as it is written."""
+
+    def stream(self, prompt: Prompt) -> AsyncIterator[str | Completion]:
+        """Give the pieces of the text as they come, and last the whole as a `Completion`.
+
+        Leaving the iteration early (``aclose``) closes the connection. Raises as `Provider.complete` does.
+        """
+        ...
+
+
+@runtime_checkable
 class Closable(Protocol):
     """A provider that holds something to give back: connections, a loaded model."""
 
     async def aclose(self) -> None:
         """Give it back; called once, by the engine that made the provider."""
         ...
+
+
+def charge(error: E, usage: Usage | None) -> E:
+    """Note on *error* what the exchange that failed has cost: refused and cut answers are billed as well."""
+    error.__dict__["usage"] = usage
+    return error
+
+
+def charge_of(error: ProviderError) -> Usage | None:
+    """Give what `charge` noted on *error*; None if nothing is known to be billed."""
+    usage = error.__dict__.get("usage")
+    return usage if isinstance(usage, Usage) else None

@@ -159,14 +159,14 @@ class Assets:
     def _angles(self, functions: Sequence[str], count: int) -> Iterator[tuple[str, _Thing]]:
         """Give (function, thing) in turn: each function of the structure, each thing the brief says, the rest."""
         points = self._dice.fork(len(self._said) + 1).shuffled(self._things())
+        points.sort(key=lambda thing: thing.point not in self._material.brief.points)
         first = [f for f in functions if f != "proof"]
         if points and ("proof" in functions or (self._material.brief.points and count <= len(first))):
             at = functions.index("proof") if "proof" in functions else 1
-            points.sort(key=lambda thing: thing.point in self._material.brief.points)  # taken from the end
             first.insert(min(at, len(first)), "proof")
         rest = self._dice.fork(7).shuffled([f for f in _SPOKEN if f not in first])
         for function in first:
-            yield function, points.pop() if function == "proof" and points else _NOTHING
+            yield function, points.pop(0) if function == "proof" and points else _NOTHING
         for turn in range(max(len(points), len(rest))):
             if turn < len(points):
                 yield "proof", points[turn]
