@@ -15,7 +15,7 @@ from copykit.errors import ConfigurationError
 
 OPTIONAL = (
     "orjson", "msgspec", "simdjson", "xxhash", "blake3", "zstandard", "cramjam", "lz4", "blosc2", "moka_py",
-    "numpy", "numba", "cupy", "rapidfuzz", "psutil", "uvloop",
+    "numpy", "numba", "cupy", "rapidfuzz", "psutil", "uvloop", "aiohttp", "httpx",
 )  # fmt: skip
 
 

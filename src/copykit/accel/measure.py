@@ -272,6 +272,42 @@ def _loop() -> tuple[Workload, ...]:
     )
 
 
+def _http() -> tuple[Workload, ...]:
+    import asyncio
+
+    url, body = "http://127.0.0.1:{}/v1/chat", b'{"model": "m"}' + b" " * 2000
+    reply = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2000\r\n\r\n" + b" " * 2000
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while await reader.readuntil(b"\r\n\r\n"):
+                await reader.readexactly(len(body))
+                writer.write(reply)
+        except asyncio.IncompleteReadError:  # the client has left
+            writer.close()
+
+    async def exchanges(maker: Any, rounds: int, at_once: int) -> None:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        client = maker.new(connections=at_once, tls=None, proxies=False)
+        here = url.format(server.sockets[0].getsockname()[1])
+        for _ in range(rounds):
+            calls = [
+                client.request("POST", here, headers={}, body=body, timeout_s=30) for _ in range(at_once)
+            ]
+            await asyncio.gather(*calls)
+        await client.aclose()
+        server.close()
+        await server.wait_closed()
+
+    def work(rounds: int, at_once: int) -> Callable[[Any], Work]:
+        return lambda maker: lambda: asyncio.run(exchanges(maker, rounds, at_once))
+
+    return (
+        Workload("50 calls on loopback, one at a time", work(50, 1)),
+        Workload("4 times 32 calls on loopback at once", work(4, 32)),
+    )
+
+
 _WORKLOADS: dict[str, Callable[[], tuple[Workload, ...]]] = {
     "json": _json,
     "digest": _digest,
@@ -281,4 +317,5 @@ _WORKLOADS: dict[str, Callable[[], tuple[Workload, ...]]] = {
     "fuzzy": _fuzzy,
     "system": _system,
     "loop": _loop,
+    "http": _http,
 }

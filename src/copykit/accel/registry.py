@@ -56,6 +56,7 @@ _BUILT_IN = {
     "fuzzy": "copykit.accel.fuzzy:CAPABILITY",
     "system": "copykit.accel.system:CAPABILITY",
     "loop": "copykit.accel.loop:CAPABILITY",
+    "http": "copykit.accel.http:CAPABILITY",
 }
 
 

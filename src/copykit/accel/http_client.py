@@ -1,0 +1,437 @@
+"""The rules of the HTTP port, the same over every library: checks, limits, slots, failures in the words of the tree.
+
+A library comes in as a `Wire`, which knows connections and none of these rules.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import socket
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from copykit.errors import (
+    ConfigurationError,
+    CopykitError,
+    Overloaded,
+    ProviderProtocolError,
+    ProviderTimeout,
+    ProviderTLSError,
+    ProviderUnavailable,
+    TruncatedStream,
+)
+
+from .http import MAX_BYTES, MAX_HEAD_BYTES, Reply, ReplyStream
+
+__all__ = ["Answer", "Call", "Client", "Failure", "Wire", "root_of"]
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Call:
+    """One request, checked."""
+
+    method: str
+    url: str
+    scheme: str
+    host: str
+    port: int
+    target: str
+    """Path and query."""
+    headers: list[tuple[str, str]]
+    body: bytes
+    connect_s: float
+    reused: bool = False
+    """Whether it went out on a connection that had served before."""
+
+
+class Failure(Exception):
+    """What a wire tells of a failed exchange; never leaves this module."""
+
+    def __init__(self, kind: str, cause: BaseException, *, again: bool = False) -> None:
+        super().__init__(kind)
+        self.kind = kind
+        """``connect``, ``slow`` (to connect), ``tls``, ``lost`` or ``garbled``."""
+        self.cause = cause
+        self.again = again
+        """Whether an idle connection had gone stale, so that the request may be sent once more."""
+
+
+class Answer(Protocol):
+    """An answer on a wire, head read."""
+
+    status: int
+    headers: list[tuple[str, str]]
+
+    async def next(self) -> bytes:
+        """Give the next piece, empty at the end of the body; raises `Failure`."""
+        ...
+
+    async def keep(self) -> None:
+        """Let the connection serve again."""
+        ...
+
+    async def drop(self) -> None:
+        """Close the connection."""
+        ...
+
+
+class Wire(Protocol):
+    """One library on one event loop: connections kept, none of the rules above."""
+
+    async def send(self, call: Call, *, fresh: bool) -> Answer:
+        """Send *call* and wait for the head; raises `Failure`. *fresh*: not on a connection used before."""
+        ...
+
+    async def close(self) -> None:
+        """Close all connections."""
+        ...
+
+
+@dataclass(slots=True)
+class _Home:
+    """What a client has on one event loop."""
+
+    wire: Wire
+    slots: asyncio.Semaphore
+    ending: AsyncGenerator[None, None]
+    waiting: int = 0
+
+
+class Client:
+    """The rules of the port over the wires of one library."""
+
+    def __init__(self, new_wire: Callable[[], Wire], connections: int) -> None:
+        if connections < 1:
+            raise ConfigurationError(f"connections={connections}: must be at least 1")
+        self._new_wire = new_wire
+        self._connections = connections
+        self._homes: dict[asyncio.AbstractEventLoop, _Home] = {}
+        self._closed = False
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        timeout_s: float,
+        connect_s: float = 3.0,
+        limit: int = MAX_BYTES,
+    ) -> Reply:
+        """Give the whole answer, as `HttpClient.request` says."""
+        async with self.stream(
+            method, url, headers=headers, body=body, timeout_s=timeout_s, connect_s=connect_s,
+            first_s=timeout_s, gap_s=timeout_s, limit=limit,
+        ) as stream:  # fmt: skip
+            return Reply(stream.status, stream.headers, await stream.read())
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes = b"",
+        timeout_s: float,
+        connect_s: float = 3.0,
+        first_s: float = 15.0,
+        gap_s: float = 15.0,
+        limit: int = MAX_BYTES,
+    ) -> AsyncIterator[ReplyStream]:
+        """Give the answer while it comes, as `HttpClient.stream` says."""
+        call = _checked(method, url, headers, body, connect_s)
+        home = await self._home()
+        clock = _Clock(call.host, timeout_s, first_s, gap_s)
+        await self._slot(home, clock)
+        try:
+            clock.start()
+            stream = _Stream(await _opened(home.wire, call, clock), call.host, clock, limit)
+            try:
+                await stream.check()
+                yield stream
+            finally:
+                await stream.leave()
+        finally:
+            home.slots.release()
+
+    async def aclose(self) -> None:
+        """Close what belongs to the running loop and take no more calls."""
+        self._closed = True
+        home = self._homes.pop(asyncio.get_running_loop(), None)
+        if home is not None:
+            await home.ending.aclose()
+
+    async def _home(self) -> _Home:
+        loop = asyncio.get_running_loop()
+        home = self._homes.get(loop)
+        if home is not None:
+            return home
+        if self._closed:
+            raise RuntimeError("this HTTP client is closed")
+        for other in [other for other in self._homes if other.is_closed()]:
+            del self._homes[other]
+        wire = self._new_wire()
+        home = self._homes[loop] = _Home(wire, asyncio.Semaphore(self._connections), _until_the_end(wire))
+        await anext(home.ending)
+        return home
+
+    async def _slot(self, home: _Home, clock: _Clock) -> None:
+        if not home.slots.locked():
+            await home.slots.acquire()
+            return
+        home.waiting += 1
+        try:
+            async with asyncio.timeout_at(clock.ends):
+                await home.slots.acquire()
+        except TimeoutError:
+            raise Overloaded(home.waiting, self._connections) from None
+        finally:
+            home.waiting -= 1
+
+
+async def _until_the_end(wire: Wire) -> AsyncGenerator[None, None]:
+    """Close *wire* when closed itself: event loops close the generators begun on them before they end."""
+    try:
+        yield
+    finally:
+        await wire.close()
+
+
+class _Clock:
+    """The limits of one exchange, on the event loop's clock."""
+
+    def __init__(self, host: str, timeout_s: float, first_s: float, gap_s: float) -> None:
+        self._host, self._timeout_s, self._first_s, self._gap_s = host, timeout_s, first_s, gap_s
+        self._now = asyncio.get_running_loop().time
+        self.ends = self._now() + timeout_s
+        self._first_by = self.ends
+
+    def start(self) -> None:
+        """Begin to wait for the first byte."""
+        self._first_by = self._now() + self._first_s
+
+    async def first(self, act: Awaitable[T]) -> T:
+        """Wait for what comes before the first piece."""
+        what = f"has not begun its answer after {self._first_s:g} s"
+        return await self._until(self._first_by, self._first_s, what, act)
+
+    async def gap(self, act: Awaitable[T]) -> T:
+        """Wait for a further piece."""
+        what = f"fell silent for {self._gap_s:g} s within its answer"
+        return await self._until(self._now() + self._gap_s, self._gap_s, what, act)
+
+    async def _until(self, at: float, bound_s: float, what: str, act: Awaitable[T]) -> T:
+        if at >= self.ends:
+            at, bound_s = self.ends, self._timeout_s
+            what = f"has not finished its answer after {bound_s:g} s"
+        try:
+            async with asyncio.timeout_at(at) as scope:
+                return await act
+        except TimeoutError:
+            if not scope.expired():
+                raise
+        raise ProviderTimeout(f"{self._host} {what}", after_s=bound_s)
+
+
+async def _opened(wire: Wire, call: Call, clock: _Clock) -> Answer:
+    failure: Failure | None = None
+    for fresh in (False, True):
+        try:
+            return await clock.first(wire.send(call, fresh=fresh))
+        except Failure as error:
+            failure = error
+        if not failure.again:
+            break
+    assert failure is not None  # noqa: S101 -- for the type checker
+    raise _told(failure, call, began=False)
+
+
+class _Stream:
+    """A `ReplyStream` within its limits."""
+
+    def __init__(self, answer: Answer, host: str, clock: _Clock, limit: int) -> None:
+        self.status = answer.status
+        self.headers: Mapping[str, str] = {name.lower(): value for name, value in answer.headers}
+        self._answer, self._host, self._clock, self._limit = answer, host, clock, limit
+        self._size = 0
+        self._open = True
+
+    async def check(self) -> None:
+        """Refuse what must not be read."""
+        size = sum(len(name) + len(value) for name, value in self._answer.headers)
+        if size > MAX_HEAD_BYTES:
+            raise ProviderProtocolError(f"{self._host} sent a head of {size} bytes", status=self.status)
+        coding = self.headers.get("content-encoding", "identity").strip().lower()
+        if coding not in ("", "identity"):
+            raise ProviderProtocolError(
+                f"{self._host} sent an encoded body although it was asked not to", status=self.status
+            )
+        declared = self.headers.get("content-length", "")
+        if declared.isdecimal() and int(declared[:18]) > self._limit:
+            raise self._too_large()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        piece = await self._next()
+        if not piece:
+            raise StopAsyncIteration
+        return piece
+
+    async def read(self) -> bytes:
+        pieces = []
+        while piece := await self._next():
+            pieces.append(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def leave(self) -> None:
+        """Close the connection unless the body was read to its end."""
+        if self._open:
+            self._open = False
+            await self._answer.drop()
+
+    async def _next(self) -> bytes:
+        if not self._open:
+            return b""
+        wait = self._clock.gap if self._size else self._clock.first
+        failure: Failure | None = None
+        try:
+            piece = await wait(self._answer.next())
+        except Failure as error:
+            failure = error
+        if failure is not None:
+            await self.leave()
+            raise _told(failure, None, began=True, host=self._host, status=self.status)
+        self._size += len(piece)
+        if self._size > self._limit:
+            await self.leave()
+            raise self._too_large()
+        if not piece:
+            self._open = False
+            await self._answer.keep()
+        return piece
+
+    def _too_large(self) -> ProviderProtocolError:
+        return ProviderProtocolError(f"{self._host} sent more than {self._limit} bytes", status=self.status)
+
+
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t\x20-\x7e]*")
+_URL = re.compile(r"[\x21-\x7e]+")
+_OURS = {
+    "host",
+    "content-length",
+    "transfer-encoding",
+    "connection",
+    "accept-encoding",
+    "te",
+    "upgrade",
+    "trailer",
+}
+
+
+def _checked(method: str, url: str, headers: Mapping[str, str], body: bytes, connect_s: float) -> Call:
+    """Refuse what would reach the wire as something else; messages hold no value, since it may be a key."""
+    if not _TOKEN.fullmatch(method):
+        raise ConfigurationError("the HTTP method holds characters that no method may hold")
+    if not _URL.fullmatch(url):
+        raise ConfigurationError("the URL holds a space, a control character or one beyond ASCII; quote it")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = port = None
+    if not host or parts.scheme not in ("http", "https"):
+        raise ConfigurationError("the URL is none of http or https with a host and a port up to 65535")
+    if "@" in parts.netloc:
+        raise ConfigurationError(f"the URL of {host} holds credentials; put them into a header")
+    sent = [("host", parts.netloc), ("accept-encoding", "identity")]
+    if body or method not in ("GET", "HEAD", "DELETE", "OPTIONS"):
+        sent.append(("content-length", str(len(body))))
+    for name, value in headers.items():
+        if not _TOKEN.fullmatch(name) or name.lower() in _OURS:
+            raise ConfigurationError(f"the header {name[:40]!r} may not be set")
+        if not _VALUE.fullmatch(value):
+            raise ConfigurationError(
+                f"the value of the header {name!r} holds a line break or a character beyond ASCII"
+            )
+        sent.append((name, value))
+    if not any(name.lower() == "user-agent" for name in headers):
+        sent.append(("user-agent", "copykit"))
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    port = port if port is not None else (443 if parts.scheme == "https" else 80)
+    return Call(method, url, parts.scheme, host, port, target, sent, body, connect_s)
+
+
+def _told(
+    failure: Failure, call: Call | None, *, began: bool, host: str = "", status: int | None = None
+) -> CopykitError:
+    """Say in the words of the error tree what a wire met."""
+    host = call.host if call else host
+    root = root_of(failure.cause)
+    why = _why(root)
+    error: CopykitError
+    if failure.kind == "tls":
+        error = ProviderTLSError(f"no trusted connection to {host}: {why}")
+    elif failure.kind == "slow":
+        assert call is not None  # noqa: S101 -- for the type checker
+        error = ProviderTimeout(
+            f"no connection to {host} within {call.connect_s:g} s", after_s=call.connect_s
+        )
+    elif failure.kind == "connect":
+        error = ProviderUnavailable(f"{host} cannot be reached: {why}", retryable=not _unknown_host(root))
+    elif failure.kind == "garbled":
+        error = ProviderProtocolError(f"{host} did not answer in HTTP", status=status)
+    elif began:
+        error = TruncatedStream(f"{host} ended the connection within its answer", status=status)
+    else:
+        error = ProviderUnavailable(f"{host} ended the connection before it answered")
+    # a library's own exceptions may hold headers; what the system said holds none
+    error.__cause__ = root if isinstance(root, OSError) and type(root).__module__ in _SYSTEM else None
+    return error
+
+
+_SYSTEM = ("builtins", "ssl", "socket")
+
+
+def root_of(error: BaseException) -> BaseException:
+    """Give the system's own error below *error*, or the innermost there is."""
+    seen = error
+    for _ in range(20):
+        if isinstance(seen, OSError) and type(seen).__module__ in _SYSTEM and seen.errno is not None:
+            return seen
+        if isinstance(seen, BaseExceptionGroup):
+            below: BaseException | None = seen.exceptions[0]
+        else:
+            below = getattr(seen, "os_error", None) or seen.__cause__ or seen.__context__
+        if below is None:
+            break
+        seen = below
+    return seen
+
+
+def _why(root: BaseException) -> str:
+    if isinstance(root, ssl.SSLCertVerificationError):
+        return root.verify_message
+    if isinstance(root, ssl.SSLError):
+        return (root.reason or "the handshake failed").replace("_", " ").lower()
+    if isinstance(root, socket.gaierror):
+        return "its name cannot be resolved"
+    if isinstance(root, OSError) and root.errno is not None:
+        return os.strerror(root.errno).lower()
+    return "the connection failed"
+
+
+def _unknown_host(root: BaseException) -> bool:
+    return isinstance(root, socket.gaierror) and root.errno == socket.EAI_NONAME

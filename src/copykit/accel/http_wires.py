@@ -1,0 +1,324 @@
+"""aiohttp, httpx2 and httpx as wires of the HTTP port; nothing of them is imported before a candidate is loaded."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import sys
+from functools import cache
+from importlib import import_module
+from typing import Any, cast
+
+from .http import HttpClient
+from .http_client import Answer, Call, Client, Failure, root_of
+from .registry import is_present
+
+__all__ = ["KEEP_ALIVE_S", "Aiohttp", "Httpcore", "httpx", "httpx2"]
+
+KEEP_ALIVE_S = 30.0
+"""How long an idle connection is kept."""
+
+
+@cache
+def _trust() -> ssl.SSLContext:
+    """What this machine trusts; loading it takes some 20 ms, so once a process."""
+    if sys.platform in ("win32", "darwin") and is_present("truststore"):
+        truststore: Any = import_module("truststore")
+        made = cast(ssl.SSLContext, truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+    else:
+        made = ssl.create_default_context()
+    made.set_alpn_protocols(["http/1.1"])
+    return made
+
+
+class Aiohttp:
+    """aiohttp's client, with everything that it does beyond one exchange switched off."""
+
+    def __init__(self) -> None:
+        self.lib: Any = import_module("aiohttp")
+        self.url: Any = import_module("yarl").URL
+        lib = self.lib
+        self.tls = (lib.ClientConnectorCertificateError, lib.ClientSSLError)
+        self.slow = (lib.ConnectionTimeoutError,)
+        self.connect = (lib.ClientConnectorError,)
+        self.lost = (lib.ServerDisconnectedError, lib.ClientPayloadError, OSError)
+
+    def new(self, *, connections: int, tls: ssl.SSLContext | None, proxies: bool) -> HttpClient:
+        """Give a client, as `HttpMaker` says."""
+        return Client(lambda: _AiohttpWire(self, connections, tls or _trust(), proxies), connections)
+
+
+class _AiohttpWire:
+    """One session for ordinary calls and, when needed, one whose connections serve once."""
+
+    def __init__(self, own: Aiohttp, connections: int, tls: ssl.SSLContext, proxies: bool) -> None:
+        self._own, self._tls, self._proxies = own, tls, proxies
+        self._kept = self._session()
+        self._once: Any = None
+
+    def _session(self, **connector: Any) -> Any:
+        lib = self._own.lib
+        trace = lib.TraceConfig(trace_config_ctx_factory=_same_context)
+        trace.on_connection_reuseconn.append(_note_reuse)
+        return lib.ClientSession(
+            connector=lib.TCPConnector(
+                limit=0,
+                ssl=self._tls,
+                resolver=lib.ThreadedResolver(),
+                **(connector or {"keepalive_timeout": KEEP_ALIVE_S}),
+            ),
+            cookie_jar=lib.DummyCookieJar(),
+            auto_decompress=False,
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+            timeout=lib.ClientTimeout(total=None),
+            trust_env=self._proxies,
+            trace_configs=[trace],
+            max_line_size=8190,
+            max_field_size=2 * 8190,
+            max_headers=128,
+        )
+
+    async def send(self, call: Call, *, fresh: bool) -> Answer:
+        own = self._own
+        session = self._kept
+        if fresh:
+            session = self._once = self._once or self._session(force_close=True)
+        call.reused = False
+        try:
+            response = await session.request(
+                call.method,
+                own.url(call.url, encoded=True),
+                headers=call.headers,
+                data=call.body or None,
+                allow_redirects=False,
+                timeout=own.lib.ClientTimeout(total=None, connect=call.connect_s),
+                trace_request_ctx=call,
+            )
+        except own.tls as error:
+            raise Failure("tls", error) from None
+        except own.slow as error:
+            raise Failure("slow", error) from None
+        except own.connect as error:
+            raise Failure("connect", error) from None
+        except own.lost as error:
+            half = not isinstance(getattr(error, "message", ""), str)  # of a head that had begun
+            raise Failure("lost", error, again=call.reused and not half) from None
+        except Exception as error:
+            raise Failure("garbled", error) from None
+        return _AiohttpAnswer(own, response)
+
+    async def close(self) -> None:
+        await self._kept.close()
+        if self._once is not None:
+            await self._once.close()
+
+
+def _same_context(trace_request_ctx: Any = None) -> Any:
+    return trace_request_ctx
+
+
+async def _note_reuse(_session: object, call: Call, _params: object) -> None:
+    call.reused = True
+
+
+class _AiohttpAnswer:
+    def __init__(self, own: Aiohttp, response: Any) -> None:
+        self._own, self._response = own, response
+        self.status: int = response.status
+        self.headers: list[tuple[str, str]] = list(response.headers.items())
+
+    async def next(self) -> bytes:
+        try:
+            return cast(bytes, await self._response.content.readany())
+        except self._own.lost as error:
+            raise Failure("lost", error) from None
+        except Exception as error:
+            raise Failure("garbled", error) from None
+
+    async def keep(self) -> None:
+        self._response.release()
+
+    async def drop(self) -> None:
+        self._response.close()
+
+
+class Httpcore:
+    """httpx2's or httpx's connections without their client and pool.
+
+    The client's layers (redirects, cookies, decoding) are what a call to a provider must not have, and the pool of
+    httpx 0.28 keeps a connection for good whose request was cancelled while it connected.
+    """
+
+    def __init__(self, core: Any) -> None:
+        self.core: Any = core
+        self.network: Any = core.AnyIOBackend()
+        self.connection: Any = core.AsyncHTTP11Connection
+        self.slow: Any = core.ConnectTimeout
+        self.connect: Any = core.ConnectError
+
+    def new(self, *, connections: int, tls: ssl.SSLContext | None, proxies: bool) -> HttpClient:
+        """Give a client, as `HttpMaker` says."""
+        return Client(lambda: _HttpcoreWire(self, connections, tls or _trust(), proxies), connections)
+
+
+def httpx2() -> Httpcore:
+    """Give the connections of httpx2."""
+    import_module("httpx2")
+    return Httpcore(import_module("httpcore2"))
+
+
+def httpx() -> Httpcore:
+    """Give the connections of httpx."""
+    import_module("httpx")
+    return Httpcore(import_module("httpcore"))
+
+
+class Watched:
+    """A network stream that knows what came through it."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.silent = True
+        """Whether nothing has come since this was last set."""
+        self.ended = False
+        """Whether the other side has closed or broken it."""
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ASYNC109 -- httpcore's
+        """Give up to *max_bytes*, empty at the end."""
+        try:
+            data = cast(bytes, await self._stream.read(max_bytes, timeout))
+        except Exception:
+            self.ended = True
+            raise
+        if data:
+            self.silent = False
+        else:
+            self.ended = True
+        return data
+
+    async def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ASYNC109 -- the same
+        """Send all of *buffer*."""
+        await self._stream.write(buffer, timeout)
+
+    async def aclose(self) -> None:
+        """Close the socket."""
+        await self._stream.aclose()
+
+    def get_extra_info(self, info: str) -> Any:
+        """Tell what the stream below knows."""
+        return self._stream.get_extra_info(info)
+
+
+class _HttpcoreWire:
+    """The connections to all origins, idle ones in the order in which they became so."""
+
+    def __init__(self, own: Httpcore, connections: int, tls: ssl.SSLContext, proxies: bool) -> None:
+        self._own, self._most, self._tls, self._proxies = own, connections, tls, proxies
+        self._idle: list[tuple[Any, Watched]] = []
+        self._busy: set[Any] = set()
+        self._closed = False
+
+    async def send(self, call: Call, *, fresh: bool) -> Answer:
+        core = self._own.core
+        origin = core.Origin(call.scheme.encode(), call.host.encode(), call.port)
+        line, stream = (None, None) if fresh else await self._take(origin)
+        call.reused = line is not None
+        if line is None or stream is None:
+            stream = await self._connected(call)
+            line = self._own.connection(origin, stream, KEEP_ALIVE_S)
+        stream.silent = True
+        self._busy.add(line)
+        try:
+            url = core.URL(
+                scheme=origin.scheme, host=origin.host, port=origin.port, target=call.target.encode()
+            )
+            headers = [(name.encode(), value.encode()) for name, value in call.headers]
+            request = core.Request(call.method.encode(), url, headers=headers, content=call.body)
+            response = await line.handle_async_request(request)
+        except BaseException as error:  # cancellation too
+            await self.discard(line)
+            if not isinstance(error, Exception):
+                raise
+            kind = "lost" if stream.ended else "garbled"
+            raise Failure(kind, error, again=call.reused and stream.ended and stream.silent) from None
+        return _HttpcoreAnswer(self, line, stream, response)
+
+    async def _connected(self, call: Call) -> Watched:
+        own = self._own
+        ends = asyncio.get_running_loop().time() + call.connect_s
+        try:
+            stream = await own.network.connect_tcp(call.host, call.port, call.connect_s)
+            if call.scheme == "https":
+                left = max(0.001, ends - asyncio.get_running_loop().time())
+                try:
+                    stream = await stream.start_tls(self._tls, call.host, left)
+                except BaseException:
+                    await stream.aclose()
+                    raise
+        except own.slow as error:
+            raise Failure("slow", error) from None
+        except own.connect as error:
+            kind = "tls" if isinstance(root_of(error), ssl.SSLError) else "connect"
+            raise Failure(kind, error) from None
+        return Watched(stream)
+
+    async def _take(self, origin: Any) -> tuple[Any, Watched | None]:
+        for n in range(len(self._idle) - 1, -1, -1):
+            line, stream = self._idle[n]
+            if line.can_handle_request(origin):
+                del self._idle[n]
+                if not line.has_expired():
+                    return line, stream
+                await line.aclose()
+                return await self._take(origin)
+        return None, None
+
+    async def keep(self, line: Any, stream: Watched) -> None:
+        """Put *line* among the idle ones if it can serve again."""
+        left_over = getattr(line, "_h11_state", None)
+        if self._closed or not line.is_idle() or (left_over is not None and left_over.trailing_data[0]):
+            await self.discard(line)
+            return
+        self._busy.discard(line)
+        self._idle.append((line, stream))
+        while self._idle and (len(self._idle) > self._most or self._idle[0][0].has_expired()):
+            await self._idle.pop(0)[0].aclose()
+
+    async def discard(self, line: Any) -> None:
+        """Close *line*."""
+        self._busy.discard(line)
+        await line.aclose()
+
+    async def close(self) -> None:
+        self._closed = True
+        lines = [*self._busy, *(line for line, _ in self._idle)]
+        self._busy.clear()
+        self._idle.clear()
+        for line in lines:
+            await line.aclose()
+
+
+class _HttpcoreAnswer:
+    def __init__(self, wire: _HttpcoreWire, line: Any, stream: Watched, response: Any) -> None:
+        self._wire, self._line, self._stream, self._response = wire, line, stream, response
+        self._pieces = aiter(response.stream)
+        self.status: int = response.status
+        self.headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in response.headers]
+
+    async def next(self) -> bytes:
+        try:
+            async for piece in self._pieces:
+                if piece:
+                    return cast(bytes, piece)
+        except Exception as error:
+            raise Failure("lost" if self._stream.ended else "garbled", error) from None
+        return b""
+
+    async def keep(self) -> None:
+        await self._response.aclose()
+        await self._wire.keep(self._line, self._stream)
+
+    async def drop(self) -> None:
+        await self._pieces.aclose()
+        await self._response.aclose()
+        await self._wire.discard(self._line)
