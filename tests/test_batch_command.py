@@ -456,7 +456,7 @@ def test_the_cache_of_a_run_is_closed_after_it(monkeypatch, tmp_path):
 
     register_cache("closing", lambda settings: Closing(settings.max_entries, settings.max_bytes))
     settings = Settings(cache=CacheSettings(url="closing://"))
-    monkeypatch.setattr(Settings, "from_env", lambda: settings)
+    monkeypatch.setattr(Settings, "from_env", lambda **_: settings)
     catalogue(tmp_path / "in.csv", 2)
     words = (str(tmp_path / "in.csv"), "--out", str(tmp_path / "out.jsonl"), "--platform", "x")
     assert CliRunner().invoke(app, words).exit_code == 0

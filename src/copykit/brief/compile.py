@@ -12,7 +12,7 @@ from copykit.brief.brief import Brief, Fact
 from copykit.brief.catalog import FieldSpec, Language, Limit, Placement
 from copykit.brief.clean import plain_text, refuse_controls
 from copykit.brief.extract import extract
-from copykit.brief.han import is_traditional
+from copykit.brief.han import is_traditional, names_both_scripts
 from copykit.brief.ledger import Ledger
 from copykit.brief.merge import refuse_unfilled
 from copykit.brief.money import local_amount
@@ -37,7 +37,6 @@ _MAX_TERMS = 10_000
 _AT_LEAST_CODE_POINTS = ("cp", "u16", "dw", "xw")
 """Units by which a text without links never counts less than its code points."""
 _ADDRESS = re.compile(r"https?://[^\s/?#.]+(?:\.[^\s/?#.]+)*(?::\d+)?(?:[/?#]\S*)?", re.IGNORECASE)
-_BOTH_CHINESE = frozenset({"zh", "chinese", "中文"})
 _NO_BRAND = Brand()
 _FILLED_IN = ("url", "personalization")
 """Fields of the request in which a placeholder is no mistake: a tracking template, what is filled in elsewhere."""
@@ -136,7 +135,7 @@ class _Words:
 
 def _language(request: CopywritingInput) -> Language:
     """Give the language asked for; plain ``zh`` names both ways of writing, so the caller's own words decide."""
-    if request.language.strip().casefold() in _BOTH_CHINESE:
+    if names_both_scripts(request.language):
         stated = (request.product_name or "", *request.key_points, *map(str, request.facts.values()))
         if is_traditional((request.product_description[:MAX_DESCRIPTION], *stated)):
             return catalog.language("zh-Hant")
@@ -185,7 +184,7 @@ def _restrictions(words: _Words, language: Language, name: str) -> tuple[Restric
 def _remarks(request: CopywritingInput, words: _Words, language: Language) -> Iterator[str]:
     """Say what was understood otherwise than it was written, or has no effect."""
     asked = request.language.strip()
-    if asked.casefold() in _BOTH_CHINESE and language.tag == "zh-Hant":
+    if names_both_scripts(asked) and language.tag == "zh-Hant":
         yield f"{asked} is served as {language.tag}: the product's own words are in Traditional characters"
     elif not catalog.is_the_same(asked, language):
         yield f"{asked} is served as {language.tag}"

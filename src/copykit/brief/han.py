@@ -7,7 +7,9 @@ from functools import cache
 
 from copykit.data import load_toml
 
-__all__ = ["is_traditional"]
+__all__ = ["is_traditional", "names_both_scripts"]
+
+_BOTH_CHINESE = frozenset({"zh", "chinese", "中文"})
 
 
 def is_traditional(texts: Iterable[str]) -> bool:
@@ -24,3 +26,8 @@ def is_traditional(texts: Iterable[str]) -> bool:
 def _alone() -> tuple[frozenset[str], frozenset[str]]:
     table = load_toml("han.toml")
     return frozenset(table["traditional"]) - {"\n"}, frozenset(table["simplified"]) - {"\n"}
+
+
+def names_both_scripts(language: str) -> bool:
+    """Tell whether *language* names Chinese without a way of writing: the caller's own words then decide."""
+    return language.strip().casefold() in _BOTH_CHINESE

@@ -252,7 +252,7 @@ async def _engine(settings: Settings) -> AsyncIterator[Generates]:
     try:
         yield engine
     finally:
-        await engine.results.aclose()
+        await engine.aclose()
 
 
 def _counts(stats: BatchStats) -> dict[str, Any]:

@@ -10,12 +10,14 @@ from typing import Any
 
 from copykit.batch import Job, plan
 from copykit.brief import catalog
+from copykit.brief.han import names_both_scripts
 from copykit.errors import InvalidRequest, nearest_names
 from copykit.feeds.export import EXPORTS, Destination, check_formats, check_template, upload_files
 from copykit.feeds.journal import Journal, replace_file
 from copykit.feeds.mapping import ColumnMap, brief_of, guess, override
 from copykit.feeds.read import count_rows, read_rows
 from copykit.feeds.rows import BadRow, Row, Source, open_source
+from copykit.providers.registry import check_targets
 from copykit.settings import Settings
 
 __all__ = ["Order", "Outputs", "Work", "prepare"]
@@ -202,7 +204,7 @@ def prepare(order: Order, path: Path) -> Work:
         InvalidRequest: an option cannot be served, or the input holds nothing to write from.
         ConfigurationError: the settings cannot work.
     """
-    settings = Settings.from_env()
+    settings = Settings.from_env(check_targets=check_targets)
     check_template("campaign", order.destination.campaign)
     check_template("ad-group", order.destination.ad_group)
     check_template("final-url", order.destination.final_url)
@@ -245,7 +247,16 @@ def _languages(names: Sequence[str], mapping: ColumnMap) -> tuple[str, ...]:
         raise InvalidRequest(
             "language", "own", "no column holds the rows' language; --map language=COLUMN names it"
         )
-    return tuple(dict.fromkeys(name if name == "own" else catalog.language(name).tag for name in names))
+    return tuple(dict.fromkeys(name if name == "own" else _tag(name) for name in names))
+
+
+def _tag(name: str) -> str:
+    """Give the catalogue's tag, but what was asked where its results have something to tell: a relative that serves,
+    a language of two ways of writing that the row's own words choose from.
+    """
+    language = catalog.language(name)
+    told = not catalog.is_the_same(name, language) or names_both_scripts(name)
+    return name.strip() if told else language.tag
 
 
 def _check_options(options: dict[str, Any]) -> None:
@@ -258,9 +269,9 @@ def _check_options(options: dict[str, Any]) -> None:
     if "use_case" in options:
         catalog.use_case(options["use_case"])
     if "provider" in options:
-        from copykit.providers.registry import load_provider
+        from copykit.providers.registry import provider_source
 
-        load_provider(options["provider"].partition(":")[0])
+        provider_source(options["provider"].partition(":")[0])
 
 
 def _notes(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from copykit.brief.brief import Brief
 from copykit.brief.catalog import FieldSpec
-from copykit.drafts.check import Checker, checker_for
+from copykit.drafts.check import Checker, checker_for, forget
 from copykit.drafts.draft import Draft
 from copykit.drafts.repair import repair
 from copykit.drafts.score import diversity, rank, score
@@ -28,6 +28,7 @@ def judge(
     """
     checker = checker_for(brief, written_by_model=written_by_model)
     judged = [_judge_one(draft, checker, brief) for draft in drafts]
+    forget(checker)
     if len(judged) > 1:
         for (variant, _), value in zip(judged, diversity(drafts), strict=True):
             variant.scores["diversity"] = Score(value=value, reasons=[f"against {len(drafts) - 1} others"])

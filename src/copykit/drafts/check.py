@@ -27,7 +27,7 @@ from copykit.models import Severity, Violation
 if TYPE_CHECKING:
     from copykit.brief.terms import TermSet
 
-__all__ = ["Checker", "checker_for"]
+__all__ = ["Checker", "checker_for", "forget"]
 
 _VERIFIED = frozenset("ABM")
 _NOT_PROSE = frozenset({"url", "path", "identifier", "info", "cta_choice", "keywords", "hashtags"})
@@ -650,3 +650,10 @@ def checker_for(brief: Brief, *, written_by_model: bool = False) -> Checker:
     checker = Checker(brief, written_by_model=written_by_model)
     _recent = (brief, checker)
     return checker
+
+
+def forget(checker: Checker) -> None:
+    """Let go of *checker*, and of the brief that it holds, once the brief's copy is judged."""
+    global _recent
+    if _recent is not None and _recent[1] is checker:
+        _recent = None
