@@ -48,6 +48,8 @@ class Call:
     headers: list[tuple[str, str]]
     body: bytes
     connect_s: float
+    proxy: str | None = None
+    """URL of the proxy to go through, credentials included."""
     reused: bool = False
     """Whether it went out on a connection that had served before."""
 
@@ -108,11 +110,12 @@ class _Home:
 class Client:
     """The rules of the port over the wires of one library."""
 
-    def __init__(self, new_wire: Callable[[], Wire], connections: int) -> None:
+    def __init__(self, new_wire: Callable[[], Wire], connections: int, proxies: bool) -> None:
         if connections < 1:
             raise ConfigurationError(f"connections={connections}: must be at least 1")
         self._new_wire = new_wire
         self._connections = connections
+        self._proxies = proxies
         self._homes: dict[asyncio.AbstractEventLoop, _Home] = {}
         self._closed = False
 
@@ -150,6 +153,8 @@ class Client:
     ) -> AsyncIterator[ReplyStream]:
         """Give the answer while it comes, as `HttpClient.stream` says."""
         call = _checked(method, url, headers, body, connect_s)
+        if self._proxies:
+            call.proxy = _proxy(call)
         home = await self._home()
         clock = _Clock(call.host, timeout_s, first_s, gap_s)
         await self._slot(home, clock)
@@ -193,10 +198,12 @@ class Client:
         try:
             async with asyncio.timeout_at(clock.ends):
                 await home.slots.acquire()
+                return
         except TimeoutError:
-            raise Overloaded(home.waiting, self._connections) from None
+            waiting = home.waiting
         finally:
             home.waiting -= 1
+        raise Overloaded(waiting, self._connections)
 
 
 async def _until_the_end(wire: Wire) -> AsyncGenerator[None, None]:
@@ -360,8 +367,10 @@ def _checked(method: str, url: str, headers: Mapping[str, str], body: bytes, con
     if body or method not in ("GET", "HEAD", "DELETE", "OPTIONS"):
         sent.append(("content-length", str(len(body))))
     for name, value in headers.items():
-        if not _TOKEN.fullmatch(name) or name.lower() in _OURS:
-            raise ConfigurationError(f"the header {name[:40]!r} may not be set")
+        if not _TOKEN.fullmatch(name):
+            raise ConfigurationError("the name of a header holds characters that none may hold")
+        if name.lower() in _OURS:
+            raise ConfigurationError(f"the header {name!r} is not the caller's to set")
         if not _VALUE.fullmatch(value):
             raise ConfigurationError(
                 f"the value of the header {name!r} holds a line break or a character beyond ASCII"
@@ -372,6 +381,28 @@ def _checked(method: str, url: str, headers: Mapping[str, str], body: bytes, con
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     port = port if port is not None else (443 if parts.scheme == "https" else 80)
     return Call(method, url, parts.scheme, host, port, target, sent, body, connect_s)
+
+
+def _proxy(call: Call) -> str | None:
+    """Give the proxy that the environment names for *call*."""
+    from urllib.request import getproxies_environment, proxy_bypass
+
+    named = getproxies_environment()
+    if proxy_bypass(f"{call.host}:{call.port}"):
+        return None
+    proxy = named.get(call.scheme) or named.get("all")
+    if not proxy:
+        return None
+    try:
+        parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+        usable = parts.scheme == "http" and bool(parts.hostname) and (parts.port or 80) > 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ConfigurationError(
+            f"the proxy that the environment names for {call.scheme} is no http://host:port"
+        )
+    return parts.geturl()
 
 
 def _told(

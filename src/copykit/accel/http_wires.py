@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
 import sys
 from functools import cache
 from importlib import import_module
 from typing import Any, cast
+from urllib.parse import unquote, urlsplit
 
 from .http import HttpClient
 from .http_client import Answer, Call, Client, Failure, root_of
@@ -40,19 +42,19 @@ class Aiohttp:
         lib = self.lib
         self.tls = (lib.ClientConnectorCertificateError, lib.ClientSSLError)
         self.slow = (lib.ConnectionTimeoutError,)
-        self.connect = (lib.ClientConnectorError,)
+        self.connect = (lib.ClientConnectorError, lib.ClientHttpProxyError)
         self.lost = (lib.ServerDisconnectedError, lib.ClientPayloadError, OSError)
 
     def new(self, *, connections: int, tls: ssl.SSLContext | None, proxies: bool) -> HttpClient:
         """Give a client, as `HttpMaker` says."""
-        return Client(lambda: _AiohttpWire(self, connections, tls or _trust(), proxies), connections)
+        return Client(lambda: _AiohttpWire(self, tls or _trust()), connections, proxies)
 
 
 class _AiohttpWire:
     """One session for ordinary calls and, when needed, one whose connections serve once."""
 
-    def __init__(self, own: Aiohttp, connections: int, tls: ssl.SSLContext, proxies: bool) -> None:
-        self._own, self._tls, self._proxies = own, tls, proxies
+    def __init__(self, own: Aiohttp, tls: ssl.SSLContext) -> None:
+        self._own, self._tls = own, tls
         self._kept = self._session()
         self._once: Any = None
 
@@ -71,7 +73,6 @@ class _AiohttpWire:
             auto_decompress=False,
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
             timeout=lib.ClientTimeout(total=None),
-            trust_env=self._proxies,
             trace_configs=[trace],
             max_line_size=8190,
             max_field_size=2 * 8190,
@@ -92,6 +93,7 @@ class _AiohttpWire:
                 data=call.body or None,
                 allow_redirects=False,
                 timeout=own.lib.ClientTimeout(total=None, connect=call.connect_s),
+                proxy=call.proxy,
                 trace_request_ctx=call,
             )
         except own.tls as error:
@@ -153,12 +155,10 @@ class Httpcore:
         self.core: Any = core
         self.network: Any = core.AnyIOBackend()
         self.connection: Any = core.AsyncHTTP11Connection
-        self.slow: Any = core.ConnectTimeout
-        self.connect: Any = core.ConnectError
 
     def new(self, *, connections: int, tls: ssl.SSLContext | None, proxies: bool) -> HttpClient:
         """Give a client, as `HttpMaker` says."""
-        return Client(lambda: _HttpcoreWire(self, connections, tls or _trust(), proxies), connections)
+        return Client(lambda: _HttpcoreWire(self, connections, tls or _trust()), connections, proxies)
 
 
 def httpx2() -> Httpcore:
@@ -174,10 +174,11 @@ def httpx() -> Httpcore:
 
 
 class Watched:
-    """A network stream that knows what came through it."""
+    """A network stream that knows where it goes and what came through it."""
 
-    def __init__(self, stream: Any) -> None:
+    def __init__(self, stream: Any, proxy: str | None) -> None:
         self._stream = stream
+        self.proxy = proxy
         self.silent = True
         """Whether nothing has come since this was last set."""
         self.ended = False
@@ -212,8 +213,8 @@ class Watched:
 class _HttpcoreWire:
     """The connections to all origins, idle ones in the order in which they became so."""
 
-    def __init__(self, own: Httpcore, connections: int, tls: ssl.SSLContext, proxies: bool) -> None:
-        self._own, self._most, self._tls, self._proxies = own, connections, tls, proxies
+    def __init__(self, own: Httpcore, connections: int, tls: ssl.SSLContext) -> None:
+        self._own, self._most, self._tls = own, connections, tls
         self._idle: list[tuple[Any, Watched]] = []
         self._busy: set[Any] = set()
         self._closed = False
@@ -221,7 +222,12 @@ class _HttpcoreWire:
     async def send(self, call: Call, *, fresh: bool) -> Answer:
         core = self._own.core
         origin = core.Origin(call.scheme.encode(), call.host.encode(), call.port)
-        line, stream = (None, None) if fresh else await self._take(origin)
+        headers = [(name.encode(), value.encode()) for name, value in call.headers]
+        target = call.target.encode()
+        if call.proxy and call.scheme == "http":
+            target = call.url.encode()
+            headers += _for_proxy(call.proxy)
+        line, stream = (None, None) if fresh else await self._take(origin, call.proxy)
         call.reused = line is not None
         if line is None or stream is None:
             stream = await self._connected(call)
@@ -229,10 +235,7 @@ class _HttpcoreWire:
         stream.silent = True
         self._busy.add(line)
         try:
-            url = core.URL(
-                scheme=origin.scheme, host=origin.host, port=origin.port, target=call.target.encode()
-            )
-            headers = [(name.encode(), value.encode()) for name, value in call.headers]
+            url = core.URL(scheme=origin.scheme, host=origin.host, port=origin.port, target=target)
             request = core.Request(call.method.encode(), url, headers=headers, content=call.body)
             response = await line.handle_async_request(request)
         except BaseException as error:  # cancellation too
@@ -245,32 +248,50 @@ class _HttpcoreWire:
 
     async def _connected(self, call: Call) -> Watched:
         own = self._own
-        ends = asyncio.get_running_loop().time() + call.connect_s
+        via = urlsplit(call.proxy) if call.proxy else None
+        host, port = (via.hostname, via.port or 80) if via else (call.host, call.port)
+        stream: Any = None
         try:
-            stream = await own.network.connect_tcp(call.host, call.port, call.connect_s)
-            if call.scheme == "https":
-                left = max(0.001, ends - asyncio.get_running_loop().time())
-                try:
-                    stream = await stream.start_tls(self._tls, call.host, left)
-                except BaseException:
-                    await stream.aclose()
-                    raise
-        except own.slow as error:
-            raise Failure("slow", error) from None
-        except own.connect as error:
-            kind = "tls" if isinstance(root_of(error), ssl.SSLError) else "connect"
-            raise Failure(kind, error) from None
-        return Watched(stream)
+            async with asyncio.timeout(call.connect_s):
+                stream = await own.network.connect_tcp(host, port)
+                if call.proxy and call.scheme == "https":
+                    stream = await self._tunnel(stream, call)
+                if call.scheme == "https":
+                    stream = await stream.start_tls(self._tls, call.host)
+        except BaseException as error:
+            if stream is not None:
+                await stream.aclose()
+            if not isinstance(error, Exception):
+                raise
+            failed: Exception = error
+        else:
+            return Watched(stream, call.proxy)
+        if isinstance(failed, TimeoutError):
+            raise Failure("slow", failed)
+        raise Failure("tls" if isinstance(root_of(failed), ssl.SSLError) else "connect", failed)
 
-    async def _take(self, origin: Any) -> tuple[Any, Watched | None]:
+    async def _tunnel(self, stream: Any, call: Call) -> Any:
+        core = self._own.core
+        there = f"{call.host}:{call.port}".encode()
+        origin = core.Origin(b"http", b"proxy", 80)
+        url = core.URL(scheme=b"http", host=b"proxy", port=80, target=there)
+        headers = [(b"host", there), *_for_proxy(call.proxy or "")]
+        response = await self._own.connection(origin, stream).handle_async_request(
+            core.Request(b"CONNECT", url, headers=headers)
+        )
+        if not 200 <= response.status < 300:
+            raise ConnectionError(f"the proxy answered with {response.status}")
+        return response.extensions["network_stream"]
+
+    async def _take(self, origin: Any, proxy: str | None) -> tuple[Any, Watched | None]:
         for n in range(len(self._idle) - 1, -1, -1):
             line, stream = self._idle[n]
-            if line.can_handle_request(origin):
+            if line.can_handle_request(origin) and stream.proxy == proxy:
                 del self._idle[n]
                 if not line.has_expired():
                     return line, stream
                 await line.aclose()
-                return await self._take(origin)
+                return await self._take(origin, proxy)
         return None, None
 
     async def keep(self, line: Any, stream: Watched) -> None:
@@ -296,6 +317,15 @@ class _HttpcoreWire:
         self._idle.clear()
         for line in lines:
             await line.aclose()
+
+
+def _for_proxy(proxy: str) -> list[tuple[bytes, bytes]]:
+    """Give the header with the credentials that *proxy* holds, if it does."""
+    parts = urlsplit(proxy)
+    if not parts.username:
+        return []
+    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+    return [(b"proxy-authorization", b"Basic " + base64.b64encode(pair))]
 
 
 class _HttpcoreAnswer:

@@ -49,7 +49,9 @@ class EventStream:
         Raises:
             ProviderProtocolError: an event is larger than allowed.
         """
-        if self._after_cr and chunk:  # a line feed right behind belongs to the line that has ended
+        if not chunk:
+            return []
+        if self._after_cr:  # a line feed right behind belongs to the line that has ended
             self._after_cr = False
             chunk = chunk.removeprefix(b"\n")
         events: list[Event] = []
