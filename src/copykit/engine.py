@@ -47,13 +47,13 @@ class Engine:
     def __init__(
         self, settings: Settings, *, cache: Cache | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        if problems := check_targets(settings.routing.providers):
+        if problems := check_targets(settings.routing.providers, settings.providers):
             raise ConfigurationError(problems)
         self.settings = settings
         self.results = Results(
             cache if cache is not None else cache_from(settings.cache), settings.cache.ttl_s, self._emit
         )
-        self._router = Router(self._emit, clock)
+        self._router = Router(settings, self._emit, clock)
         self._flight: Flight[CopywritingOutput] = Flight()
         self._hooks: tuple[events.Hook, ...] = ()
         self._numbers = itertools.count(1)

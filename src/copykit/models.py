@@ -219,9 +219,15 @@ class Usage(_Model):
     """Tokens and money over all attempts; None where unknown."""
 
     input_tokens: int | None = None
+    """All tokens of the prompts, those read from a provider's cache or written to it included."""
     output_tokens: int | None = None
+    """All tokens written, reasoning included."""
     cached_tokens: int | None = None
+    """Of the input: read from the provider's cache, at a fraction of the price."""
+    cache_write_tokens: int | None = None
+    """Of the input: written to the provider's cache, where that is charged apart."""
     reasoning_tokens: int | None = None
+    """Of the output."""
     cost_usd: float | None = None
 
 

@@ -21,9 +21,52 @@ __all__ = [
     "BatchSettings",
     "CacheSettings",
     "PerformanceConfig",
+    "ProvidersSettings",
     "RoutingSettings",
+    "Secret",
     "Settings",
 ]
+
+
+class Secret:
+    """A key that shows itself only when asked by `reveal`: not in repr, text, logs or tracebacks.
+
+    It refuses to be pickled, and white space around it is dropped.
+
+    Raises:
+        ConfigurationError: it is empty, or holds what no header can carry; the value is not told.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value.strip()
+        if not self._value:
+            raise ConfigurationError("a key is empty")
+        if not (self._value.isascii() and self._value.isprintable()) or " " in self._value:
+            raise ConfigurationError("a key holds a space, a line break or a character beyond ASCII")
+
+    def reveal(self) -> str:
+        """Give the key itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    def __copy__(self) -> Secret:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Secret:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("a key does not leave its process: it cannot be pickled")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +94,9 @@ class CacheSettings:
 class RoutingSettings:
     """Who writes, in which order, and for how long."""
 
-    providers: tuple[str, ...] = ("phrasebank",)
-    """Ordered targets, ``name`` or ``name:model``; the next is asked when one fails."""
+    providers: tuple[str, ...] = ()
+    """Ordered targets, ``name`` or ``name:model``; the next is asked when one fails. Empty stands for the
+    providers whose keys are set, as `Settings` fills it in, and for the phrase bank where there are none."""
     deadline_s: float = 120.0
     """Seconds one request may take when it names no deadline of its own."""
 
@@ -60,8 +104,6 @@ class RoutingSettings:
         names: object = self.providers  # as `_at_least` has it
         if not isinstance(names, tuple | list) or not all(isinstance(n, str) and n.strip() for n in names):
             raise ConfigurationError(f"routing.providers={names!r}: must be a list of names")
-        if not names:
-            raise ConfigurationError("routing.providers: at least one target is needed, e.g. phrasebank")
         _at_least("routing.deadline_s", self.deadline_s, 0.001)
 
 
@@ -76,14 +118,91 @@ class BatchSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ProvidersSettings:
+    """Keys and addresses of the providers; None takes the provider's own default (``data/models.toml``).
+
+    An address is the one that the provider's own client takes, so that one variable serves both.
+    """
+
+    openai_key: Secret | None = None
+    openai_base_url: str | None = None
+    openai_organization: str | None = None
+    openai_project: str | None = None
+    anthropic_key: Secret | None = None
+    anthropic_base_url: str | None = None
+    anthropic_version: str | None = None
+    """Dated version of the interface; with one before 2026-10-21 the key travels as ``x-api-key``."""
+    google_key: Secret | None = None
+    google_base_url: str | None = None
+    google_version: str | None = None
+    """``v1``, or ``v1beta`` for gateways and mocks that know no other."""
+    openrouter_key: Secret | None = None
+    openrouter_base_url: str | None = None
+    openrouter_referer: str | None = None
+    openrouter_title: str | None = None
+    local_base_url: str | None = None
+    """Of any server that speaks OpenAI's protocol: ``http://127.0.0.1:11434/v1``."""
+    local_key: Secret | None = None
+
+    def __post_init__(self) -> None:
+        problems = []
+        for name in (f.name for f in fields(self)):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if name.endswith("_key"):
+                if not isinstance(value, Secret):  # whose value is not told
+                    problems.append(f"providers.{name}: must be a Secret")
+            elif not isinstance(value, str) or not value.isascii() or not value.isprintable():
+                problems.append(f"providers.{name}={value!r}: must be printable ASCII text")
+            elif name.endswith("_base_url"):
+                problems.extend(_address_problems(f"providers.{name}", value))
+        if problems:
+            raise ConfigurationError(problems)
+
+    def with_keys(self) -> tuple[str, ...]:
+        """List the providers whose key is set, in the order in which they are asked when no order is given."""
+        return tuple(name for name in _IN_ORDER if getattr(self, f"{name}_key") is not None)
+
+
+_IN_ORDER = ("openai", "anthropic", "google", "openrouter")
+
+
+def _address_problems(name: str, value: str) -> list[str]:
+    from urllib.parse import urlsplit  # only who sets an address pays for it
+
+    try:
+        parts = urlsplit(value)
+        complete = parts.scheme in ("http", "https") and bool(parts.hostname)
+        parts.port  # noqa: B018  # reading it is what checks it
+    except ValueError:
+        complete = False
+    if not complete:
+        return [f"{name}: must be an address such as https://host/v1"]  # which may hold a password
+    if parts.username is not None or parts.query or parts.fragment:
+        return [f"{name}: must hold no user, query or fragment"]
+    return []
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
-    """All groups, and what was asked for but has no effect in this version."""
+    """All groups, and what was asked for but has no effect in this version.
+
+    Where *routing* names no targets they are filled in: the providers whose keys are set, in the order openai,
+    anthropic, google, openrouter; the phrase bank if there are none, and only then.
+    """
 
     cache: CacheSettings = field(default_factory=CacheSettings)
     routing: RoutingSettings = field(default_factory=RoutingSettings)
     batch: BatchSettings = field(default_factory=BatchSettings)
+    providers: ProvidersSettings = field(default_factory=ProvidersSettings)
     ignored: tuple[str, ...] = ()
     """One sentence for each setting that was given and cannot act here."""
+
+    def __post_init__(self) -> None:
+        if not self.routing.providers:
+            found = self.providers.with_keys() or ("phrasebank",)
+            object.__setattr__(self, "routing", replace(self.routing, providers=found))
 
     @classmethod
     def from_env(
@@ -91,13 +210,13 @@ class Settings:
         environment: Mapping[str, str] | None = None,
         *,
         file: Path | None = None,
-        check_targets: Callable[[Iterable[str]], Iterable[str]] | None = None,
+        check_targets: Callable[[Iterable[str], ProvidersSettings], Iterable[str]] | None = None,
     ) -> Settings:
         """Read the environment over ``copykit.toml`` (in *file*, else ``$COPYKIT_CONFIG``, else the working folder).
 
         Args:
-            check_targets: says what is wrong with the targets named, so that it is told with the rest; the table
-                of providers lies a layer above. An engine checks its targets in any case.
+            check_targets: says what is wrong with the targets named, given the keys, so that it is told with the
+                rest; the table of providers lies a layer above. An engine checks its targets in any case.
 
         Raises:
             ConfigurationError: every mistake at once, misspelt names with the nearest right one.
@@ -109,8 +228,12 @@ class Settings:
         for name, text in environment.items():
             known = _VARIABLES.get(name)
             if known is not None and text:
+                if environment.get(_FIRST_NAMES.get(name, "")):
+                    continue
                 try:
                     values[known[0]] = known[1](text)
+                except ConfigurationError as error:
+                    problems.extend(f"{name}: {problem}" for problem in error.problems)
                 except ValueError:
                     problems.append(f"{name}={text!r}: not {_WANTED[known[1]]}")
             elif name in _NOT_YET and text:
@@ -216,7 +339,10 @@ _IDLE = {
 
 
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not names:
+        raise ConfigurationError("at least one target is needed, e.g. phrasebank")
+    return names
 
 
 _WANTED: dict[Callable[[str], Any], str] = {
@@ -233,19 +359,30 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "COPYKIT_CACHE_BYTES": ("cache.max_bytes", int),
     "CACHE_TTL": ("cache.ttl_s", float),
     "MAX_WORKERS": ("batch.concurrency", int),
+    "OPENAI_API_KEY": ("providers.openai_key", Secret),
+    "OPENAI_BASE_URL": ("providers.openai_base_url", str),
+    "OPENAI_ORG_ID": ("providers.openai_organization", str),
+    "OPENAI_PROJECT_ID": ("providers.openai_project", str),
+    "ANTHROPIC_API_KEY": ("providers.anthropic_key", Secret),
+    "ANTHROPIC_BASE_URL": ("providers.anthropic_base_url", str),
+    "ANTHROPIC_VERSION": ("providers.anthropic_version", str),
+    "GOOGLE_API_KEY": ("providers.google_key", Secret),
+    "GEMINI_API_KEY": ("providers.google_key", Secret),
+    "GOOGLE_GEMINI_BASE_URL": ("providers.google_base_url", str),
+    "GOOGLE_GENAI_API_VERSION": ("providers.google_version", str),
+    "OPENROUTER_API_KEY": ("providers.openrouter_key", Secret),
+    "OPENROUTER_BASE_URL": ("providers.openrouter_base_url", str),
+    "OPENROUTER_HTTP_REFERER": ("providers.openrouter_referer", str),
+    "OPENROUTER_X_OPEN_ROUTER_TITLE": ("providers.openrouter_title", str),
+    "COPYKIT_LOCAL_BASE_URL": ("providers.local_base_url", str),
+    "COPYKIT_LOCAL_API_KEY": ("providers.local_key", Secret),
 }
-_PROVIDER_KEYS = (
-    "OPENAI_API_KEY",
-    "ANTHROPIC_API_KEY",
-    "GOOGLE_API_KEY",
-    "GEMINI_API_KEY",
-    "OPENROUTER_API_KEY",
-)
+_FIRST_NAMES = {"GEMINI_API_KEY": "GOOGLE_API_KEY"}
+"""A variable, and the one that is taken instead where both are set, as the provider's own client does."""
 _NOT_YET = {
     "REDIS_URL": "the shared cache is not built yet",
     "API_KEY": "the server is not built yet",
     "BATCH_SIZE": "no backend with grouped calls exists yet",
-    **dict.fromkeys(_PROVIDER_KEYS, "its provider is not built yet, the phrase bank writes"),
 }
 _OTHER = ("COPYKIT_CONFIG",)
 
@@ -261,15 +398,26 @@ def _read_file(path: Path | str | None) -> tuple[dict[str, Any], list[str]]:
         return {}, [f"{found}: {error}"]
     values: dict[str, Any] = {}
     problems: list[str] = []
-    keys = [key for key, _ in _VARIABLES.values()]
+    kinds = dict(_VARIABLES.values())
     for group, entries in table.items():
         for name, value in entries.items() if isinstance(entries, dict) else [("", entries)]:
             key = f"{group}.{name}".rstrip(".")
-            if key in keys:
-                values[key] = tuple(value) if isinstance(value, list) else value
-            else:
-                problems.append(f"{found}: {key} is unknown{_hint(key, keys)}")
+            if key not in kinds:
+                problems.append(f"{found}: {key} is unknown{_hint(key, kinds)}")
+                continue
+            try:
+                values[key] = _from_file(kinds[key], value)
+            except ConfigurationError as error:
+                problems.extend(f"{found}: {key}: {problem}" for problem in error.problems)
     return values, problems
+
+
+def _from_file(kind: Callable[[str], Any], value: Any) -> Any:
+    if kind is Secret and isinstance(value, str):
+        return Secret(value)
+    if kind is _names and value == []:
+        return _names("")
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _hint(name: str, known: Iterable[str]) -> str:
@@ -279,15 +427,23 @@ def _hint(name: str, known: Iterable[str]) -> str:
     return f"; nearest: {near[0]}" if near else ""
 
 
+_GROUPS: dict[str, Callable[..., Any]] = {
+    "cache": CacheSettings,
+    "routing": RoutingSettings,
+    "batch": BatchSettings,
+    "providers": ProvidersSettings,
+}
+
+
 def _assembled(
     kind: type[Settings],
     values: dict[str, Any],
     problems: list[str],
     ignored: tuple[str, ...],
-    check_targets: Callable[[Iterable[str]], Iterable[str]] | None,
+    check_targets: Callable[[Iterable[str], ProvidersSettings], Iterable[str]] | None,
 ) -> Settings:
     groups: dict[str, Any] = {}
-    for name, group in (("cache", CacheSettings), ("routing", RoutingSettings), ("batch", BatchSettings)):
+    for name, group in _GROUPS.items():
         own = {key.partition(".")[2]: value for key, value in values.items() if key.startswith(f"{name}.")}
         try:
             groups[name] = group(**own)
@@ -295,8 +451,8 @@ def _assembled(
             problems.extend(error.problems)
         except TypeError as error:
             problems.append(f"{name}: {error}")
-    if check_targets and "routing" in groups:
-        problems.extend(check_targets(groups["routing"].providers))
+    if check_targets and "routing" in groups and "providers" in groups:
+        problems.extend(check_targets(groups["routing"].providers, groups["providers"]))
     if problems:
         raise ConfigurationError(problems)
     return kind(**groups, ignored=ignored)

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from typing import Protocol, cast, runtime_checkable
 
 from copykit.errors import InvalidRequest, nearest_names
 from copykit.providers.base import Provider
+from copykit.settings import ProvidersSettings, Settings
 
 __all__ = [
     "ENTRY_POINTS",
@@ -28,10 +30,18 @@ Source = str | Callable[[], Provider]
 ENTRY_POINTS = "copykit.providers"
 """Entry-point group by which an installed package adds providers."""
 
-_BUILT_IN: dict[str, Source] = {"phrasebank": "copykit.providers.phrasebank.provider:PhraseBank"}
-_NOT_YET = ("openai", "anthropic", "google", "openrouter", "llamacpp", "langchain")
+_BUILT_IN: dict[str, Source] = {
+    "phrasebank": "copykit.providers.phrasebank.provider:PhraseBank",
+    "openai": "copykit.providers.openai:OpenAI",
+}
+_NOT_YET = ("anthropic", "google", "openrouter", "llamacpp", "langchain")
 """Names kept for providers of later versions; what is registered under one of them is used all the same."""
 _registered: dict[str, Source] = {}
+
+
+@runtime_checkable
+class _Configurable(Protocol):
+    def from_settings(self, settings: Settings) -> Provider: ...
 
 
 def register_provider(name: str, target: Source) -> None:
@@ -67,34 +77,60 @@ def provider_source(name: str) -> Source:
     return source
 
 
-def make_provider(source: Source) -> Provider:
-    """Make a provider from where it comes from."""
+def make_provider(source: Source, settings: Settings) -> Provider:
+    """Make a provider from where it comes from.
+
+    A class with a ``from_settings`` is made by it, and finds its key and address there.
+
+    Raises:
+        ConfigurationError: it needs a key or an address that *settings* do not hold.
+    """
+    factory: object = source
     if isinstance(source, str):
         module, _, attribute = source.partition(":")
-        source = getattr(import_module(module), attribute)
-    factory: Callable[[], Provider] = source  # type: ignore[assignment]  # the module's own promise
-    return factory()
+        factory = getattr(import_module(module), attribute)
+    if isinstance(factory, _Configurable):
+        return factory.from_settings(settings)
+    return cast("Callable[[], Provider]", factory)()
 
 
-def load_provider(name: str) -> Provider:
-    """Make the provider called *name*.
+def load_provider(name: str, settings: Settings | None = None) -> Provider:
+    """Make the provider called *name*; without *settings* only one that needs no key can be made.
 
     Raises:
         InvalidRequest: nothing is registered under *name*; the message holds the nearest names.
+        ConfigurationError: as `make_provider`.
     """
-    return make_provider(provider_source(name))
+    return make_provider(provider_source(name), settings or Settings())
 
 
-def check_targets(targets: Iterable[str]) -> list[str]:
-    """Say of each configured target that no provider answers to what is wrong with it, and what is near."""
+def check_targets(targets: Iterable[str], providers: ProvidersSettings | None = None) -> list[str]:
+    """Say of each configured target that cannot answer what is wrong with it.
+
+    No provider of that name, with what is near; or, where *providers* are given, one that lacks its key.
+    """
     problems = []
     for target in targets:
+        name = target.partition(":")[0]
         try:
-            provider_source(target.partition(":")[0])
+            source = provider_source(name)
         except InvalidRequest as error:
             near = f"; nearest: {', '.join(error.nearest)}" if error.nearest else ""
             problems.append(f"routing.providers={target!r}: {error.reason}{near}")
+            continue
+        if providers is not None and source is _BUILT_IN.get(name) and (lack := _lack(name, providers)):
+            problems.append(f"routing.providers={target!r}: {lack}")
     return problems
+
+
+def _lack(name: str, providers: ProvidersSettings) -> str:
+    """Say what the built-in provider *name* needs and *providers* do not hold."""
+    if getattr(providers, f"{name}_key", "") is not None:
+        return ""
+    from copykit.providers.facts import provider_facts  # only where something is amiss
+
+    names = provider_facts(name).keys
+    return f"it needs a key: set {' or '.join(names)}" if names else ""
 
 
 def _why_not(name: str) -> str:

@@ -17,6 +17,7 @@ from copykit.errors import ConfigurationError, InvalidRequest, NoProviderSucceed
 from copykit.models import Attempt, Usage
 from copykit.providers.base import Closable, Completion, Provider
 from copykit.providers.registry import Source, make_provider, provider_source
+from copykit.settings import Settings
 
 __all__ = ["Answer", "Router"]
 
@@ -42,13 +43,18 @@ class Router:
     """Holds the providers in use: made at their first call, made anew once their name is registered anew.
 
     Args:
+        settings: where providers find their keys and addresses.
         emit: where events go.
         clock: monotonic seconds.
     """
 
     def __init__(
-        self, emit: Callable[[events.Event], None], clock: Callable[[], float] = time.monotonic
+        self,
+        settings: Settings,
+        emit: Callable[[events.Event], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._settings = settings
         self._emit = emit
         self._clock = clock
         self._providers: dict[str, tuple[Source, Provider]] = {}
@@ -105,7 +111,7 @@ class Router:
         held = self._providers.get(name)
         if held is not None and held[0] is source:
             return held[1]
-        provider = make_provider(source)
+        provider = make_provider(source, self._settings)
         if held is not None:
             self._replaced.append(held[1])
         self._providers[name] = (source, provider)

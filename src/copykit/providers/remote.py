@@ -1,0 +1,407 @@
+"""What all providers behind an address share: one exchange, its failures, its stream.
+
+A provider's file adds its wire format: how a prompt is put, how an answer, a failure and a stream are read.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from email.utils import parsedate_to_datetime
+from math import isfinite
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
+
+from copykit.accel import json
+from copykit.brief.prompt import Prompt
+from copykit.drafts.parse import parse
+from copykit.errors import (
+    AuthenticationFailed,
+    ConfigurationError,
+    MalformedCompletion,
+    ModelNotFound,
+    ProviderError,
+    ProviderProtocolError,
+    ProviderQuotaError,
+    ProviderUnavailable,
+    RateLimited,
+    TruncatedStream,
+)
+from copykit.models import Usage
+from copykit.providers.base import Completion, charge, charge_of
+from copykit.providers.facts import ModelFacts, model_facts, provider_facts
+from copykit.settings import Secret
+
+if TYPE_CHECKING:
+    from copykit.accel.http import HttpClient
+    from copykit.providers.events import Event
+
+__all__ = [
+    "Call",
+    "Headers",
+    "Reader",
+    "Remote",
+    "by_status",
+    "count",
+    "document_of",
+    "listed",
+    "mapping",
+    "retirement",
+    "retry_after",
+    "text_of",
+]
+
+Headers = Mapping[str, str]
+"""Of an answer, names in lower case."""
+
+T = TypeVar("T")
+
+_MAX_TOLD = 300
+"""Characters of a provider's own words in a message."""
+_BYTES_PER_TOKEN = 16
+"""Beyond this share of the tokens asked for, a stream is no answer to what was asked."""
+_MAX_TOKENS = 10**9
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
+_KEY = re.compile(r"(?i)\b(?:sk|key|gsk|pk|rk)-[\w*.-]{4,}|\bAIza[\w*-]{4,}|\bbearer\s+\S+")
+
+
+class Call(NamedTuple):
+    """One exchange, ready to be sent."""
+
+    model: str
+    path: str
+    """What follows the base address."""
+    body: dict[str, Any]
+    max_tokens: int
+    """Most tokens of the answer, reasoning included."""
+
+
+class Reader(Protocol):
+    """Collects the events of one stream."""
+
+    done: bool
+    """Whether the format's end signal came."""
+
+    def take(self, event: Event) -> str:
+        """Take one event; give the text that came with it. Raises `ProviderError` for a failure told in it."""
+        ...
+
+    def completion(self) -> Completion:
+        """Give the whole answer after the end; raises `ProviderError` as for a whole answer."""
+        ...
+
+    def usage(self) -> Usage | None:
+        """Give what is known to be billed up to here."""
+        ...
+
+
+class Remote(ABC):
+    """A provider behind an address: one exchange a call, no retry inside.
+
+    Args:
+        key: the credential; None where none is needed.
+        base_url: the address, if not the provider's own.
+        model: asked when a prompt names none; the default of ``data/models.toml`` if not given.
+        client: what sends; opened at the first call if not given, and closed with the provider only then.
+    """
+
+    name: str
+    facts_name: ClassVar[str]
+    """Its table in ``data/models.toml``."""
+
+    def __init__(
+        self,
+        *,
+        key: Secret | None,
+        base_url: str | None = None,
+        model: str | None = None,
+        client: HttpClient | None = None,
+    ) -> None:
+        self.facts = provider_facts(self.facts_name)
+        if key is None and self.facts.keys:
+            raise ConfigurationError(
+                f"{self.name} needs a key: set {' or '.join(self.facts.keys)}, "
+                f"or providers.{self.name}_key in copykit.toml"
+            )
+        self.base_url = (base_url or self.facts.base_url).rstrip("/")
+        self._key = key
+        self._model = model or self.facts.model
+        self._given = client
+        self._opened: HttpClient | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.base_url!r})"
+
+    async def complete(self, prompt: Prompt) -> Completion:
+        """Answer *prompt* in one exchange.
+
+        Raises:
+            ProviderError: the class says what went wrong; `charge_of` what it has cost all the same.
+            ConfigurationError: no model is named and the provider has no default.
+        """
+        call = self._call(prompt, streamed=False)
+        with self._told(call.model):
+            reply = await self._client().request(
+                "POST",
+                self.base_url + call.path,
+                headers=self._headers(),
+                body=json.dumps(call.body),
+                timeout_s=self.facts.timeout_s,
+            )
+            if reply.status != 200:
+                raise self._failure(reply.status, reply.headers, _quietly(reply.body))
+            completion = self._read(document_of(reply.body, reply.headers), reply.headers)
+            return self._finished(completion, prompt, call)
+
+    async def stream(self, prompt: Prompt) -> AsyncIterator[str | Completion]:
+        """Give the answer's text as it comes, and last the `Completion`; an answer cut short is never that.
+
+        Raises:
+            TruncatedStream: the end signal did not come.
+            ProviderError: as `complete` does, also after text was given.
+        """
+        from copykit.providers.events import EventStream  # only who streams pays for it
+
+        call = self._call(prompt, streamed=True)
+        reader: Reader | None = None
+        try:
+            with self._told(call.model):
+                async with self._client().stream(
+                    "POST",
+                    self.base_url + call.path,
+                    headers=self._headers(),
+                    body=json.dumps(call.body),
+                    timeout_s=self.facts.timeout_s,
+                ) as reply:
+                    if reply.status != 200:
+                        raise self._failure(reply.status, reply.headers, _quietly(await reply.read()))
+                    if reply.headers.get("content-type", "").startswith("application/json"):
+                        # a failure told before the stream began, or a server that does not stream
+                        whole = self._read(document_of(await reply.read(), reply.headers), reply.headers)
+                        completion = self._finished(whole, prompt, call)
+                        yield whole.text
+                    else:
+                        reader, events = self._reader(reply.headers), EventStream()
+                        given = 0
+                        async for chunk in reply:
+                            for event in events.feed(chunk):
+                                if reader.done:  # what follows the end says nothing
+                                    break
+                                if text := reader.take(event):
+                                    given += len(text.encode())
+                                    if given > call.max_tokens * _BYTES_PER_TOKEN:
+                                        raise ProviderProtocolError(
+                                            "the stream is longer than what was asked for"
+                                        )
+                                    yield text
+                            if reader.done:
+                                break
+                        if not reader.done:
+                            raise TruncatedStream("the stream ended before its end signal")
+                        completion = self._finished(reader.completion(), prompt, call)
+            yield completion
+        except ProviderError as error:
+            if reader is not None and charge_of(error) is None:
+                charge(error, reader.usage())
+            raise
+
+    async def aclose(self) -> None:
+        """Close the connections, unless they are the caller's own."""
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            await opened.aclose()
+
+    # what a wire format adds
+
+    @abstractmethod
+    def _headers(self) -> dict[str, str]:
+        """Give the headers of every call, the credential among them."""
+
+    @abstractmethod
+    def _encode(self, prompt: Prompt, model: str, facts: ModelFacts, max_tokens: int, streamed: bool) -> Call:
+        """Put *prompt* into the wire format."""
+
+    @abstractmethod
+    def _read(self, document: dict[str, Any], headers: Headers) -> Completion:
+        """Read a whole answer of status 200, which may tell a failure all the same."""
+
+    @abstractmethod
+    def _reader(self, headers: Headers) -> Reader:
+        """Give what reads one stream."""
+
+    @abstractmethod
+    def _failure(self, status: int, headers: Headers, document: Any) -> ProviderError:
+        """Map a failure to the error tree; *document* is its decoded body, or None."""
+
+    # the rest of one exchange
+
+    def _client(self) -> HttpClient:
+        if self._given is not None:
+            return self._given
+        if self._opened is None:
+            from copykit.accel.http import open_client  # only who calls a provider pays for it
+
+            self._opened = open_client()
+        return self._opened
+
+    def _call(self, prompt: Prompt, *, streamed: bool) -> Call:
+        model = prompt.model or self._model
+        if not model:
+            raise ConfigurationError(f"{self.name} has no default model: name one, {self.name}:model")
+        facts = model_facts(self.facts_name, model)
+        # reasoning counts against the same maximum, which no model of its family exceeds
+        max_tokens = min(prompt.max_output_tokens + facts.room, facts.output)
+        return self._encode(prompt, model, facts, max_tokens, streamed)
+
+    @contextmanager
+    def _told(self, model: str) -> Iterator[None]:
+        """Name the target on each failure, and take from its message what may be the key."""
+        try:
+            yield
+        except ProviderError as error:
+            error.target = error.target or f"{self.name}:{model}"
+            hidden = self._hidden(error.message)
+            if hidden != error.message:
+                error.message, error.args = hidden, (hidden,)
+            raise
+
+    def _hidden(self, text: str) -> str:
+        if self._key is not None:
+            text = text.replace(self._key.reveal(), "***")
+        return _KEY.sub("***", text)
+
+    def _finished(self, completion: Completion, prompt: Prompt, call: Call) -> Completion:
+        """Refuse an answer with nothing in it, or one cut in the middle; add what its reader should know."""
+        if not completion.text.strip():
+            why = f"reasoning took all {call.max_tokens} tokens" if completion.stop == "length" else "no text"
+            raise charge(MalformedCompletion(f"the answer is empty: {why}", empty=True), completion.usage)
+        if completion.stop == "length":
+            try:
+                whole = completion.text.rstrip().endswith(("}", "]", "```"))
+                parse(completion.text if whole else "", prompt.brief)
+            except MalformedCompletion:
+                cut = MalformedCompletion(
+                    f"the answer was cut at {call.max_tokens} tokens", excerpt=completion.text
+                )
+                raise charge(cut, completion.usage) from None
+        remarks = retirement(self.facts_name, call.model, date.today())
+        return replace(completion, info=(*completion.info, *remarks)) if remarks else completion
+
+
+def retirement(provider: str, model: str, today: date) -> tuple[str, ...]:
+    """Say of a model that is announced to go when it goes, from 90 days before on."""
+    retires = model_facts(provider, model).retires
+    if retires is None or (retires - today).days > 90:
+        return ()
+    return (f"{provider}:{model} is announced to end on {retires.isoformat()}",)
+
+
+def by_status(
+    status: int, told: str, headers: Headers, *, retry_after_s: float | None = None
+) -> ProviderError:
+    """Map an HTTP status, where the body said nothing more exact; *told* is the provider's own words.
+
+    ``x-should-retry`` overrides what the status says of trying again, as in the vendors' own clients.
+    """
+    words = _CONTROL.sub(" ", told)[:_MAX_TOLD].strip()
+    message = f"status {status}{f': {words}' if words else ''}"
+    after = retry_after_s if retry_after_s is not None else retry_after(headers)
+    error: ProviderError
+    if status == 429:
+        error = RateLimited(message, status=status, retry_after_s=after)
+    elif status in (401, 403):
+        error = AuthenticationFailed(message, status=status)
+    elif status == 402:
+        error = ProviderQuotaError(message, status=status)
+    elif status == 404:
+        error = ModelNotFound(message, status=status)
+    elif status in (408, 409) or (status >= 500 and status != 501):
+        error = ProviderUnavailable(message, status=status, retry_after_s=after)
+    elif status >= 400:
+        error = ProviderError(message, status=status, retryable=False)
+    else:
+        error = ProviderProtocolError(f"no answer but a status of {status}", status=status)
+    wish = headers.get("x-should-retry")
+    if wish in ("true", "false"):
+        error.retryable = wish == "true"
+    return error
+
+
+def retry_after(headers: Headers) -> float | None:
+    """Read how many seconds to wait: ``retry-after-ms``, else ``retry-after`` in seconds or as a date.
+
+    A date is held against the answer's own ``date`` where it has one, since clocks differ. None for what is
+    absent, unreadable or no time to come.
+    """
+    for name, scale in (("retry-after-ms", 0.001), ("retry-after", 1.0)):
+        told = headers.get(name, "").strip()[:64]
+        if not told:
+            continue
+        try:
+            seconds = float(told) * scale
+        except ValueError:
+            seconds = _seconds_until(told, headers.get("date", ""))
+        if isfinite(seconds) and seconds >= 0:
+            return seconds
+    return None
+
+
+def _seconds_until(told: str, now: str) -> float:
+    try:
+        end = parsedate_to_datetime(told)
+    except ValueError:
+        return -1.0
+    try:
+        start = parsedate_to_datetime(now[:64])
+    except ValueError:
+        start = datetime.now(UTC)
+    return (end.astimezone(UTC) - start.astimezone(UTC)).total_seconds()
+
+
+def document_of(body: bytes, headers: Headers) -> dict[str, Any]:
+    """Decode an answer that has to be a JSON object; `ProviderProtocolError` for anything else."""
+    try:
+        value = json.loads(body)
+    except ValueError:
+        kind = _CONTROL.sub(" ", headers.get("content-type", ""))[:60]
+        raise ProviderProtocolError(
+            f"the answer is no JSON ({len(body)} bytes{f' of {kind}' if kind else ''})"
+        ) from None
+    return mapping(value, "the answer")
+
+
+def _quietly(body: bytes) -> Any:
+    """Decode the body of a failure, which may be anything."""
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def mapping(value: Any, what: str) -> dict[str, Any]:
+    """Give *value* if it is a JSON object, else raise `ProviderProtocolError`."""
+    if not isinstance(value, dict):
+        raise ProviderProtocolError(f"{what} is no object")
+    return value
+
+
+def listed(value: Any, what: str) -> list[Any]:
+    """Give *value* if it is a list, else raise `ProviderProtocolError`."""
+    if not isinstance(value, list):
+        raise ProviderProtocolError(f"{what} is no list")
+    return value
+
+
+def text_of(value: Any) -> str:
+    """Give *value* if it is text, else nothing."""
+    return value if isinstance(value, str) else ""
+
+
+def count(value: Any) -> int | None:
+    """Give a number of tokens, or None for what cannot be one: absent, negative, a text, beyond all measure."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MAX_TOKENS:
+        return value
+    return None
