@@ -192,6 +192,16 @@ def test_the_last_target_gets_one_call_per_open_time() -> None:
     assert it.state == "closed"
 
 
+def test_a_last_call_that_was_cancelled_may_be_made_again() -> None:
+    """It told nothing about the target: the next caller has the open time's one call."""
+    it = opened()
+    permit = it.last_resort(1.0)
+    assert permit is not None
+    it.record(permit, "none", 1.0)
+    assert it.last_resort(1.0) is not None
+    assert it.last_resort(1.0) is None
+
+
 def test_a_target_ten_times_slower_is_left_alone() -> None:
     """Calls that used to take 2 s take 20: nobody failed, and it opens at four fifths of twenty."""
     it = breaker()

@@ -261,13 +261,16 @@ def test_costs_are_those_of_the_tables(
     write = int(written * (tokens_in - read))
     price = prices().price(target, batch=batch)
     assert price is not None
-    usage = Usage(input_tokens=tokens_in, output_tokens=tokens_out, cached_tokens=read)
+    usage = Usage(
+        input_tokens=tokens_in, output_tokens=tokens_out, cached_tokens=read, cache_write_tokens=write
+    )
     name, _, model = target.partition(":")
-    counts = {"cache_write_tokens": write} if "cache_write_tokens" in Usage.model_fields else {}
-    usage = usage.model_copy(update=counts)
     true = genai_prices.calc_price(
         genai_prices.Usage(
-            input_tokens=tokens_in, output_tokens=tokens_out, cache_read_tokens=read, **counts
+            input_tokens=tokens_in,
+            output_tokens=tokens_out,
+            cache_read_tokens=read,
+            cache_write_tokens=write,
         ),
         model,
         provider_id=name,
@@ -307,7 +310,8 @@ def test_what_runs_here_is_free_by_its_provider() -> None:
         price = prices().price(target)
         assert price is not None
         assert price.worst_usd(10**6, 10**6) == 0.0
-        assert price.cost_usd(Usage(input_tokens=5, output_tokens=5, cost_usd=3.0)) == 0.0
+        for usage in (Usage(), Usage(input_tokens=5, output_tokens=5, cost_usd=3.0)):
+            assert price.cost_usd(usage) == 0.0
 
 
 def test_what_the_caller_says_wins() -> None:
@@ -337,6 +341,18 @@ def test_what_a_provider_reports_is_believed() -> None:
     for wrong in (-1.0, float("nan"), float("inf")):
         usage = Usage.model_construct(input_tokens=10, output_tokens=10, cost_usd=wrong)
         assert price.cost_usd(usage) == by_tokens
+
+
+def test_without_a_price_the_report_is_all_there_is() -> None:
+    """A model that no table has: what its provider says it charged, else unknown."""
+    table = prices()
+    assert table.cost_usd("openrouter:new/model", Usage(cost_usd=0.5)) == 0.5
+    assert table.cost_usd("openrouter:new/model", Usage(input_tokens=5, output_tokens=5)) is None
+    told = Usage.model_construct(cost_usd=-0.5)
+    assert table.cost_usd("openrouter:new/model", told) is None
+    usage = Usage(input_tokens=1000, output_tokens=1000)
+    assert table.cost_usd("anthropic:claude-opus-5-5", usage) == pytest.approx(0.024)
+    assert table.cost_usd("anthropic:claude-opus-5-5", usage, batch=True) == pytest.approx(0.012)
 
 
 @pytest.mark.parametrize(

@@ -179,6 +179,8 @@ class Breaker:
         if permit.era != self._era or (permit.probe > 0 and self._probes.pop(permit.probe, None) is None):
             return
         if outcome == "none":
+            if permit.probe < 0:
+                self._resorted = False
             return
         failed = outcome != "ok"
         slow = not failed and latency_s is not None and self.is_slow(latency_s)

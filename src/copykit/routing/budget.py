@@ -50,7 +50,7 @@ class Ledger:
 
         with ledger.reserve(price.worst_usd(size_bytes, tokens)) as money:   # raises BudgetExceeded, nothing was sent
             ...                                                              # the call
-            money.settle(price.cost_usd(usage))                              # or money.release(): not charged
+            money.settle(prices.cost_usd(target, usage))                     # or money.release(): not charged
 
     A ledger with a *parent* (a request's within the process's) reserves in both or in none. Safe to use from several
     threads and event loops: nothing waits while its lock is held.
@@ -223,15 +223,18 @@ class Price:
     def cost_usd(self, usage: Usage) -> float | None:
         """Give what a call with this *usage* cost; None if the usage is missing or cannot be true.
 
-        An amount that the provider itself reports counts, unless the price is an override or nothing.
+        An amount that the provider itself reports counts, unless the price is an override or nothing. What is free
+        costs nothing, whatever it reports or leaves out.
         """
-        told = usage.cost_usd
-        if self.source == "genai-prices" and told is not None and isfinite(told) and told >= 0:
-            return round(told * _PICO) / _PICO
+        if not self.worst_usd(_MOST_TOKENS, _MOST_TOKENS):
+            return 0.0
+        told = _told(usage)
+        if self.source == "genai-prices" and told is not None:
+            return told
         all_in, all_out = usage.input_tokens, usage.output_tokens
         if all_in is None or all_out is None:
             return None
-        cached, written = usage.cached_tokens or 0, getattr(usage, "cache_write_tokens", None) or 0
+        cached, written = usage.cached_tokens or 0, usage.cache_write_tokens or 0
         thought = usage.reasoning_tokens or 0
         counts = (all_in, all_out, cached, written, thought)
         if not all(0 <= count <= _MOST_TOKENS for count in counts):
@@ -248,11 +251,24 @@ class Price:
         return (self.call + sum(count * rate.at(all_in) for count, rate in kinds)) / _PICO
 
     def worst_usd(self, input_bytes: int, output_tokens: int) -> float:
-        """Give the most that a call can cost: a token for each byte sent, all of them written to a cache, and every
-        token of the answer that it may have, reasoning included."""
+        """Give the most that a call can cost.
+
+        Args:
+            input_bytes: size of the request's whole body, schema and wrapping included: no token is shorter than a
+                byte, and all of them may be written to the provider's cache (for five minutes).
+            output_tokens: the bound that the request sets, reasoning included.
+        """
         rates_in = [rate.most(input_bytes) for rate in (self.input, self.cache_write) if rate]
         rates_out = [rate.most(input_bytes) for rate in (self.output, self.reasoning) if rate]
         return (self.call + input_bytes * max(rates_in) + output_tokens * max(rates_out)) / _PICO
+
+
+def _told(usage: Usage) -> float | None:
+    """Give the amount that a provider reports, if it is an amount."""
+    told = usage.cost_usd
+    if told is None or not isfinite(told) or told < 0:
+        return None
+    return round(told * _PICO) / _PICO
 
 
 _FREE = Price("free", Rate(0), Rate(0))
@@ -306,6 +322,11 @@ class Prices:
             held = (half_hour, _look_up(name, model, batch, half_hour * 1800) if model else None)
             self._known[target, batch] = held
         return held[1]
+
+    def cost_usd(self, target: str, usage: Usage, *, batch: bool = False) -> float | None:
+        """Give what a call of *target* cost: by its price, else as the provider reports; None if neither is known."""
+        price = self.price(target, batch=batch)
+        return _told(usage) if price is None else price.cost_usd(usage)
 
 
 def _look_up(name: str, model: str, batch: bool, at_s: float) -> Price | None:
