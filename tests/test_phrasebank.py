@@ -25,6 +25,7 @@ from copykit.drafts.draft import Draft
 from copykit.errors import InvalidRequest
 from copykit.providers.base import Completion
 from copykit.providers.phrasebank.bank import bank_for, spoken
+from copykit.providers.phrasebank.choose import authored_words
 from copykit.providers.phrasebank.dice import Dice
 from copykit.providers.phrasebank.material import introduces
 from copykit.providers.phrasebank.provider import PhraseBank, write_drafts
@@ -483,3 +484,38 @@ def test_braces_in_a_description_are_not_taken_apart() -> None:
     """What stands between braces is one piece, as between brackets: half of it would be refused everywhere."""
     brief = CopywritingInput(product_description="a set {1, 2} of desks (90%)", target_platform="x.post")
     assert sync.generate(brief).variants[0].status == "ok"
+
+
+def test_additives_are_no_argument_in_a_post() -> None:
+    """A list with additives stands in a listing, not in a post; one that repeats the name stands nowhere."""
+    facts = {"ingredients": "water, sugar, colour (E153)"}
+    brief = CopywritingInput(
+        product_description="Lemonade", product_name="Sol", target_platform="x.post", facts=facts, variants=6
+    )
+    assert all("E153" not in v.text for v in sync.generate(brief).variants)
+    listed = brief.model_copy(update={"target_platform": "shopify.product"})
+    assert any("E153" in v.text for v in sync.generate(listed).variants)
+    same = brief.model_copy(update={"product_name": "Lentils", "facts": {"ingredients": "lentils"}})
+    assert all("ngredients" not in v.text for v in sync.generate(same).variants)
+
+
+@pytest.mark.parametrize("language", ["en", "de", "hi", "ja"])
+def test_a_variant_says_an_authored_word_once(language: str) -> None:
+    """While a cell has frames left that do not, no frame repeats a content word that the variant holds already."""
+    brief = CopywritingInput(
+        product_description="Norr",
+        product_name="Norr",
+        target_platform="meta.feed_ad",
+        language=language,
+        variants=4,
+    )
+    echoes = 0
+    for variant in sync.generate(brief).variants:
+        texts = [t for f in ("primary_text", "headline", "description") for t in variant.fields[f]]
+        lines = [s for t in texts for s in re.split(r"(?<=[.?!。？！।])\s*", t) if s]
+        said: set[str] = set()
+        for line in lines:
+            words = authored_words(line.replace("Norr", " "), catalog.language(language).tag)
+            echoes += bool(said & words)
+            said |= words
+    assert echoes <= 2

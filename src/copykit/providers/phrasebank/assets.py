@@ -210,10 +210,13 @@ class Assets:
         closed = room.is_tight or spec.role in _CLOSED
         if count == 1 and closed:
             roomy = room.low * room.chars / room.high > _LEAST_FOR_LONG
-            for length in (self._long, self._short) if roomy else (self._short,):
-                asset, has_slot = length(spec, room, function, thing, slots=_LABELLED)
+            if roomy:
+                asset, has_slot = self._long(spec, room, function, thing, slots=_LABELLED)
                 if asset is not None:
                     return asset, has_slot
+            asset, has_slot = self._short(spec, room, function, thing, slots=_LABELLED, alone=True)
+            if asset is not None:
+                return asset, has_slot
             asset = self._alone(room, function, _Thing("", self._material.labels))
             if asset is not None:
                 return asset, True
@@ -233,6 +236,7 @@ class Assets:
         thing: _Thing,
         *,
         slots: frozenset[str] | None = None,
+        alone: bool = False,
     ) -> tuple[Asset | None, bool]:
         if thing.alone or (thing.point and self._material.colon in thing.point):
             return self._alone(room, function, thing), True
@@ -244,6 +248,8 @@ class Assets:
                 break
             if not point and frame.slots & _POINTED:
                 continue
+            if alone and self._named and frame.is_bare:
+                continue  # the name alone, below a line that holds it
             text = self._filled(spec, room, frame, point)
             if not text:
                 continue
@@ -308,7 +314,7 @@ class Assets:
         point = thing.point
         if thing.alone and not point:
             return self._stated(room, function), True
-        found: list[tuple[bool, bool, float, int, str, Frame, str]] = []
+        found: list[tuple[bool, bool, bool, float, int, str, Frame, str]] = []
         for tries, frame in enumerate(self._chooser.offers(function, short=False, slots=slots)):
             if tries >= _TRIES // 2:
                 break
@@ -325,10 +331,11 @@ class Assets:
                 text, label = next((one for one in fillings if room.comfortable(one[0])), ("", ""))
                 if text:
                     filled = min(room.size(text) / room.high, _FULL_ENOUGH)
-                    rank = (not self._chooser.is_fresh(frame), frame.borrowed, -filled, tries)
+                    again = self._chooser.echoes(frame.text)
+                    rank = (not self._chooser.is_fresh(frame), again, frame.borrowed, -filled, tries)
                     found.append((*rank, text, frame, label))
                     break
-        for *_, text, frame, label in sorted(found, key=lambda one: one[:4]):
+        for *_, text, frame, label in sorted(found, key=lambda one: one[:5]):
             if self._is_new(text) and room.allows(text):
                 self._chooser.take(frame)
                 if label in self._labels_left:

@@ -13,6 +13,7 @@ from copykit.lazy import lazy
 
 __all__ = ["Bank", "Frame", "bank_for", "spoken"]
 
+_BARE = frozenset({"{label}", "{name}", "{item}"})
 _SLOT = lazy(r"\{(\w+)\}")
 _WORDS = lazy(r"[^\W_]\S*")
 _NEIGHBOUR = "plain"
@@ -34,6 +35,11 @@ class Frame(NamedTuple):
     """Whether it belongs to the impersonal family, which others fall back on."""
     opens_late: bool
     """Whether a slot starts a sentence that is not the first, and so needs a capital."""
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it is a slot and nothing else: a headline, but no sentence of a text."""
+        return self.text.rstrip(".。।") in _BARE
 
 
 class Bank(NamedTuple):

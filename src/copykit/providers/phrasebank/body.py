@@ -23,7 +23,6 @@ _TRIES = 10
 _HEADLINES = frozenset({"headline", "long_headline", "subject", "name", "title", "overlay"})
 _LINE_KINDS = frozenset({"social", "message"})
 _PARAGRAPH_KINDS = frozenset({"email", "web", "press"})
-_BARE = frozenset({"{label}", "{name}", "{item}"})
 _NAMING = frozenset({"label"})
 """Slots that can carry name and item together: the first time a text names the thing, it says both."""
 _NAMING_STEPS = frozenset({"attention", "interest", "solution"})
@@ -267,7 +266,7 @@ class BodyWriter:
                 continue
             if nameless and frame.slots:
                 continue
-            if frame.text.rstrip(".。।") in _BARE:  # a headline, but no sentence of a text
+            if frame.is_bare:
                 last = last or frame
                 continue
             if slots is None and frame.slots & _CALLING and self._is_said(room, frame):
@@ -316,7 +315,10 @@ class BodyWriter:
     def _call(self, room: Room) -> str:
         material = self._material
         calls = material.calls
-        call = calls[self._dice.below(len(calls))]
+        start = self._dice.below(len(calls))
+        turned = calls[start:] + calls[:start]
+        call = next((one for one in turned if not self._chooser.echoes(one)), turned[0])
+        self._chooser.say(call)
         link = material.link if room.most_chars >= _LEAST_FOR_LINK else ""
         if room.is_spoken and material.join:  # without spaces a bare host cannot be told from the text
             link = link.partition("://")[2].rstrip("/")

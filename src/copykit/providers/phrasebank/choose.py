@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
+from copykit.drafts.coverage import stems
 from copykit.lazy import lazy
 from copykit.providers.phrasebank.bank import Frame
 from copykit.providers.phrasebank.dice import Dice
 from copykit.providers.phrasebank.material import Material
 
-__all__ = ["Chooser"]
+__all__ = ["Chooser", "authored_words"]
 
 _START = lazy(r"(?<=[.?!…] )[¿¡]?[a-zà-öø-ÿ](?=[a-zà-öø-ÿ]+\b)")
 """A small letter where a sentence starts: a slot that stands there."""
 _NARROWEST = 0.4
 """Share of a cell's frames that is used at creativity 0."""
 _BORROWS_FROM = 0.5
+_SLOT = lazy(r"\{\w+\}")
+_IDEOGRAPHS = lazy(r"[\u4e00-\u9fff]{2,}")
+_SHORTEST, _STEM = 4, 6
+"""Letters from which a stem is a content word, and of which it is told: ``consider`` and ``consideration`` are one."""
 
 
 class Chooser:
@@ -28,9 +34,12 @@ class Chooser:
         self._material = material
         self._dice = dice
         self._used: set[str] = set()
+        self._said: set[str] = set()
+        """Stems of the authored words that this variant holds so far."""
         self._pools: dict[tuple[str, bool], tuple[list[Frame], list[Frame]]] = {}
         self._round = 0
         brief = material.brief
+        self._tag = brief.language.tag
         self._have = frozenset(
             slot
             for slot, value in (
@@ -46,19 +55,24 @@ class Chooser:
     def offers(self, function: str, *, short: bool, slots: frozenset[str] | None = None) -> Iterator[Frame]:
         """Give unused frames of the tone's family, then unused impersonal ones, then used ones.
 
-        With *slots*, only frames that carry one of them.
+        Those that would say a word of this variant again ("the details ... see the details") come behind those
+        that do not. With *slots*, only frames that carry one of them.
         """
         own, borrowed = self._pool(function, short)
         self._round += 1
         dice = self._dice.fork(self._round)
         order = dice.shuffled(own)
         used = self._used
-        for frame in order:
-            if frame.id not in used and (slots is None or frame.slots & slots):
-                yield frame
-        for frame in dice.shuffled(borrowed):
-            if frame.id not in used and (slots is None or frame.slots & slots):
-                yield frame
+        echoing: list[Frame] = []
+        for cell in (order, borrowed):
+            for frame in cell if cell is order else dice.shuffled(cell):
+                if frame.id in used or not (slots is None or frame.slots & slots):
+                    continue
+                if self.echoes(frame.text):
+                    echoing.append(frame)
+                else:
+                    yield frame
+        yield from echoing
         for frame in order:
             if frame.id in used and (slots is None or frame.slots & slots):
                 yield frame
@@ -66,6 +80,15 @@ class Chooser:
     def take(self, frame: Frame) -> None:
         """Remember that *frame* was used."""
         self._used.add(frame.id)
+        self.say(frame.text)
+
+    def say(self, text: str) -> None:
+        """Remember the words of an authored *text* that this variant holds."""
+        self._said.update(authored_words(text, self._tag))
+
+    def echoes(self, text: str) -> bool:
+        """Say whether *text* repeats a content word of what this variant's authored texts said."""
+        return not self._said.isdisjoint(authored_words(text, self._tag))
 
     def is_fresh(self, frame: Frame) -> bool:
         """Say whether *frame* was not used yet."""
@@ -74,6 +97,7 @@ class Chooser:
     def new_variant(self, number: int) -> None:
         """Start another variant: its own stream of choices."""
         self._round = (number + 1) * 1000
+        self._said.clear()
 
     def fill(self, frame: Frame, *, label: str = "", point: str = "", points: str = "") -> str:
         """Put the brief's words into *frame*; *label* is the name unless given."""
@@ -109,6 +133,15 @@ class Chooser:
         usable = [f for f in fillable if f.words <= brief.tone.max_sentence_words] or fillable
         share = _NARROWEST + (1 - _NARROWEST) * brief.request.creativity_level
         return _front(usable, share)
+
+
+@lru_cache(maxsize=16384)
+def authored_words(text: str, tag: str) -> frozenset[str]:
+    """Give the stems of an authored text's content words; pairs of ideographs where words are not spaced."""
+    bare = _SLOT.sub(" ", text)
+    if tag[:2] in ("ja", "zh"):
+        return frozenset(run[at : at + 2] for run in _IDEOGRAPHS.findall(bare) for at in range(len(run) - 1))
+    return frozenset(stem[:_STEM] for stem in stems(bare, tag) if len(stem) >= _SHORTEST)
 
 
 def _front(frames: list[Frame], share: float) -> list[Frame]:

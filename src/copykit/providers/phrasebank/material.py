@@ -42,6 +42,8 @@ _KIND_OF_UNIT = {
     ),
     **dict.fromkeys(("ml", "cl", "l", "dl", "мл", "л", "مل", "मिली", "लीटर", "毫升", "升"), "volume"),
 }
+_NUMBERS = lazy(r"\d+")
+_ADDITIVE = lazy(r"\be\s?-?\d{3}")
 _MEASURE = lazy(r"[\d\s.,x×/–-]+\s?[^\W\d_]{0,4}\.?")
 
 
@@ -107,12 +109,12 @@ class Material:
     @cached_property
     def said_points(self) -> tuple[str, ...]:
         """Points as a sentence says them: a bare measure with its kind, and none that a fact states already."""
-        stated = [value for _, value in (*self.details, *self.terms)]
+        stated = {number for _, value in (*self.details, *self.terms) for number in _NUMBERS.findall(value)}
         said = []
         for point in self.points:
             if not self.is_measure(point):
                 said.append(point)
-            elif point in self.brief.points or not any(point in value for value in stated):
+            elif point in self.brief.points or stated.isdisjoint(_NUMBERS.findall(point)):
                 label = self.label_of(self.kind_of_measure(point))
                 said.append(f"{self.lowered(label)} {point}" if self.join else f"{label}{point}")
         return tuple(said)
@@ -298,9 +300,13 @@ class Material:
 
     def _labelled(self, wanted: Callable[[Fact], bool]) -> tuple[tuple[str, str], ...]:
         result = []
+        named = _words(f"{self.brief.name} {self.brief.item}")
+        selling = self.brief.placement.kind in ("ad", "social", "message")
         for fact in self.brief.facts:
             if fact.key in _SILENT or not wanted(fact) or len(fact.value) > _LONG_FACT:
                 continue
+            if _words(fact.value) <= named or (selling and _lists_additives(fact)):
+                continue  # it says no more than the name; it is true and no argument
             label = self.label_of(fact.key)
             value = apply_marks(local_amount(fact.value, self.brief.language), self.brief.language)
             if self.may_say(f"{label}{self.colon}{value}"):
@@ -317,6 +323,21 @@ class Material:
 @lru_cache(maxsize=1024)
 def _is_measure(point: str) -> bool:
     return _MEASURE.fullmatch(point) is not None
+
+
+@cache
+def _additives() -> tuple[frozenset[str], tuple[str, ...]]:
+    """Give the names of facts that list ingredients, and pieces of words that name additives."""
+    table = load_toml("values.toml")
+    return frozenset(table["lists"].split()), tuple(table["additives"].split())
+
+
+def _lists_additives(fact: Fact) -> bool:
+    lists, pieces = _additives()
+    if fact.key.casefold() not in lists:
+        return False
+    low = fact.value.casefold()
+    return _ADDITIVE.search(low) is not None or any(piece in low for piece in pieces)
 
 
 def _words(text: str) -> set[str]:
