@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from copykit import events
-from copykit.accel import registry
+from copykit.accel import http_wires, registry
 from copykit.accel.http import open_client
 from copykit.errors import ConfigurationError, ProviderTLSError, ProviderUnavailable
 from copykit.testing.accel import HttpContract
-from copykit.testing.servers import Received, ScriptedServer, answer
+from copykit.testing.servers import Received, ScriptedServer, answer, chunked
 
 TLS = Path(__file__).parent / "tls"
 
@@ -278,6 +278,22 @@ def test_the_sockets_of_a_forgotten_client_close_with_the_loop(implementation):
     run(post(client, f"http://127.0.0.1:{port[0]}"))
     assert gone.wait(30)
     thread.join(30)
+
+
+def test_idle_connections_are_closed_after_their_time(implementation, monkeypatch):
+    """Nobody has to ask again for that: a client that is not used gives its sockets back."""
+    monkeypatch.setattr(http_wires, "KEEP_ALIVE_S", 0.1)
+
+    async def main():
+        client = implementation.new(connections=3, tls=None, proxies=False)
+        async with ScriptedServer([chunked(b"a", 0.05, b"b")]) as server:
+            await asyncio.gather(*(post(client, server.url) for _ in range(3)))
+            assert server.connections == 3
+            await server.until(lambda: server.open == 0)
+            assert (await post(client, server.url)).body == b"ab"
+            await client.aclose()
+
+    run(main())
 
 
 def test_the_environment_chooses_the_library(forced):

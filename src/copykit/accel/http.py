@@ -177,7 +177,7 @@ CAPABILITY = Capability(
     "Calls to model providers over pooled connections.",
     (
         Candidate("aiohttp", "aiohttp", "copykit.accel.http_wires:Aiohttp", "fast"),
-        # slower than the core dependency; for those who have it in use already
+        # no longer maintained, and no better than the core dependency
         Candidate("httpx", "httpx", "copykit.accel.http_wires:httpx", "httpx", by_default=False),
         Candidate("httpx2", "httpx2", "copykit.accel.http_wires:httpx2"),
     ),

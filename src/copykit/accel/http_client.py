@@ -13,7 +13,8 @@ import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from functools import lru_cache
+from typing import NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from copykit.errors import (
@@ -29,7 +30,7 @@ from copykit.errors import (
 
 from .http import MAX_BYTES, MAX_HEAD_BYTES, Reply, ReplyStream
 
-__all__ = ["Answer", "Call", "Client", "Failure", "Wire", "root_of"]
+__all__ = ["Answer", "Call", "Client", "Failure", "Place", "Wire", "root_of"]
 
 T = TypeVar("T")
 
@@ -40,11 +41,7 @@ class Call:
 
     method: str
     url: str
-    scheme: str
-    host: str
-    port: int
-    target: str
-    """Path and query."""
+    place: Place
     headers: list[tuple[str, str]]
     body: bytes
     connect_s: float
@@ -52,6 +49,11 @@ class Call:
     """URL of the proxy to go through, credentials included."""
     reused: bool = False
     """Whether it went out on a connection that had served before."""
+
+    @property
+    def host(self) -> str:
+        """Where it goes, for messages."""
+        return self.place.host
 
 
 class Failure(Exception):
@@ -131,11 +133,14 @@ class Client:
         limit: int = MAX_BYTES,
     ) -> Reply:
         """Give the whole answer, as `HttpClient.request` says."""
-        async with self.stream(
-            method, url, headers=headers, body=body, timeout_s=timeout_s, connect_s=connect_s,
-            first_s=timeout_s, gap_s=timeout_s, limit=limit,
-        ) as stream:  # fmt: skip
-            return Reply(stream.status, stream.headers, await stream.read())
+        call = self._checked(method, url, headers, body, connect_s)
+        home = await self._home()
+        clock = _Clock(call.host, timeout_s, timeout_s, timeout_s)
+        await self._slot(home, clock)
+        try:
+            return await clock.whole(_exchange(home.wire, call, limit))
+        finally:
+            home.slots.release()
 
     @asynccontextmanager
     async def stream(
@@ -152,17 +157,15 @@ class Client:
         limit: int = MAX_BYTES,
     ) -> AsyncIterator[ReplyStream]:
         """Give the answer while it comes, as `HttpClient.stream` says."""
-        call = _checked(method, url, headers, body, connect_s)
-        if self._proxies:
-            call.proxy = _proxy(call)
+        call = self._checked(method, url, headers, body, connect_s)
         home = await self._home()
         clock = _Clock(call.host, timeout_s, first_s, gap_s)
         await self._slot(home, clock)
         try:
             clock.start()
-            stream = _Stream(await _opened(home.wire, call, clock), call.host, clock, limit)
+            stream = _Stream(await clock.first(_opened(home.wire, call)), call.host, limit, clock)
             try:
-                await stream.check()
+                stream.check()
                 yield stream
             finally:
                 await stream.leave()
@@ -175,6 +178,14 @@ class Client:
         home = self._homes.pop(asyncio.get_running_loop(), None)
         if home is not None:
             await home.ending.aclose()
+
+    def _checked(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, connect_s: float
+    ) -> Call:
+        call = _checked(method, url, headers, body, connect_s)
+        if self._proxies:
+            call.proxy = _proxy(call)
+        return call
 
     async def _home(self) -> _Home:
         loop = asyncio.get_running_loop()
@@ -227,65 +238,76 @@ class _Clock:
         """Begin to wait for the first byte."""
         self._first_by = self._now() + self._first_s
 
+    async def whole(self, act: Awaitable[T]) -> T:
+        """Wait for everything."""
+        return await self._until(self.ends, self._timeout_s, "", act)
+
     async def first(self, act: Awaitable[T]) -> T:
         """Wait for what comes before the first piece."""
-        what = f"has not begun its answer after {self._first_s:g} s"
-        return await self._until(self._first_by, self._first_s, what, act)
+        return await self._until(self._first_by, self._first_s, "has not begun its answer after", act)
 
     async def gap(self, act: Awaitable[T]) -> T:
         """Wait for a further piece."""
-        what = f"fell silent for {self._gap_s:g} s within its answer"
-        return await self._until(self._now() + self._gap_s, self._gap_s, what, act)
+        return await self._until(
+            self._now() + self._gap_s, self._gap_s, "added nothing to its answer for", act
+        )
 
     async def _until(self, at: float, bound_s: float, what: str, act: Awaitable[T]) -> T:
         if at >= self.ends:
-            at, bound_s = self.ends, self._timeout_s
-            what = f"has not finished its answer after {bound_s:g} s"
+            at, bound_s, what = self.ends, self._timeout_s, "has not finished its answer after"
         try:
             async with asyncio.timeout_at(at) as scope:
                 return await act
         except TimeoutError:
             if not scope.expired():
                 raise
-        raise ProviderTimeout(f"{self._host} {what}", after_s=bound_s)
+        raise ProviderTimeout(f"{self._host} {what} {bound_s:g} s", after_s=bound_s)
 
 
-async def _opened(wire: Wire, call: Call, clock: _Clock) -> Answer:
+async def _exchange(wire: Wire, call: Call, limit: int) -> Reply:
+    stream = _Stream(await _opened(wire, call), call.host, limit, None)
+    try:
+        stream.check()
+        return Reply(stream.status, stream.headers, await stream.read())
+    finally:
+        await stream.leave()
+
+
+async def _opened(wire: Wire, call: Call) -> Answer:
     failure: Failure | None = None
     for fresh in (False, True):
         try:
-            return await clock.first(wire.send(call, fresh=fresh))
+            return await wire.send(call, fresh=fresh)
         except Failure as error:
             failure = error
         if not failure.again:
             break
     assert failure is not None  # noqa: S101 -- for the type checker
-    raise _told(failure, call, began=False)
+    raise _told(failure, call.host, connect_s=call.connect_s)
 
 
 class _Stream:
-    """A `ReplyStream` within its limits."""
+    """A `ReplyStream` within its limits; without a clock whoever made it sees to the time."""
 
-    def __init__(self, answer: Answer, host: str, clock: _Clock, limit: int) -> None:
+    def __init__(self, answer: Answer, host: str, limit: int, clock: _Clock | None) -> None:
         self.status = answer.status
         self.headers: Mapping[str, str] = {name.lower(): value for name, value in answer.headers}
-        self._answer, self._host, self._clock, self._limit = answer, host, clock, limit
+        self._answer, self._host, self._limit, self._clock = answer, host, limit, clock
         self._size = 0
-        self._open = True
+        self._whole = False
+        self._failed: CopykitError | None = None
 
-    async def check(self) -> None:
+    def check(self) -> None:
         """Refuse what must not be read."""
         size = sum(len(name) + len(value) for name, value in self._answer.headers)
         if size > MAX_HEAD_BYTES:
-            raise ProviderProtocolError(f"{self._host} sent a head of {size} bytes", status=self.status)
-        coding = self.headers.get("content-encoding", "identity").strip().lower()
-        if coding not in ("", "identity"):
-            raise ProviderProtocolError(
-                f"{self._host} sent an encoded body although it was asked not to", status=self.status
-            )
+            raise self._refusal(f"a head of {size} bytes")
+        coding = self.headers.get("content-encoding", "")
+        if coding.strip().lower() not in ("", "identity"):
+            raise self._refusal("an encoded body although it was asked not to")
         declared = self.headers.get("content-length", "")
         if declared.isdecimal() and int(declared[:18]) > self._limit:
-            raise self._too_large()
+            raise self._refusal(f"more than {self._limit} bytes")
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -304,33 +326,46 @@ class _Stream:
 
     async def leave(self) -> None:
         """Close the connection unless the body was read to its end."""
-        if self._open:
-            self._open = False
-            await self._answer.drop()
+        if not self._whole and self._failed is None:
+            await self._fail(TruncatedStream(f"the answer of {self._host} was left before its end"))
 
     async def _next(self) -> bytes:
-        if not self._open:
+        if self._failed is not None:  # what was cut once must not look whole at the next try
+            raise self._failed
+        if self._whole:
             return b""
-        wait = self._clock.gap if self._size else self._clock.first
-        failure: Failure | None = None
+        failed: CopykitError | Failure
         try:
-            piece = await wait(self._answer.next())
-        except Failure as error:
-            failure = error
-        if failure is not None:
+            piece = await self._piece()
+        except (Failure, CopykitError) as error:
+            failed = error
+        except BaseException:
             await self.leave()
-            raise _told(failure, None, began=True, host=self._host, status=self.status)
-        self._size += len(piece)
-        if self._size > self._limit:
-            await self.leave()
-            raise self._too_large()
-        if not piece:
-            self._open = False
-            await self._answer.keep()
-        return piece
+            raise
+        else:
+            self._size += len(piece)
+            if self._size <= self._limit:
+                if not piece:
+                    self._whole = True
+                    await self._answer.keep()
+                return piece
+            failed = self._refusal(f"more than {self._limit} bytes")
+        if isinstance(failed, Failure):
+            failed = _told(failed, self._host, status=self.status)
+        await self._fail(failed)
+        raise failed
 
-    def _too_large(self) -> ProviderProtocolError:
-        return ProviderProtocolError(f"{self._host} sent more than {self._limit} bytes", status=self.status)
+    async def _piece(self) -> bytes:
+        if self._clock is None:
+            return await self._answer.next()
+        return await (self._clock.gap if self._size else self._clock.first)(self._answer.next())
+
+    async def _fail(self, error: CopykitError) -> None:
+        self._failed = error
+        await self._answer.drop()
+
+    def _refusal(self, what: str) -> ProviderProtocolError:
+        return ProviderProtocolError(f"{self._host} sent {what}", status=self.status)
 
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -352,6 +387,40 @@ def _checked(method: str, url: str, headers: Mapping[str, str], body: bytes, con
     """Refuse what would reach the wire as something else; messages hold no value, since it may be a key."""
     if not _TOKEN.fullmatch(method):
         raise ConfigurationError("the HTTP method holds characters that no method may hold")
+    place = _place(url)
+    sent = [("host", place.netloc), ("accept-encoding", "identity")]
+    if body or method not in ("GET", "HEAD", "DELETE", "OPTIONS"):
+        sent.append(("content-length", str(len(body))))
+    own_agent = True
+    for name, value in headers.items():
+        if not _TOKEN.fullmatch(name):
+            raise ConfigurationError("the name of a header holds characters that none may hold")
+        if (lower := name.lower()) in _OURS:
+            raise ConfigurationError(f"the header {name!r} is not the caller's to set")
+        if not _VALUE.fullmatch(value):
+            raise ConfigurationError(
+                f"the value of the header {name!r} holds a line break or a character beyond ASCII"
+            )
+        own_agent = own_agent and lower != "user-agent"
+        sent.append((name, value))
+    if own_agent:
+        sent.append(("user-agent", "copykit"))
+    return Call(method, url, place, sent, body, connect_s)
+
+
+class Place(NamedTuple):
+    """Where a URL leads."""
+
+    scheme: str
+    netloc: str
+    host: str
+    port: int
+    target: str
+    """Path and query."""
+
+
+@lru_cache(64)
+def _place(url: str) -> Place:
     if not _URL.fullmatch(url):
         raise ConfigurationError("the URL holds a space, a control character or one beyond ASCII; quote it")
     try:
@@ -363,24 +432,9 @@ def _checked(method: str, url: str, headers: Mapping[str, str], body: bytes, con
         raise ConfigurationError("the URL is none of http or https with a host and a port up to 65535")
     if "@" in parts.netloc:
         raise ConfigurationError(f"the URL of {host} holds credentials; put them into a header")
-    sent = [("host", parts.netloc), ("accept-encoding", "identity")]
-    if body or method not in ("GET", "HEAD", "DELETE", "OPTIONS"):
-        sent.append(("content-length", str(len(body))))
-    for name, value in headers.items():
-        if not _TOKEN.fullmatch(name):
-            raise ConfigurationError("the name of a header holds characters that none may hold")
-        if name.lower() in _OURS:
-            raise ConfigurationError(f"the header {name!r} is not the caller's to set")
-        if not _VALUE.fullmatch(value):
-            raise ConfigurationError(
-                f"the value of the header {name!r} holds a line break or a character beyond ASCII"
-            )
-        sent.append((name, value))
-    if not any(name.lower() == "user-agent" for name in headers):
-        sent.append(("user-agent", "copykit"))
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     port = port if port is not None else (443 if parts.scheme == "https" else 80)
-    return Call(method, url, parts.scheme, host, port, target, sent, body, connect_s)
+    return Place(parts.scheme, parts.netloc, host, port, target)
 
 
 def _proxy(call: Call) -> str | None:
@@ -388,9 +442,9 @@ def _proxy(call: Call) -> str | None:
     from urllib.request import getproxies_environment, proxy_bypass
 
     named = getproxies_environment()
-    if proxy_bypass(f"{call.host}:{call.port}"):
+    if proxy_bypass(f"{call.host}:{call.place.port}"):
         return None
-    proxy = named.get(call.scheme) or named.get("all")
+    proxy = named.get(call.place.scheme) or named.get("all")
     if not proxy:
         return None
     try:
@@ -400,31 +454,26 @@ def _proxy(call: Call) -> str | None:
         usable = False
     if not usable:
         raise ConfigurationError(
-            f"the proxy that the environment names for {call.scheme} is no http://host:port"
+            f"the proxy that the environment names for {call.place.scheme} is no http://host:port"
         )
     return parts.geturl()
 
 
-def _told(
-    failure: Failure, call: Call | None, *, began: bool, host: str = "", status: int | None = None
-) -> CopykitError:
-    """Say in the words of the error tree what a wire met."""
-    host = call.host if call else host
+def _told(failure: Failure, host: str, *, connect_s: float = 0.0, status: int | None = None) -> CopykitError:
+    """Say in the words of the error tree what a wire met; *status* if a head had come."""
     root = root_of(failure.cause)
-    why = _why(root)
     error: CopykitError
     if failure.kind == "tls":
-        error = ProviderTLSError(f"no trusted connection to {host}: {why}")
+        error = ProviderTLSError(f"no trusted connection to {host}: {_why(root)}")
     elif failure.kind == "slow":
-        assert call is not None  # noqa: S101 -- for the type checker
-        error = ProviderTimeout(
-            f"no connection to {host} within {call.connect_s:g} s", after_s=call.connect_s
-        )
+        error = ProviderTimeout(f"no connection to {host} within {connect_s:g} s", after_s=connect_s)
     elif failure.kind == "connect":
-        error = ProviderUnavailable(f"{host} cannot be reached: {why}", retryable=not _unknown_host(root))
+        error = ProviderUnavailable(
+            f"{host} cannot be reached: {_why(root)}", retryable=not _unknown_host(root)
+        )
     elif failure.kind == "garbled":
         error = ProviderProtocolError(f"{host} did not answer in HTTP", status=status)
-    elif began:
+    elif status is not None:
         error = TruncatedStream(f"{host} ended the connection within its answer", status=status)
     else:
         error = ProviderUnavailable(f"{host} ended the connection before it answered")
