@@ -305,8 +305,8 @@ def test_an_unknown_price_is_not_free(target: str) -> None:
 
 
 def test_what_runs_here_is_free_by_its_provider() -> None:
-    """The phrase bank and in-process models cost nothing, whatever their tokens."""
-    for target in ("phrasebank", "llamacpp:smollm2"):
+    """The phrase bank, in-process models and local servers cost nothing, whatever their tokens."""
+    for target in ("phrasebank", "llamacpp:smollm2", "local:qwen"):
         price = prices().price(target)
         assert price is not None
         assert price.worst_usd(10**6, 10**6) == 0.0

@@ -54,7 +54,9 @@ TIMES = st.floats(allow_nan=True, allow_infinity=True) | st.none()
         (errors.ContentRefused("no"), {"retries": 0, "fall_back": "if_allowed", "breaker": "ok"}),
         (errors.MalformedCompletion("prose"), {"retries": 1, "breaker": "ok"}),
         (errors.ProviderError("bad", status=400, retryable=False), {"retries": 0, "breaker": "ok"}),
-        (errors.ProviderError("conflict", status=409), {"retries": 2, "breaker": "ok"}),
+        (errors.ProviderError("bad", status=400, retryable=True), {"retries": 2, "breaker": "ok"}),
+        (errors.ProviderUnavailable("conflict", status=409), {"retries": 2, "breaker": "ok", "slows": False}),
+        (errors.ProviderUnavailable("late", status=408), {"retries": 2, "breaker": "failure", "slows": True}),
         (errors.CircuitOpen("open"), {"fall_back": "any", "breaker": "none", "retries": 0}),
         (errors.AllProvidersCooling("all"), {"fall_back": "any"}),
         (errors.BudgetExceeded(1, 1, 1), {"fall_back": "any", "retries": 0}),
@@ -85,6 +87,13 @@ def test_the_table_names_only_what_there_is() -> None:
             flat = {k: v for k, v in cells.items() if not isinstance(v, dict)}
             assert flat.keys() <= columns
             assert all(flat[name] in known for name, known in hints.items() if name in flat)
+
+
+def test_a_provider_that_insists_on_another_try_gets_it() -> None:
+    """``x-should-retry: true`` goes before the class; a refused credential is left alone all the same."""
+    gone, refused = errors.ModelNotFound("moving", status=404), errors.AuthenticationFailed("no", status=401)
+    gone.retryable = refused.retryable = True
+    assert (classify(gone).retries, classify(refused).retries) == (2, 0)
 
 
 def test_an_error_of_ones_own_is_treated_as_its_parent() -> None:

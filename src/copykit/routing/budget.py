@@ -295,7 +295,7 @@ class Prices:
         self,
         overrides: Mapping[str, Mapping[str, float]] | None = None,
         *,
-        free: tuple[str, ...] = ("phrasebank", "llamacpp"),
+        free: tuple[str, ...] = ("phrasebank", "llamacpp", "local"),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._overrides = _read_overrides(overrides or {})

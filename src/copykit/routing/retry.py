@@ -34,17 +34,20 @@ class Treatment:
 def classify(error: CopykitError) -> Treatment:
     """Say what *error* means for the breaker, the credential, the retry loop, the limit and the bill.
 
-    Goes by class and HTTP status, never by the words of a message. An error that calls itself not retryable is
-    not retried whatever its class, and one that tells no time causes no ``cooldown_if_told``.
+    Goes by class and HTTP status, never by the words of a message. What the error itself says of trying again (a
+    provider's ``x-should-retry``) goes before its class, and one that tells no time causes no ``cooldown_if_told``.
     """
     status = getattr(error, "status", None)
     told = getattr(error, "retry_after_s", None) is not None
     kinds = tuple(kind.__name__ for kind in reversed(type(error).__mro__))
-    return _treatment(kinds, status, error.retryable, told)
+    insists = error.retryable and not type(error).retryable
+    return _treatment(kinds, status, error.retryable, insists, told)
 
 
 @lru_cache(maxsize=512)  # classes x statuses: statuses come from outside
-def _treatment(kinds: tuple[str, ...], status: int | None, retryable: bool, told: bool) -> Treatment:
+def _treatment(
+    kinds: tuple[str, ...], status: int | None, retryable: bool, insists: bool, told: bool
+) -> Treatment:
     row: dict[str, Any] = {}
     for kind in kinds:
         row |= _table().get(kind, {})
@@ -53,6 +56,8 @@ def _treatment(kinds: tuple[str, ...], status: int | None, retryable: bool, told
         row |= special.get(str(status), special.get("answered", {}))
     if not retryable:
         row["retries"] = 0
+    elif insists and row["rest"] != "quarantine":
+        row["retries"] = _table()["ProviderError"]["retries"]
     if row["rest"] == "cooldown_if_told" and not told:
         row["rest"] = "none"
     return Treatment(**row)
