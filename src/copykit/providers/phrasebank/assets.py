@@ -217,7 +217,9 @@ class Assets:
             asset, has_slot = self._short(spec, room, function, thing, slots=_LABELLED, alone=True)
             if asset is not None:
                 return asset, has_slot
-            asset = self._alone(room, function, _Thing("", self._material.labels))
+            named = tuple(label for label in self._material.labels if self._material.brief.name in label)
+            labels = named if self._must_name else ()
+            asset = self._alone(room, function, _Thing("", labels or self._material.labels))
             if asset is not None:
                 return asset, True
         if closed:

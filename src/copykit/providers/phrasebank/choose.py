@@ -11,7 +11,7 @@ from copykit.providers.phrasebank.bank import Frame
 from copykit.providers.phrasebank.dice import Dice
 from copykit.providers.phrasebank.material import Material
 
-__all__ = ["Chooser", "authored_words"]
+__all__ = ["Chooser"]
 
 _START = lazy(r"(?<=[.?!…] )[¿¡]?[a-zà-öø-ÿ](?=[a-zà-öø-ÿ]+\b)")
 """A small letter where a sentence starts: a slot that stands there."""
@@ -84,11 +84,11 @@ class Chooser:
 
     def say(self, text: str) -> None:
         """Remember the words of an authored *text* that this variant holds."""
-        self._said.update(authored_words(text, self._tag))
+        self._said.update(_stems(text, self._tag))
 
     def echoes(self, text: str) -> bool:
         """Say whether *text* repeats a content word of what this variant's authored texts said."""
-        return not self._said.isdisjoint(authored_words(text, self._tag))
+        return not self._said.isdisjoint(_stems(text, self._tag))
 
     def is_fresh(self, frame: Frame) -> bool:
         """Say whether *frame* was not used yet."""
@@ -136,7 +136,7 @@ class Chooser:
 
 
 @lru_cache(maxsize=16384)
-def authored_words(text: str, tag: str) -> frozenset[str]:
+def _stems(text: str, tag: str) -> frozenset[str]:
     """Give the stems of an authored text's content words; pairs of ideographs where words are not spaced."""
     bare = _SLOT.sub(" ", text)
     if tag[:2] in ("ja", "zh"):
