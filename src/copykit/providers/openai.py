@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -23,6 +24,7 @@ from copykit.providers.facts import ModelFacts
 from copykit.providers.remote import (
     Call,
     Headers,
+    ListedModel,
     Remote,
     by_status,
     count,
@@ -30,6 +32,7 @@ from copykit.providers.remote import (
     listed,
     mapping,
     text_of,
+    without_counts,
 )
 from copykit.settings import Secret, Settings
 
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
     from copykit.accel.http import HttpClient
     from copykit.providers.events import Event
 
-__all__ = ["OpenAI", "failure", "strict", "usage_of"]
+__all__ = ["OpenAI", "chat_body", "failure", "response_format", "strict", "usage_of"]
 
 _NAMES: dict[str, type[ProviderError]] = {
     "insufficient_quota": ProviderQuotaError,
@@ -110,6 +113,16 @@ class OpenAI(Remote):
             project=own.openai_project,
         )
 
+    def _listed(self, row: dict[str, Any]) -> ListedModel:
+        # the length and the second date are OpenRouter's own
+        return ListedModel(
+            text_of(row.get("id")),
+            context=count(row.get("context_length")),
+            retires=next(
+                (str(row[key]) for key in ("shutdown_date", "expiration_date") if row.get(key)), None
+            ),
+        )
+
     def _headers(self) -> dict[str, str]:
         headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
         if self._key is not None:
@@ -117,7 +130,7 @@ class OpenAI(Remote):
         return headers | {name: value for name, value in self._scope.items() if value}
 
     def _encode(self, prompt: Prompt, model: str, facts: ModelFacts, max_tokens: int, streamed: bool) -> Call:
-        body = chat_body(prompt, model, facts)
+        body = chat_body(prompt, model, facts, streamed)
         body["max_completion_tokens"] = max_tokens
         # sends requests with one beginning to one machine, which has it read already
         body["prompt_cache_key"] = sha256(prompt.rules.encode()).hexdigest()[:32]
@@ -125,22 +138,21 @@ class OpenAI(Remote):
             body["response_format"] = response_format(strict(prompt.schema))
         if facts.effort:
             body["reasoning_effort"] = facts.effort
-        if streamed:
-            body["stream"] = True
-            body["stream_options"] = {"include_usage": True, "include_obfuscation": False}
+        if streamed:  # padding against onlookers that measure packets, several times the text
+            body["stream_options"]["include_obfuscation"] = False
         return Call(model, "/chat/completions", body, max_tokens)
 
     def _read(self, document: dict[str, Any], headers: Headers) -> Completion:
-        return read_answer(document, headers)
+        return read_answer(document, headers, self._failure)
 
     def _reader(self, headers: Headers) -> ChatReader:
-        return ChatReader(headers)
+        return ChatReader(headers, self._failure)
 
     def _failure(self, status: int, headers: Headers, document: Any) -> ProviderError:
         return failure(status, headers, document)
 
 
-def chat_body(prompt: Prompt, model: str, facts: ModelFacts) -> dict[str, Any]:
+def chat_body(prompt: Prompt, model: str, facts: ModelFacts, streamed: bool) -> dict[str, Any]:
     """Put what all servers of this format understand; the constant part stands first, which caches key on."""
     temperature = facts.at(prompt.temperature)
     words = prompt.freedom if temperature is None else ""
@@ -155,6 +167,9 @@ def chat_body(prompt: Prompt, model: str, facts: ModelFacts) -> dict[str, Any]:
         body["temperature"] = temperature
     if prompt.brief.request.seed:
         body["seed"] = prompt.brief.request.seed
+    if streamed:
+        body["stream"] = True
+        body["stream_options"] = {"include_usage": True}
     return body
 
 
@@ -165,17 +180,21 @@ def response_format(schema: dict[str, Any]) -> dict[str, Any]:
 
 def strict(schema: dict[str, Any]) -> dict[str, Any]:
     """Rewrite *schema* for the strict mode: every property required, optional ones nullable, no counts of items."""
-    kept = {key: value for key, value in schema.items() if key not in ("minItems", "maxItems")}
-    if "items" in kept:
-        kept["items"] = strict(kept["items"])
-    if "properties" in kept:
-        needed = kept["required"]
-        rewritten = {name: strict(inner) for name, inner in kept["properties"].items()}
-        kept["properties"] = {
-            name: inner if name in needed else _nullable(inner) for name, inner in rewritten.items()
+    return _all_required(without_counts(schema))
+
+
+def _all_required(schema: dict[str, Any]) -> dict[str, Any]:
+    changed = dict(schema)
+    if "items" in schema:
+        changed["items"] = _all_required(schema["items"])
+    if "properties" in schema:
+        inner = {name: _all_required(part) for name, part in schema["properties"].items()}
+        needed = schema["required"]
+        changed["properties"] = {
+            name: part if name in needed else _nullable(part) for name, part in inner.items()
         }
-        kept["required"] = list(rewritten)
-    return kept
+        changed["required"] = list(inner)
+    return changed
 
 
 def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
@@ -185,16 +204,55 @@ def _nullable(schema: dict[str, Any]) -> dict[str, Any]:
     return nullable
 
 
-def read_answer(document: dict[str, Any], headers: Headers) -> Completion:
+def failure(status: int, headers: Headers, document: Any) -> ProviderError:
+    """Map a failure of this wire format to the error tree: by the name it has, else by its status."""
+    error = document.get("error") if isinstance(document, dict) else None
+    told = error if isinstance(error, dict) else {"message": error}
+    names = _names(told)
+    words = " ".join(filter(None, (*names[:1], text_of(told.get("message")))))
+    found = by_status(status, words, headers)
+    if status == 404 and not told.get("message"):
+        return ProviderError(found.message + " (no such address?)", status=status, retryable=False)
+    kind = next((_NAMES[name] for name in names if name in _NAMES), None)
+    if kind is ContentRefused:
+        category = next(name for name in names if _NAMES.get(name) is ContentRefused)
+        return ContentRefused(found.message, status=status, category=category)
+    return kind(found.message, status=status) if kind is not None else found
+
+
+def _names(told: dict[str, Any]) -> list[str]:
+    """List what *told* calls itself, the most exact first."""
+    metadata = told.get("metadata")
+    inner = metadata.get("error_type") if isinstance(metadata, dict) else None
+    return [name for name in (told.get("code"), inner, told.get("type")) if isinstance(name, str)]
+
+
+Mapped = Callable[[int, Headers, Any], ProviderError]
+"""What `failure` is: status, headers and decoded body to an error."""
+
+
+def failure_inside(error: Any, headers: Headers, mapped: Mapped) -> ProviderError:
+    """Map a failure told inside of a 200, by the status it would have had."""
+    told = error if isinstance(error, dict) else {"message": error}
+    code = told.get("code")
+    status = code if isinstance(code, int) and 400 <= code < 600 else None
+    if status is None and isinstance(code, str) and code.isdecimal() and 400 <= int(code[:4]) < 600:
+        status = int(code)
+    if status is None:
+        status = next((_STATUS[name] for name in _names(told) if name in _STATUS), 502)
+    return mapped(status, headers, {"error": told})
+
+
+def read_answer(document: dict[str, Any], headers: Headers, mapped: Mapped) -> Completion:
     """Read a whole answer; a failure may be told inside of it, at the top or in its only choice."""
-    _refuse_failure(document, headers)
+    _refuse_failure(document, headers, mapped)
     choices = listed(document.get("choices"), "choices")
     if not choices:
         raise ProviderProtocolError("the answer has no choices")
     choice = mapping(choices[0], "the choice")
     usage = usage_of(document.get("usage"))
     if choice.get("error"):
-        raise charge(failure_inside(choice["error"], headers), usage)
+        raise charge(failure_inside(choice["error"], headers, mapped), usage)
     message = mapping(choice.get("message"), "the message")
     reason = text_of(choice.get("finish_reason"))
     _refuse_end(reason, text_of(message.get("refusal")), usage)
@@ -210,9 +268,10 @@ def read_answer(document: dict[str, Any], headers: Headers) -> Completion:
 class ChatReader:
     """Collects a stream of chat completion chunks, whose end is ``[DONE]`` after a finish reason."""
 
-    def __init__(self, headers: Headers) -> None:
+    def __init__(self, headers: Headers, mapped: Mapped) -> None:
         self.done = False
         self._headers = headers
+        self._mapped = mapped
         self._texts: list[str] = []
         self._refusals: list[str] = []
         self._reason = ""
@@ -228,7 +287,7 @@ class ChatReader:
             self.done = True
             return ""
         chunk = document_of(event.data.encode(), self._headers)
-        _refuse_failure(chunk, self._headers)
+        _refuse_failure(chunk, self._headers, self._mapped)
         self._model = text_of(chunk.get("model")) or self._model
         self._id = text_of(chunk.get("id")) or self._id
         if chunk.get("usage") is not None:
@@ -238,7 +297,7 @@ class ChatReader:
             return ""
         choice = mapping(choices[0], "the choice")
         if choice.get("error"):
-            raise failure_inside(choice["error"], self._headers)
+            raise failure_inside(choice["error"], self._headers, self._mapped)
         # the first reason counts: a second one, and text after it, follow the end
         if self._reason:
             return ""
@@ -265,9 +324,9 @@ class ChatReader:
         )
 
 
-def _refuse_failure(document: dict[str, Any], headers: Headers) -> None:
+def _refuse_failure(document: dict[str, Any], headers: Headers, mapped: Mapped) -> None:
     if document.get("error"):
-        raise charge(failure_inside(document["error"], headers), usage_of(document.get("usage")))
+        raise charge(failure_inside(document["error"], headers, mapped), usage_of(document.get("usage")))
 
 
 def _refuse_end(reason: str, refusal: str, usage: Usage | None) -> None:
@@ -302,38 +361,3 @@ def usage_of(value: Any) -> Usage | None:
         reasoning_tokens=count(written.get("reasoning_tokens")),
         cost_usd=float(cost) if known and cost is not None else None,
     )
-
-
-def failure_inside(error: Any, headers: Headers) -> ProviderError:
-    """Map a failure told inside of a 200, by the status it would have had."""
-    told = error if isinstance(error, dict) else {"message": error}
-    code = told.get("code")
-    status = code if isinstance(code, int) and 400 <= code < 600 else None
-    if status is None and isinstance(code, str) and code.isdecimal() and 400 <= int(code[:4]) < 600:
-        status = int(code)
-    if status is None:
-        status = next((_STATUS[name] for name in _names(told) if name in _STATUS), 502)
-    return failure(status, headers, {"error": told})
-
-
-def failure(status: int, headers: Headers, document: Any) -> ProviderError:
-    """Map a failure of this wire format to the error tree: by the name it has, else by its status."""
-    error = document.get("error") if isinstance(document, dict) else None
-    told = error if isinstance(error, dict) else {"message": error}
-    names = _names(told)
-    words = " ".join(filter(None, (*names[:1], text_of(told.get("message")))))
-    found = by_status(status, words, headers)
-    if status == 404 and not told.get("message"):
-        return ProviderError(found.message + " (no such address?)", status=status, retryable=False)
-    kind = next((_NAMES[name] for name in names if name in _NAMES), None)
-    if kind is ContentRefused:
-        category = next(name for name in names if _NAMES.get(name) is ContentRefused)
-        return ContentRefused(found.message, status=status, category=category)
-    return kind(found.message, status=status) if kind is not None else found
-
-
-def _names(told: dict[str, Any]) -> list[str]:
-    """List what *told* calls itself, the most exact first."""
-    metadata = told.get("metadata")
-    inner = metadata.get("error_type") if isinstance(metadata, dict) else None
-    return [name for name in (told.get("code"), inner, told.get("type")) if isinstance(name, str)]

@@ -33,8 +33,12 @@ ENTRY_POINTS = "copykit.providers"
 _BUILT_IN: dict[str, Source] = {
     "phrasebank": "copykit.providers.phrasebank.provider:PhraseBank",
     "openai": "copykit.providers.openai:OpenAI",
+    "anthropic": "copykit.providers.anthropic:Anthropic",
+    "google": "copykit.providers.google:Google",
+    "openrouter": "copykit.providers.openrouter:OpenRouter",
+    "local": "copykit.providers.compatible:Compatible",
 }
-_NOT_YET = ("anthropic", "google", "openrouter", "llamacpp", "langchain")
+_NOT_YET = ("llamacpp", "langchain")
 """Names kept for providers of later versions; what is registered under one of them is used all the same."""
 _registered: dict[str, Source] = {}
 
@@ -125,6 +129,8 @@ def check_targets(targets: Iterable[str], providers: ProvidersSettings | None = 
 
 def _lack(name: str, providers: ProvidersSettings) -> str:
     """Say what the built-in provider *name* needs and *providers* do not hold."""
+    if name == "local" and providers.local_base_url is None:
+        return "it needs an address: set COPYKIT_LOCAL_BASE_URL"
     if getattr(providers, f"{name}_key", "") is not None:
         return ""
     from copykit.providers.facts import provider_facts  # only where something is amiss

@@ -6,8 +6,9 @@ A provider's file adds its wire format: how a prompt is put, how an answer, a fa
 from __future__ import annotations
 
 import re
+import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -42,8 +43,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Call",
     "Headers",
+    "ListedModel",
     "Reader",
     "Remote",
+    "Repeats",
     "by_status",
     "count",
     "document_of",
@@ -52,6 +55,7 @@ __all__ = [
     "retirement",
     "retry_after",
     "text_of",
+    "without_counts",
 ]
 
 Headers = Mapping[str, str]
@@ -64,6 +68,8 @@ _MAX_TOLD = 300
 _BYTES_PER_TOKEN = 16
 """Beyond this share of the tokens asked for, a stream is no answer to what was asked."""
 _MAX_TOKENS = 10**9
+_MAX_BEGINNINGS = 256
+_LISTING_S = 10.0
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
 _KEY = re.compile(r"(?i)\b(?:sk|key|gsk|pk|rk)-[\w*.-]{4,}|\bAIza[\w*-]{4,}|\bbearer\s+\S+")
 
@@ -77,6 +83,18 @@ class Call(NamedTuple):
     body: dict[str, Any]
     max_tokens: int
     """Most tokens of the answer, reasoning included."""
+
+
+class ListedModel(NamedTuple):
+    """A model as its provider lists it; what it does not tell is None."""
+
+    name: str
+    context: int | None = None
+    """Most tokens it reads."""
+    output: int | None = None
+    """Most tokens it writes."""
+    retires: str | None = None
+    """When it ends, in the provider's own form."""
 
 
 class Reader(Protocol):
@@ -96,6 +114,31 @@ class Reader(Protocol):
     def usage(self) -> Usage | None:
         """Give what is known to be billed up to here."""
         ...
+
+
+class Repeats:
+    """Remembers which beginnings of prompts were sent of late.
+
+    Writing to a provider's cache costs more than plain reading, so it pays from the second prompt on that begins
+    alike, and never for a single one.
+
+    Args:
+        within_s: how long a provider keeps what it was given.
+        clock: monotonic seconds.
+    """
+
+    def __init__(self, within_s: float = 300.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._within_s, self._clock = within_s, clock
+        self._seen: dict[tuple[str, str], float] = {}
+
+    def again(self, model: str, beginning: str) -> bool:
+        """Whether *beginning* went to *model* before, recently enough to pay; it is remembered from now on."""
+        now, key = self._clock(), (model, beginning)
+        before = self._seen.pop(key, None)
+        if len(self._seen) >= _MAX_BEGINNINGS:
+            del self._seen[next(iter(self._seen))]
+        self._seen[key] = now
+        return before is not None and now - before < self._within_s
 
 
 class Remote(ABC):
@@ -140,9 +183,9 @@ class Remote(ABC):
 
         Raises:
             ProviderError: the class says what went wrong; `charge_of` what it has cost all the same.
-            ConfigurationError: no model is named and the provider has no default.
+            ConfigurationError: no model is named, and the provider has no default and lists none.
         """
-        call = self._call(prompt, streamed=False)
+        call = await self._call(prompt, streamed=False)
         with self._told(call.model):
             reply = await self._client().request(
                 "POST",
@@ -165,7 +208,7 @@ class Remote(ABC):
         """
         from copykit.providers.events import EventStream  # only who streams pays for it
 
-        call = self._call(prompt, streamed=True)
+        call = await self._call(prompt, streamed=True)
         reader: Reader | None = None
         try:
             with self._told(call.model):
@@ -208,6 +251,22 @@ class Remote(ABC):
                 charge(error, reader.usage())
             raise
 
+    async def models(self) -> tuple[ListedModel, ...]:
+        """List the provider's models: a call without cost that shows whether address and key are good.
+
+        Raises:
+            ProviderError: as `complete` does.
+        """
+        with self._told(""):
+            reply = await self._client().request(
+                "GET", self.base_url + self._models_path, headers=self._headers(), timeout_s=_LISTING_S
+            )
+            if reply.status != 200:
+                raise self._failure(reply.status, reply.headers, _quietly(reply.body))
+            document = document_of(reply.body, reply.headers)
+            rows = listed(document.get(self._models_key), self._models_key)
+            return tuple(map(self._listed, (row for row in rows if isinstance(row, dict))))
+
     async def aclose(self) -> None:
         """Close the connections, unless they are the caller's own."""
         opened, self._opened = self._opened, None
@@ -215,6 +274,13 @@ class Remote(ABC):
             await opened.aclose()
 
     # what a wire format adds
+
+    _models_path: ClassVar[str] = "/models"
+    _models_key: ClassVar[str] = "data"
+
+    @abstractmethod
+    def _listed(self, row: dict[str, Any]) -> ListedModel:
+        """Read one entry of the list of models."""
 
     @abstractmethod
     def _headers(self) -> dict[str, str]:
@@ -247,14 +313,20 @@ class Remote(ABC):
             self._opened = open_client()
         return self._opened
 
-    def _call(self, prompt: Prompt, *, streamed: bool) -> Call:
-        model = prompt.model or self._model
-        if not model:
-            raise ConfigurationError(f"{self.name} has no default model: name one, {self.name}:model")
+    async def _call(self, prompt: Prompt, *, streamed: bool) -> Call:
+        model = prompt.model or self._model or await self._only_model()
         facts = model_facts(self.facts_name, model)
         # reasoning counts against the same maximum, which no model of its family exceeds
         max_tokens = min(prompt.max_output_tokens + facts.room, facts.output)
         return self._encode(prompt, model, facts, max_tokens, streamed)
+
+    async def _only_model(self) -> str:
+        """Give the model of a provider that has no default: the first that it lists."""
+        listing = await self.models()
+        if not listing:
+            raise ConfigurationError(f"{self.name} lists no models: name one, {self.name}:model")
+        self._model = listing[0].name
+        return self._model
 
     @contextmanager
     def _told(self, model: str) -> Iterator[None]:
@@ -262,7 +334,7 @@ class Remote(ABC):
         try:
             yield
         except ProviderError as error:
-            error.target = error.target or f"{self.name}:{model}"
+            error.target = error.target or f"{self.name}:{model}".rstrip(":")
             hidden = self._hidden(error.message)
             if hidden != error.message:
                 error.message, error.args = hidden, (hidden,)
@@ -393,6 +465,16 @@ def listed(value: Any, what: str) -> list[Any]:
     if not isinstance(value, list):
         raise ProviderProtocolError(f"{what} is no list")
     return value
+
+
+def without_counts(schema: dict[str, Any]) -> dict[str, Any]:
+    """Give *schema* without bounds on the number of items, which not every provider knows; the prompt states them."""
+    kept = {key: value for key, value in schema.items() if key not in ("minItems", "maxItems")}
+    if "items" in kept:
+        kept["items"] = without_counts(kept["items"])
+    if "properties" in kept:
+        kept["properties"] = {name: without_counts(inner) for name, inner in kept["properties"].items()}
+    return kept
 
 
 def text_of(value: Any) -> str:

@@ -24,7 +24,9 @@ __all__ = ["REVISION", "PhraseBank", "write_drafts"]
 REVISION = "2026-11-21"
 """Date of the authored phrases and of the rules that choose among them."""
 
-_NOTHING_SPENT = Usage(input_tokens=0, output_tokens=0, cached_tokens=0, reasoning_tokens=0, cost_usd=0.0)
+_NOTHING_SPENT = Usage(
+    input_tokens=0, output_tokens=0, cached_tokens=0, cache_write_tokens=0, reasoning_tokens=0, cost_usd=0.0
+)
 
 
 class PhraseBank:
