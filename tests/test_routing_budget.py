@@ -45,6 +45,8 @@ def test_nothing_is_promised_beyond_the_cap() -> None:
     assert (caught.value.cap, caught.value.spent, caught.value.estimate) == (1.0, 0.7, 0.4)
     ledger.reserve(0.3)
     assert ledger.left_usd == 0.0
+    with pytest.raises(BudgetExceeded):
+        ledger.reserve(1e-12)
 
 
 def test_what_was_not_used_comes_back() -> None:
