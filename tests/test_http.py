@@ -16,6 +16,7 @@ import pytest
 from copykit import events
 from copykit.accel import http_wires, registry
 from copykit.accel.http import open_client
+from copykit.accel.measure import measure
 from copykit.errors import ConfigurationError, ProviderTLSError, ProviderUnavailable
 from copykit.testing.accel import HttpContract
 from copykit.testing.servers import Received, ScriptedServer, answer, chunked
@@ -310,6 +311,15 @@ def test_the_environment_chooses_the_library(forced):
     forced("htpx2")
     with pytest.raises(ConfigurationError, match="nearest: 'httpx2'"):
         open_client()
+
+
+def test_measuring_leaves_no_noise(caplog):
+    """`copykit check --measure` times calls on loopback, and its server ends without a word."""
+    gains = measure("http", rounds=2)
+    assert {gain.candidate for gain in gains} == {
+        probe.candidate for probe in registry.probe("http") if probe.state == "verified"
+    } - {"httpx2"}
+    assert caplog.records == []
 
 
 def test_a_client_needs_a_connection(forced):

@@ -278,16 +278,21 @@ def _http() -> tuple[Workload, ...]:
     url, body = "http://127.0.0.1:{}/v1/chat", b'{"model": "m"}' + b" " * 2000
     reply = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2000\r\n\r\n" + b" " * 2000
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while await reader.readuntil(b"\r\n\r\n"):
-                await reader.readexactly(len(body))
-                writer.write(reply)
-        except asyncio.IncompleteReadError:  # the client has left
-            writer.close()
+    class Server(asyncio.Protocol):
+        """Answers whatever ends with the body."""
+
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self._transport: Any = transport
+            self._seen = b""
+
+        def data_received(self, data: bytes) -> None:
+            self._seen += data
+            if self._seen.endswith(body):
+                self._seen = b""
+                self._transport.write(reply)
 
     async def exchanges(maker: Any, rounds: int, at_once: int) -> None:
-        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        server = await asyncio.get_running_loop().create_server(Server, "127.0.0.1", 0)
         client = maker.new(connections=at_once, tls=None, proxies=False)
         here = url.format(server.sockets[0].getsockname()[1])
         for _ in range(rounds):
