@@ -245,6 +245,11 @@ def test_a_model_that_is_going_says_so() -> None:
     assert info == ("google:gemini-3.8-flash-001 is announced to end on 2027-02-01",)
 
 
+def test_an_answer_that_names_no_model_was_served_by_the_one_asked() -> None:
+    """So that a receipt and a price have one."""
+    assert complete(FakeHttp().will_answer(piece(modelVersion=None))).model == "gemini-3.8-flash"
+
+
 def test_a_key_is_needed() -> None:
     """Either of its variables will do."""
     with pytest.raises(ConfigurationError, match="GOOGLE_API_KEY or GEMINI_API_KEY"):

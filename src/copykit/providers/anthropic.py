@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from copykit.accel.http import HttpClient
     from copykit.providers.events import Event
 
-__all__ = ["VERSION", "Anthropic", "failure", "usage_of"]
+__all__ = ["VERSION", "Anthropic", "accepted", "failure", "usage_of"]
 
 VERSION = "2026-10-21"
 """Of the interface; the first in which the key travels as a bearer token."""
@@ -130,7 +130,7 @@ class Anthropic(Remote):
             body["temperature"] = temperature
         config: dict[str, Any] = {}
         if facts.schema:
-            config["format"] = {"type": "json_schema", "schema": without_counts(prompt.schema)}
+            config["format"] = {"type": "json_schema", "schema": accepted(prompt.schema)}
         if facts.effort:
             config["effort"] = facts.effort
         if config:
@@ -161,6 +161,20 @@ class Anthropic(Remote):
 
     def _failure(self, status: int, headers: Headers, document: Any) -> ProviderError:
         return failure(status, headers, document)
+
+
+def accepted(schema: dict[str, Any]) -> dict[str, Any]:
+    """Rewrite *schema* to the subset that is accepted, as the vendor's own client would: no counts, choices untyped."""
+    return _untyped(without_counts(schema))
+
+
+def _untyped(schema: dict[str, Any]) -> dict[str, Any]:
+    changed = {key: value for key, value in schema.items() if key != "type" or "enum" not in schema}
+    if "items" in schema:
+        changed["items"] = _untyped(schema["items"])
+    if "properties" in schema:
+        changed["properties"] = {name: _untyped(part) for name, part in schema["properties"].items()}
+    return changed
 
 
 class MessageReader:

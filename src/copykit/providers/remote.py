@@ -360,7 +360,8 @@ class Remote(ABC):
                 )
                 raise charge(cut, completion.usage) from None
         remarks = retirement(self.facts_name, call.model, date.today())
-        return replace(completion, info=(*completion.info, *remarks)) if remarks else completion
+        served = completion.model or call.model
+        return replace(completion, model=served, info=(*completion.info, *remarks))
 
 
 def retirement(provider: str, model: str, today: date) -> tuple[str, ...]:
