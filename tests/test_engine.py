@@ -232,7 +232,7 @@ def test_callers_that_share_a_failure_have_errors_of_their_own(fake: FakeProvide
         return await asyncio.gather(*(desk.generate(request()) for _ in range(3)), return_exceptions=True)
 
     errors = run(story())
-    assert len(fake.asked) == 1
+    assert len(fake.asked) == 3  # the attempts of one request
     assert all(isinstance(error, NoProviderSucceeded) for error in errors)
     assert [error.request_id for error in errors] == ["r1", "r2", "r3"]
     assert errors[0].__cause__ is not None
@@ -269,7 +269,7 @@ def test_a_cancelled_caller_does_not_cancel_the_others(fake: FakeProvider) -> No
 
 
 def test_the_next_target_is_asked_when_one_fails(fake: FakeProvider, other: FakeProvider) -> None:
-    """The receipt lists the failed try with its reason; the answer is not stored under the first target's key."""
+    """The receipt lists each failed try with its reason; the answer is not stored under the first target's key."""
     fake.will_say(ProviderUnavailable("down", target="fake"))
     other.will_say(GOOD)
     hook = RecordingHook()
@@ -285,13 +285,14 @@ def test_the_next_target_is_asked_when_one_fails(fake: FakeProvider, other: Fake
     assert result.receipt.served_by == "other:other-1"
     assert [(a.target, a.outcome) for a in result.receipt.attempts] == [
         ("fake", "provider_unavailable"),
+        ("fake", "provider_unavailable"),
         ("other", "ok"),
     ]
-    assert [e.outcome for e in hook.of(AttemptFinished)][:2] == ["provider_unavailable", "ok"]
+    assert [e.outcome for e in hook.of(AttemptFinished)][1:3] == ["provider_unavailable", "ok"]
 
 
 def test_when_every_target_fails_the_attempts_are_told(fake: FakeProvider, other: FakeProvider) -> None:
-    """NoProviderSucceeded carries one attempt a target; an answer without copy counts as a failure."""
+    """NoProviderSucceeded carries every attempt; one is kept for each target; an answer without copy is a failure."""
     fake.will_say(ProviderUnavailable("down", target="fake"))
     other.will_say("")
     hook = RecordingHook()
@@ -299,7 +300,7 @@ def test_when_every_target_fails_the_attempts_are_told(fake: FakeProvider, other
     desk.engine.add_hook(hook)
     with pytest.raises(NoProviderSucceeded) as caught:
         run(desk.generate(request()))
-    assert [a.target for a in caught.value.attempts] == ["fake", "other"]
+    assert [a.target for a in caught.value.attempts] == ["fake", "fake", "other"]
     assert hook.of(GenerationFailed)[0].code == "provider_failed"
 
 
@@ -348,9 +349,10 @@ def test_completions_without_copy_are_paid_for_too(fake: FakeProvider, other: Fa
     result = run(service("fake", "other:any").generate(request()))
     assert [(a.outcome, a.model, a.output_tokens) for a in result.receipt.attempts] == [
         ("empty_output", "fake-1", 20),
+        ("empty_output", "fake-1", 20),
         ("ok", "other-1", 20),
     ]
-    assert (result.usage.input_tokens, result.usage.output_tokens, result.usage.cost_usd) == (20, 40, None)
+    assert (result.usage.input_tokens, result.usage.output_tokens, result.usage.cost_usd) == (30, 60, None)
     assert result.receipt.served_by == "other:other-1"
 
 

@@ -53,7 +53,7 @@ class Engine:
         self.results = Results(
             cache if cache is not None else cache_from(settings.cache), settings.cache.ttl_s, self._emit
         )
-        self._router = Router(settings, self._emit, clock)
+        self.router = Router(settings, self._emit, clock)
         self._flight: Flight[CopywritingOutput] = Flight()
         self._hooks: tuple[events.Hook, ...] = ()
         self._numbers = itertools.count(1)
@@ -117,7 +117,8 @@ class Engine:
         self, request: CopywritingInput, targets: tuple[str, ...], versions: dict[str, str], key: str
     ) -> CopywritingOutput:
         brief = compile_brief(request)
-        answer = await self._router.ask(brief, targets)
+        deadline_at = self._clock() + (request.deadline_s or self.settings.routing.deadline_s)
+        answer = await self.router.ask(brief, targets, deadline_at=deadline_at)
         variants, repairs = judge(answer.drafts, brief, written_by_model=answer.by_model)
         for repair in repairs:
             self._emit(events.FieldRepaired(repair.field, repair.rule))
@@ -160,7 +161,7 @@ class Engine:
     async def aclose(self) -> None:
         """Give back what the cache and the providers hold; the engine must not be used afterwards."""
         try:
-            await self._router.aclose()
+            await self.router.aclose()
         finally:
             await self.results.aclose()
 

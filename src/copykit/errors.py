@@ -312,15 +312,17 @@ class Overloaded(CopykitError):
 
 
 class BudgetExceeded(CopykitError):
-    """A call could cost more than the budget has left; nothing was sent."""
+    """A call could cost more than the budget has left, or nobody knows what it costs; nothing was sent."""
 
     code = "budget_exceeded"
 
-    def __init__(self, cap: float, spent: float, estimate: float, *, scope: str = "budget") -> None:
+    def __init__(
+        self, cap: float, spent: float, estimate: float, *, scope: str = "budget", reason: str = ""
+    ) -> None:
         self.cap, self.spent, self.estimate, self.scope = cap, spent, estimate, scope
-        super().__init__(
-            f"the {scope} of {cap:.6g} USD has {max(0.0, cap - spent):.6g} left, and the next call may cost {estimate:.6g}"
-        )
+        left = max(0.0, cap - spent)
+        told = f"the {scope} of {cap:.6g} USD has {left:.6g} left, and the next call may cost {estimate:.6g}"
+        super().__init__(reason or told)
 
 
 class DeadlineExceeded(CopykitError):

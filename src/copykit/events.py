@@ -69,6 +69,24 @@ class AttemptFinished(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class ProviderRested(Event):
+    """A provider's credential is left alone for a while: it throttles (``cooldown``) or refuses (``quarantine``)."""
+
+    provider: str
+    kind: str
+    reason: str
+    for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TargetMoved(Event):
+    """A target's breaker went to another state: ``closed``, ``open`` or ``half_open``."""
+
+    target: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class FieldRepaired(Event):
     """A field was mended locally, without asking a model again."""
 

@@ -72,6 +72,7 @@ class _Service:
             "cache_tier": self.engine.results.stats(),
             "config": self.config.explain(),
             "providers": list(self.engine.settings.routing.providers),
+            "routing": self.engine.router.look(),
             "ignored_settings": list(self.engine.settings.ignored),
         }
 

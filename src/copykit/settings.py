@@ -99,8 +99,20 @@ class RoutingSettings:
     providers whose keys are set, as `Settings` fills it in, and for the phrase bank where there are none."""
     deadline_s: float = 120.0
     """Seconds one request may take when it names no deadline of its own."""
+    budget_usd: float | None = None
+    """Dollars that all calls of this process may cost together; None for no bound."""
+    request_budget_usd: float | None = None
+    """Dollars that one request may cost, its repeats and other targets included; None for no bound."""
+    fall_back_on_refusal: bool = False
+    """Whether another target is asked when a model declines to write."""
+    prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Dollars per million tokens by ``name:model`` or ``name``, over the price tables:
+    ``{"local": {"input": 0.1, "output": 0.2}}``."""
 
     def __post_init__(self) -> None:
+        for name in ("budget_usd", "request_budget_usd"):
+            if getattr(self, name) is not None:
+                _at_least(f"routing.{name}", getattr(self, name), 0)
         names: object = self.providers  # as `_at_least` has it
         if not isinstance(names, tuple | list) or not all(isinstance(n, str) and n.strip() for n in names):
             raise ConfigurationError(f"routing.providers={names!r}: must be a list of names")
@@ -345,15 +357,30 @@ def _names(text: str) -> tuple[str, ...]:
     return names
 
 
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def _switch(text: str) -> bool:
+    if text.strip().casefold() not in _ON + _OFF:
+        raise ValueError(text)
+    return text.strip().casefold() in _ON
+
+
+_ON, _OFF = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 _WANTED: dict[Callable[[str], Any], str] = {
     int: "a whole number",
     float: "a number",
     str: "text",
     _names: "a list",
+    _switch: "true or false",
 }
 _VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "COPYKIT_PROVIDERS": ("routing.providers", _names),
     "COPYKIT_DEADLINE_S": ("routing.deadline_s", float),
+    "COPYKIT_BUDGET_USD": ("routing.budget_usd", float),
+    "COPYKIT_REQUEST_BUDGET_USD": ("routing.request_budget_usd", float),
+    "COPYKIT_FALL_BACK_ON_REFUSAL": ("routing.fall_back_on_refusal", _switch),
     "COPYKIT_CACHE_URL": ("cache.url", str),
     "COPYKIT_CACHE_ENTRIES": ("cache.max_entries", int),
     "COPYKIT_CACHE_BYTES": ("cache.max_bytes", int),
@@ -398,7 +425,7 @@ def _read_file(path: Path | str | None) -> tuple[dict[str, Any], list[str]]:
         return {}, [f"{found}: {error}"]
     values: dict[str, Any] = {}
     problems: list[str] = []
-    kinds = dict(_VARIABLES.values())
+    kinds: dict[str, Callable[[str], Any]] = {**dict(_VARIABLES.values()), "routing.prices": _as_it_is}
     for group, entries in table.items():
         for name, value in entries.items() if isinstance(entries, dict) else [("", entries)]:
             key = f"{group}.{name}".rstrip(".")

@@ -11,7 +11,7 @@ from copykit.drafts.draft import Draft
 from copykit.errors import ProviderError
 from copykit.models import Usage
 
-__all__ = ["Closable", "Completion", "Provider", "StreamingProvider", "charge", "charge_of"]
+__all__ = ["Closable", "Completion", "Priced", "Provider", "StreamingProvider", "charge", "charge_of"]
 
 E = TypeVar("E", bound=ProviderError)
 
@@ -63,6 +63,27 @@ class StreamingProvider(Protocol):
 
         Leaving the iteration early (``aclose``) closes the connection. Raises as `Provider.complete` does.
         """
+        ...
+
+
+@runtime_checkable
+class Priced(Protocol):
+    """A provider whose calls have a bound in time and in what they are charged for.
+
+    One without these is given a minute a call, and is not asked where a budget is set, unless it is free.
+    """
+
+    @property
+    def timeout_s(self) -> float:
+        """Seconds that one exchange may take."""
+        ...
+
+    def model_of(self, prompt: Prompt) -> str:
+        """Give the model that will be asked for *prompt*; empty if only the call finds that out."""
+        ...
+
+    def most(self, prompt: Prompt) -> tuple[int, int]:
+        """Give bounds of what a call for *prompt* is charged for: bytes sent, and tokens answered."""
         ...
 
 

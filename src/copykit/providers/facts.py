@@ -10,7 +10,7 @@ from typing import Any
 
 from copykit.data import load_toml
 
-__all__ = ["ModelFacts", "ProviderFacts", "model_facts", "provider_facts"]
+__all__ = ["ModelFacts", "ProviderFacts", "context_of", "model_facts", "provider_facts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +77,11 @@ def model_facts(provider: str, model: str) -> ModelFacts:
             known |= {key: value for key, value in row.items() if key not in ("match", "source")}
     known["temperature"] = tuple(known["temperature"]) or None
     return ModelFacts(**known)
+
+
+def context_of(target: str) -> int | None:
+    """Give how many tokens *target* (``name:model``) reads and writes together; None where nobody knows."""
+    provider, _, model = target.partition(":")
+    if provider not in _table():
+        return None
+    return model_facts(provider, model or provider_facts(provider).model).context

@@ -63,15 +63,19 @@ Headers = Mapping[str, str]
 
 T = TypeVar("T")
 
-_MAX_TOLD = 300
-"""Characters of a provider's own words in a message."""
+_MAX_TOLD = 400
+"""Characters of a message; it is cut after keys are taken out of it, so that no part of one stays."""
+_MAX_READ = 4_000
+"""Characters of a provider's own words that are looked at."""
 _BYTES_PER_TOKEN = 16
 """Beyond this share of the tokens asked for, a stream is no answer to what was asked."""
 _MAX_TOKENS = 10**9
+_WRAPPING = 2_048
+"""Bytes of a request's body beside prompt and schema, at most."""
 _MAX_BEGINNINGS = 256
 _LISTING_S = 10.0
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
-_KEY = re.compile(r"(?i)\b(?:sk|key|gsk|pk|rk)-[\w*.-]{4,}|\bAIza[\w*-]{4,}|\bbearer\s+\S+")
+_KEY = re.compile(r"(?i)\b(?:sk|gsk)-[\w*.-]{4,}|\bAIza[\w*-]{4,}|\bbearer\s+\S+")
 
 
 class Call(NamedTuple):
@@ -302,6 +306,27 @@ class Remote(ABC):
     def _failure(self, status: int, headers: Headers, document: Any) -> ProviderError:
         """Map a failure to the error tree; *document* is its decoded body, or None."""
 
+    # what the router asks before a call
+
+    @property
+    def timeout_s(self) -> float:
+        """Seconds that one exchange may take."""
+        return self.facts.timeout_s
+
+    def model_of(self, prompt: Prompt) -> str:
+        """Give the model that will be asked for *prompt*; empty if only the call finds that out."""
+        return prompt.model or self._model
+
+    def most(self, prompt: Prompt) -> tuple[int, int]:
+        """Give bounds of what a call for *prompt* is charged for: bytes sent, and tokens answered.
+
+        The schema counts twice, since a format may add to it or repeat it; so do escapes of the text.
+        """
+        facts = model_facts(self.facts_name, self.model_of(prompt))
+        text = len(json.dumps(prompt.system)) + len(json.dumps(prompt.user))
+        sent = text + 2 * len(json.dumps(prompt.schema)) + _WRAPPING
+        return sent, min(prompt.max_output_tokens + facts.room, facts.output)
+
     # the rest of one exchange
 
     def _client(self) -> HttpClient:
@@ -343,7 +368,7 @@ class Remote(ABC):
     def _hidden(self, text: str) -> str:
         if self._key is not None:
             text = text.replace(self._key.reveal(), "***")
-        return _KEY.sub("***", text)
+        return _KEY.sub("***", text)[:_MAX_TOLD]
 
     def _finished(self, completion: Completion, prompt: Prompt, call: Call) -> Completion:
         """Refuse an answer with nothing in it, or one cut in the middle; add what its reader should know."""
@@ -379,7 +404,7 @@ def by_status(
 
     ``x-should-retry`` overrides what the status says of trying again, as in the vendors' own clients.
     """
-    words = _CONTROL.sub(" ", told)[:_MAX_TOLD].strip()
+    words = _CONTROL.sub(" ", told[:_MAX_READ]).strip()
     message = f"status {status}{f': {words}' if words else ''}"
     after = retry_after_s if retry_after_s is not None else retry_after(headers)
     error: ProviderError

@@ -1,28 +1,53 @@
-"""Ask the targets in order until one gives copy; keep a receipt of every try."""
+"""Ask the targets in order until one gives copy: one retry loop, with a receipt of every try.
+
+The semantics are those of docs/routing.md: at most three calls as long as they fail, a repeat of the same target
+only where the failure, the budget of repeats and the time left allow it, and never a call that the budget does not cover.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
+import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from copykit import events
 from copykit.brief.brief import Brief
-from copykit.brief.prompt import build_prompt
+from copykit.brief.prompt import Prompt, build_prompt
 from copykit.drafts.draft import Draft
-from copykit.errors import ConfigurationError, InvalidRequest, NoProviderSucceeded, ProviderError
+from copykit.errors import (
+    AllProvidersCooling,
+    BudgetExceeded,
+    CircuitOpen,
+    ConfigurationError,
+    ContextTooLong,
+    CopykitError,
+    InvalidRequest,
+    NoProviderSucceeded,
+    Overloaded,
+    ProviderError,
+    ProviderTimeout,
+)
 from copykit.models import Attempt, Usage
-from copykit.providers.base import Closable, Completion, Provider
+from copykit.providers.base import Closable, Completion, Priced, Provider, charge_of
 from copykit.providers.registry import Source, make_provider, provider_source
+from copykit.routing.breaker import Permit
+from copykit.routing.budget import Ledger, Prices, Reservation
+from copykit.routing.health import Rest, come_back_s
+from copykit.routing.retry import Backoff, Retry, Treatment, classify
+from copykit.routing.targets import Target, Targets
 from copykit.settings import Settings
 
 __all__ = ["Answer", "Router"]
 
 MAX_ATTEMPTS = 3
 """Calls of one request over all targets, as long as they fail (DESIGN 13.6)."""
+_NOT_ASKED = frozenset({"circuit_open", "cooling", "price_unknown", "budget_exceeded"})
+"""Outcomes of targets that were passed over without a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +65,16 @@ class Answer:
 
 
 class Router:
-    """Holds the providers in use: made at their first call, made anew once their name is registered anew.
+    """Holds the providers in use and what is known of their health.
+
+    Providers are made at their first call, and made anew once their name is registered anew.
 
     Args:
-        settings: where providers find their keys and addresses.
+        settings: where providers find their keys and addresses; caps and prices.
         emit: where events go.
         clock: monotonic seconds.
+        sleep: waits so many seconds.
+        chance: numbers in [0, 1), for jitter.
     """
 
     def __init__(
@@ -53,65 +82,60 @@ class Router:
         settings: Settings,
         emit: Callable[[events.Event], None],
         clock: Callable[[], float] = time.monotonic,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        chance: Callable[[], float] = random.random,
     ) -> None:
-        self._settings = settings
+        self.settings = settings
+        self.clock = clock
+        self.sleep = sleep
+        self.chance = chance
+        self.targets = Targets(clock=clock, chance=chance)
+        self.backoff = Backoff(chance=chance)
+        self.prices = Prices(settings.routing.prices)
+        self.ledger = Ledger(settings.routing.budget_usd, scope="budget")
         self._emit = emit
-        self._clock = clock
         self._providers: dict[str, tuple[Source, Provider]] = {}
         self._replaced: list[Provider] = []
         """Closed with the rest only: calls may still run on them."""
 
-    async def ask(self, brief: Brief, targets: Sequence[str]) -> Answer:
-        """Give the first usable answer; each target is asked once, at most three in all.
+    async def ask(self, brief: Brief, targets: Sequence[str], *, deadline_at: float = float("inf")) -> Answer:
+        """Give the first usable answer.
+
+        Args:
+            targets: ``name`` or ``name:model``, in the order in which they are asked.
+            deadline_at: when the caller stops waiting, by this router's clock: nothing is begun that cannot end by then.
 
         Raises:
-            NoProviderSucceeded: every target failed; carries the attempts.
+            NoProviderSucceeded: every target that was asked failed; carries the attempts.
+            AllProvidersCooling: every target rests or is left alone; says when to come back.
+            BudgetExceeded: no target fits into what the budget has left; nothing was sent.
             InvalidRequest: the target that the request names is unknown, or a target cannot serve this brief
                 whatever is tried.
             ConfigurationError: a target that the settings name is unknown, or refuses its model.
         """
-        attempts: list[Attempt] = []
-        spent: list[Usage] = []
-        last: ProviderError | None = None
-        for target in targets[:MAX_ATTEMPTS]:
-            started = self._clock()
-            completion: Completion | None = None
-            try:
-                completion = await self._call(target, brief)
-                spent.append(completion.usage or Usage())
-                drafts = completion.drafts or _parsed(completion.text, brief)
-            except ProviderError as error:
-                last = error
-                attempts.append(self._record(target, completion, error.code, started, reason=error.message))
-                continue
-            attempts.append(self._record(target, completion, "ok", started))
-            return Answer(
-                drafts,
-                served_by=_served_by(target, completion),
-                target=target,
-                attempts=tuple(attempts),
-                usage=_total(spent),
-                info=completion.info,
-                by_model=not completion.drafts,
-            )
-        raise NoProviderSucceeded(attempts) from last
+        return await _Asking(self, brief, targets, deadline_at).run()
 
-    async def _call(self, target: str, brief: Brief) -> Completion:
-        name, _, model = target.partition(":")
-        prompt = build_prompt(brief, nonce=os.urandom(8).hex(), model=model or None)
-        try:
-            return await self._provider(name).complete(prompt)
-        except InvalidRequest as error:
-            if brief.request.provider is None and error.field in ("provider", "model"):
-                raise ConfigurationError(f"routing.providers: {error.message}") from error
-            raise
+    def look(self) -> dict[str, Any]:
+        """Give breakers, limits, rests and money as they are now."""
+        ledger = self.ledger.look()
+        return {
+            **self.targets.look(),
+            "money": {
+                "cap_usd": ledger.cap_usd,
+                "spent_usd": ledger.spent_usd,
+                "reserved_usd": ledger.reserved_usd,
+                "estimated_calls": ledger.estimated,
+            },
+        }
 
-    def _provider(self, name: str) -> Provider:
+    def provider(self, name: str) -> Provider:
+        """Give the provider called *name*, made now if it was not asked before."""
         source = provider_source(name)
         held = self._providers.get(name)
         if held is not None and held[0] is source:
             return held[1]
-        provider = make_provider(source, self._settings)
+        provider = make_provider(source, self.settings)
         if held is not None:
             self._replaced.append(held[1])
         self._providers[name] = (source, provider)
@@ -126,28 +150,296 @@ class Router:
                 if isinstance(provider, Closable):
                     stack.push_async_callback(provider.aclose)
 
+    def tell(self, event: events.Event) -> None:
+        """Send *event* to whoever watches."""
+        self._emit(event)
+
+
+class _Asking:
+    """One request on its way through the targets."""
+
+    def __init__(self, router: Router, brief: Brief, targets: Sequence[str], deadline_at: float) -> None:
+        self._router = router
+        self._brief = brief
+        self._targets = targets
+        self._deadline_at = deadline_at
+        self._ledger = Ledger(
+            router.settings.routing.request_budget_usd, scope="request budget", parent=router.ledger
+        )
+        self._attempts: list[Attempt] = []
+        self._spent: list[Usage] = []
+        self._calls = 0
+        self._last: CopykitError | None = None
+        self._back_at: list[float] = []
+        """When the targets passed over may be asked again."""
+
+    async def run(self) -> Answer:
+        """Go through the targets until one answers."""
+        for place, name in enumerate(self._targets):
+            if self._calls >= MAX_ATTEMPTS:
+                break
+            if isinstance(self._last, ContextTooLong) and not self._is_larger(name):
+                continue
+            others = len(self._targets) - place - 1
+            answer = await self._at(self._router.targets.of(name), others)
+            if answer is not None:
+                return answer
+            if self._last is not None and not self._falls_back(classify(self._last)):
+                break
+        raise self._failure() from self._last
+
+    async def _at(self, target: Target, others: int) -> Answer | None:
+        """Ask one target, again where that is worth it; None if the next is to be asked."""
+        repeat: Retry | None = None
+        repeats = 0
+        try:
+            while True:
+                leave = self._leave(target, others)
+                if leave is None:
+                    return None
+                try:
+                    return await self._call(target, leave)
+                except (ProviderError, BudgetExceeded, Overloaded) as error:
+                    self._last = error
+                    treatment = classify(error)
+                if repeat is not None:
+                    repeat.close()
+                    repeat = None
+                spare = MAX_ATTEMPTS - self._calls - (1 if others else 0)
+                # Nobody waits for a target that throttles while another may be free.
+                elsewhere = others > 0 and treatment.wait == "throttled"
+                if repeats >= treatment.retries or spare < 1 or elsewhere:
+                    return None
+                wait_s = self._wait_s(target, treatment, repeats)
+                repeat = target.repeats.take() if wait_s is not None else None
+                if wait_s is None or repeat is None:
+                    return None
+                repeats += 1
+                await self._router.sleep(wait_s)
+        finally:
+            if repeat is not None:
+                repeat.close()
+
+    def _leave(self, target: Target, others: int) -> Permit | None:
+        now = self._router.clock()
+        leave = self._router.targets.leave(target, now, last=not others)
+        if isinstance(leave, Permit):
+            return leave
+        if isinstance(leave, Rest):
+            self._back_at.append(leave.until)
+            self._note(target, "cooling", f"{leave.kind} for {leave.until - now:.1f} s more: {leave.reason}")
+        else:
+            left_s = target.breaker.opens_in(now)
+            self._back_at.append(now + left_s)
+            self._note(target, "circuit_open", f"left alone for {left_s:.1f} s more")
+        return None
+
+    async def _call(self, target: Target, permit: Permit) -> Answer:
+        """Make one call, and say of it to everybody what became of it."""
+        router = self._router
+        outcome: Any = "none"
+        asked_at = began = router.clock()
+        completion: Completion | None = None
+        try:
+            provider = self._provider(target)
+            prompt = build_prompt(self._brief, nonce=os.urandom(8).hex(), model=target.model or None)
+            async with target.slots.slot() as slot:
+                began = router.clock()
+                with self._reserved(target, provider, prompt) as money:
+                    target.repeats.call_began()
+                    self._calls += 1
+                    answered = False
+                    try:
+                        completion = await self._exchange(provider, prompt)
+                        self._charge(target, money, completion.usage, completion.model)
+                        answered = True
+                        drafts = completion.drafts or _parsed(completion.text, self._brief)
+                    except ProviderError as error:
+                        treatment = classify(error)
+                        outcome = treatment.breaker
+                        usage = completion.usage if completion is not None else charge_of(error)
+                        if completion is None:
+                            if usage is not None or treatment.may_bill:
+                                self._charge(target, money, usage, target.model)
+                            else:
+                                money.release()
+                        if treatment.slows:
+                            slot.throttled()
+                        self._rest(target, error, treatment)
+                        self._record(target, completion, error, began, asked_at)
+                        raise
+                    except Overloaded as error:  # no connection was free: nothing was sent
+                        money.release()
+                        self._record(target, None, error, began, asked_at)
+                        raise
+                    finally:
+                        target.repeats.call_ended(ok=answered)
+                outcome = "ok"
+                slot.succeeded()
+        finally:
+            now = router.clock()
+            latency_s = now - began
+            before = target.breaker.state
+            target.breaker.record(permit, outcome, now, latency_s if outcome == "ok" else None)
+            if target.breaker.state != before:
+                router.tell(events.TargetMoved(target.name, target.breaker.state))
+        target.usual.add(latency_s)
+        self._record(target, completion, None, began, asked_at)
+        return Answer(
+            drafts,
+            served_by=_served_by(target, completion),
+            target=target.name,
+            attempts=tuple(self._attempts),
+            usage=_total(self._spent),
+            info=completion.info,
+            by_model=not completion.drafts,
+        )
+
+    def _provider(self, target: Target) -> Provider:
+        try:
+            return self._router.provider(target.provider)
+        except InvalidRequest as error:
+            raise self._misnamed(error) from error
+
+    async def _exchange(self, provider: Provider, prompt: Prompt) -> Completion:
+        left_s = self._deadline_at - self._router.clock()
+        own_s = provider.timeout_s if isinstance(provider, Priced) else DEFAULT_TIMEOUT_S
+        try:
+            async with asyncio.timeout(min(left_s, own_s)) as limit:
+                return await provider.complete(prompt)
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise ProviderTimeout(f"no answer within {own_s:g} s", after_s=own_s) from error
+        except InvalidRequest as error:
+            raise self._misnamed(error) from error
+
+    def _misnamed(self, error: InvalidRequest) -> CopykitError:
+        """A target that the settings name is the settings' mistake, not the caller's."""
+        if self._brief.request.provider is None and error.field in ("provider", "model"):
+            return ConfigurationError(f"routing.providers: {error.message}")
+        return error
+
+    def _reserved(self, target: Target, provider: Provider, prompt: Prompt) -> Reservation:
+        """Promise the most that the call can cost; what has no price is not asked under a cap."""
+        if not self._ledger.capped:
+            return self._ledger.reserve(0.0)
+        size, tokens = provider.most(prompt) if isinstance(provider, Priced) else (0, 0)
+        name = target.name
+        if not target.model and isinstance(provider, Priced):
+            name = f"{target.provider}:{provider.model_of(prompt)}"
+        price = self._router.prices.price(name)
+        if price is None or (price.source != "free" and not isinstance(provider, Priced)):
+            left = self._ledger.left_usd or 0.0
+            why = (
+                f"a budget is set and nobody knows what {target.name} costs: set its price in routing.prices"
+            )
+            self._note(target, "price_unknown", why)
+            raise BudgetExceeded(left, 0.0, 0.0, reason=why)
+        try:
+            return self._ledger.reserve(price.worst_usd(size, tokens))
+        except BudgetExceeded as error:
+            self._note(target, "budget_exceeded", error.message)
+            raise
+
+    def _charge(self, target: Target, money: Reservation, usage: Usage | None, model: str | None) -> None:
+        """Settle what a call cost, and keep it for the receipt."""
+        usage = usage or Usage()
+        if usage.cost_usd is None and (usage.input_tokens or usage.output_tokens):
+            named = f"{target.provider}:{model or target.model}"
+            cost = self._router.prices.cost_usd(named, usage)
+            if cost is None and target.model and named != target.name:
+                cost = self._router.prices.cost_usd(target.name, usage)
+            usage = usage.model_copy(update={"cost_usd": cost})
+        money.settle(usage.cost_usd)
+        self._spent.append(usage)
+
+    def _wait_s(self, target: Target, treatment: Treatment, repeats: int) -> float | None:
+        error = self._last
+        return self._router.backoff.wait_s(
+            repeats,
+            treatment.wait,
+            left_s=self._deadline_at - self._router.clock(),
+            usual_s=target.usual.quantile(0.5) or 0.0,
+            retry_after_s=getattr(error, "retry_after_s", None),
+        )
+
+    def _rest(self, target: Target, error: ProviderError, treatment: Treatment) -> None:
+        now, rests = self._router.clock(), self._router.targets.rests
+        told_s = getattr(error, "retry_after_s", None)
+        if treatment.rest == "quarantine":
+            rest = rests.quarantine(target.provider, now, reason=error.code)
+        elif treatment.rest in ("cooldown", "cooldown_if_told"):
+            rest = rests.cool(target.provider, now, told_s, reason=error.code)
+        else:
+            return
+        self._back_at.append(rest.until)
+        self._router.tell(events.ProviderRested(target.provider, rest.kind, rest.reason, rest.until - now))
+
+    def _falls_back(self, treatment: Treatment) -> bool:
+        if treatment.fall_back == "if_allowed":
+            return self._router.settings.routing.fall_back_on_refusal
+        return treatment.fall_back != "none"
+
+    def _is_larger(self, name: str) -> bool:
+        """Whether a target may read more than the one that found the prompt too long; unknown sizes may."""
+        from copykit.providers.facts import context_of  # only after a prompt that was too long
+
+        failed = context_of(self._attempts[-1].target)
+        other = context_of(name)
+        return failed is None or other is None or other > failed
+
+    def _note(self, target: Target, outcome: str, reason: str) -> None:
+        self._attempts.append(Attempt(target=target.name, outcome=outcome, reason=reason))
+
     def _record(
         self,
-        target: str,
+        target: Target,
         completion: Completion | None,
-        outcome: str,
-        started: float,
-        *,
-        reason: str | None = None,
-    ) -> Attempt:
-        latency_s = self._clock() - started
-        self._emit(events.AttemptFinished(target, outcome, latency_s))
-        usage = (completion and completion.usage) or Usage()
-        return Attempt(
-            target=target,
-            model=completion.model if completion else None,
-            outcome=outcome,
-            latency_s=round(latency_s, 6),
-            input_tokens=usage.input_tokens,
-            output_tokens=usage.output_tokens,
-            cost_usd=usage.cost_usd,
-            reason=reason,
+        error: CopykitError | None,
+        began: float,
+        asked_at: float,
+    ) -> None:
+        outcome = error.code if error is not None else "ok"
+        latency_s = self._router.clock() - began
+        self._router.tell(events.AttemptFinished(target.name, outcome, latency_s))
+        told = charge_of(error) if isinstance(error, ProviderError) else None
+        billed = error is None or completion is not None or told is not None
+        usage = self._spent[-1] if billed and self._spent else Usage()
+        self._attempts.append(
+            Attempt(
+                target=target.name,
+                model=completion.model if completion else None,
+                outcome=outcome,
+                latency_s=round(latency_s, 6),
+                waited_s=round(began - asked_at, 6),
+                input_tokens=usage.input_tokens,
+                output_tokens=usage.output_tokens,
+                cost_usd=usage.cost_usd,
+                reason=error.message if error is not None else None,
+            )
         )
+
+    def _failure(self) -> CopykitError:
+        """Say why no target answered: the plainest of the reasons there are."""
+        outcomes = {attempt.outcome for attempt in self._attempts}
+        if isinstance(self._last, BudgetExceeded) and outcomes <= _NOT_ASKED:
+            return self._last
+        if outcomes and outcomes <= {"circuit_open", "cooling", "rate_limited"}:
+            now = self._router.clock()
+            after_s = come_back_s(self._back_at, now, chance=self._router.chance)
+            kind = (
+                CircuitOpen
+                if outcomes == {"circuit_open"} and len(self._targets) == 1
+                else AllProvidersCooling
+            )
+            told = "; ".join(f"{a.target}: {a.reason}" for a in self._attempts)
+            return kind(f"no target may be asked now ({told})", retry_after_s=after_s)
+        return NoProviderSucceeded(self._attempts)
+
+
+DEFAULT_TIMEOUT_S = 60.0
+"""Bound of one call where the provider states none (DESIGN 13.29)."""
 
 
 def _parsed(text: str, brief: Brief) -> tuple[Draft, ...]:
@@ -156,10 +448,9 @@ def _parsed(text: str, brief: Brief) -> tuple[Draft, ...]:
     return tuple(parse(text, brief))
 
 
-def _served_by(target: str, completion: Completion) -> str:
+def _served_by(target: Target, completion: Completion) -> str:
     """Name who answered: the model that the provider says it was, else the one it was asked for."""
-    name, _, model = target.partition(":")
-    return f"{name}:{completion.model or model}".rstrip(":")
+    return f"{target.provider}:{completion.model or target.model}".rstrip(":")
 
 
 def _total(spent: Sequence[Usage]) -> Usage:

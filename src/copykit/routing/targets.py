@@ -1,0 +1,111 @@
+"""What the router knows of each target between calls, and of the credentials they share."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+from copykit.routing.breaker import Breaker, Permit
+from copykit.routing.health import Cooldowns, Latencies, Rest
+from copykit.routing.limits import AdaptiveLimit, Concurrency
+from copykit.routing.retry import RetryBudget
+
+__all__ = ["Target", "Targets"]
+
+
+class Target:
+    """Health, pace and repeats of one ``name:model``."""
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        start: int,
+        repeats: RetryBudget,
+        clock: Callable[[], float],
+        chance: Callable[[], float],
+    ) -> None:
+        self.name = name
+        self.provider, _, self.model = name.partition(":")
+        self.breaker = Breaker(chance=chance)
+        self.slots = Concurrency(AdaptiveLimit(start), clock=clock)
+        self.usual = Latencies()
+        self.repeats = RetryBudget(repeats)
+
+    def look(self, now: float) -> dict[str, Any]:
+        """Give the figures of this moment, as `get_performance_stats` shows them."""
+        breaker = self.breaker.look(now)
+        return {
+            "breaker": breaker.state,
+            "opens_in_s": round(self.breaker.opens_in(now), 3),
+            "openings": breaker.openings,
+            "recent_calls": breaker.calls,
+            "recent_failures": breaker.failures,
+            "limit": self.slots.limit.limit,
+            "in_progress": self.slots.in_progress,
+            "waiting": self.slots.waiting,
+            "median_s": self.usual.quantile(0.5),
+            "repeats_left": self.repeats.left,
+        }
+
+
+class Targets:
+    """All targets of one engine. A credential is its provider's: what one model is refused for, all are.
+
+    Args:
+        start: calls at a time that a target is trusted with at first.
+        clock: monotonic seconds.
+        chance: numbers in [0, 1), for jitter.
+    """
+
+    def __init__(
+        self,
+        *,
+        start: int = 8,
+        clock: Callable[[], float] = time.monotonic,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
+        self.rests = Cooldowns()
+        self._start = start
+        self._clock = clock
+        self._chance = chance
+        self._repeats = RetryBudget()
+        self._known: dict[str, Target] = {}
+
+    def of(self, name: str) -> Target:
+        """Give the state of *name*, new if it was never asked."""
+        target = self._known.get(name)
+        if target is None:
+            if len(self._known) >= _MOST:  # names come from requests too
+                idle = next((n for n, t in self._known.items() if not t.slots.in_progress), None)
+                self._known.pop(idle or next(iter(self._known)))
+            target = self._known[name] = Target(
+                name, start=self._start, repeats=self._repeats, clock=self._clock, chance=self._chance
+            )
+        return target
+
+    def leave(self, target: Target, now: float, *, last: bool) -> Permit | Rest | None:
+        """Give leave for a call; a `Rest` while the credential rests, None while the breaker is open.
+
+        The *last* target to ask gets one call per open time all the same: somebody has to find out.
+        """
+        rest = self.rests.resting(target.provider, now)
+        if rest is not None:
+            return rest
+        return target.breaker.last_resort(now) if last else target.breaker.allow(now)
+
+    def look(self) -> dict[str, Any]:
+        """Give the figures of all targets asked so far, and which credentials rest."""
+        now = self._clock()
+        return {
+            "targets": {name: target.look(now) for name, target in self._known.items()},
+            "resting": {
+                str(key): {"kind": rest.kind, "reason": rest.reason, "left_s": round(rest.until - now, 3)}
+                for key, rest in self.rests.all_resting(now).items()
+            },
+        }
+
+
+_MOST = 1_000
