@@ -333,6 +333,17 @@ def test_parts_of_content_are_joined() -> None:
     assert complete(FakeHttp().will_answer(answer(parts))).text == COPY
 
 
+@pytest.mark.parametrize("before", [0, 380, 390, 398, 3990])
+def test_no_part_of_a_key_stays_in_a_message(before: int) -> None:
+    """Whatever form it has, and wherever a long message is cut."""
+    key = "0f5c1d2e3b4a5968canary"
+    http = FakeHttp().will_answer({"error": {"message": "y" * before + key + " was refused"}}, 401)
+    with pytest.raises(AuthenticationFailed) as caught:
+        asyncio.run(OpenAI(key=Secret(key), client=http).complete(prompt()))
+    assert "0f5c" not in str(caught.value)
+    assert len(str(caught.value)) <= 400
+
+
 def test_a_failure_of_the_transport_names_its_target() -> None:
     """The client knows no target; the provider adds it."""
     with pytest.raises(ProviderUnavailable) as caught:
