@@ -291,7 +291,9 @@ def test_check_measures_each_candidate_when_asked(monkeypatch):
     shown = run(check.command, "--quick", "--measure")
     assert "3.00 (2.50 to 3.50)" in " ".join(shown.stdout.split())
     data = json.loads(run(check.command, "--quick", "--measure", "--json").stdout)
-    assert [owner["gains"][0]["verdict"] for owner in data["capabilities"]] == ["faster"] * len(registry.capability_names())
+    assert [owner["gains"][0]["verdict"] for owner in data["capabilities"]] == ["faster"] * len(
+        registry.capability_names()
+    )
 
 
 def test_check_refuses_a_misspelt_forced_candidate(monkeypatch):

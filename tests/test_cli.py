@@ -113,7 +113,14 @@ def test_wrong_settings_give_status_78() -> None:
 
 VARIANT = {"fields", "text", "status", "field_status", "violations", "scores", "structure", "parts"}
 VIOLATION = {"rule", "field", "severity", "message", "measured", "limit", "unit", "span", "source"}
-USAGE = {"input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens", "cost_usd"}
+USAGE = {
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "cost_usd",
+}
 RECEIPT = {"served_by", "cache", "saved_usd", "attempts", "repairs", "versions", "key"}
 ATTEMPT = {
     "target", "model", "outcome", "latency_s", "waited_s", "input_tokens", "output_tokens", "cost_usd",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -25,10 +25,10 @@ from copykit.errors import (
     RateLimited,
 )
 from copykit.events import ProviderRested, TargetMoved
-from copykit.models import Usage
+from copykit.models import Attempt, Usage
 from copykit.providers.base import Completion, charge
 from copykit.providers.registry import register_provider, unregister_provider
-from copykit.routing.router import Answer, Router
+from copykit.routing.router import Router
 from copykit.settings import RoutingSettings, Settings
 from copykit.testing import FakeClock, FakeProvider, RecordingHook
 
@@ -36,6 +36,14 @@ GOOD = {"text": "Norr, the oak desk. See it today."}
 BRIEF = compile_brief(
     CopywritingInput(product_description="Oak desk", product_name="Norr", target_platform="x.post")
 )
+
+
+class Told(NamedTuple):
+    """Who answered, and the way to it."""
+
+    served_by: str
+    attempts: list[Attempt]
+    usage: Usage
 
 
 class PricedFake(FakeProvider):
@@ -73,9 +81,11 @@ class World:
         self.slept.append(seconds)
         self.clock.advance(seconds)
 
-    def ask(self, *targets: str, deadline_s: float = 60.0) -> Answer:
+    def ask(self, *targets: str, deadline_s: float = 60.0) -> Told:
         """Ask once."""
-        return asyncio.run(self.router.ask(BRIEF, targets, deadline_at=self.clock() + deadline_s))
+        asking = self.router.begin(BRIEF, targets, deadline_at=self.clock() + deadline_s)
+        answer = asyncio.run(asking.next())
+        return Told(answer.served_by, asking.attempts, asking.usage)
 
 
 @pytest.fixture

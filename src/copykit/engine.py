@@ -19,13 +19,13 @@ from copykit.caching.base import Cache
 from copykit.caching.key import output_id, request_key
 from copykit.caching.registry import cache_from
 from copykit.caching.results import Results
-from copykit.drafts.accept import judge
 from copykit.errors import ConfigurationError, CopykitError, DeadlineExceeded, InvalidRequest
 from copykit.flight import Flight
-from copykit.models import CopywritingInput, CopywritingOutput, Receipt, Repair, RestrictionReport
+from copykit.models import CopywritingInput, CopywritingOutput, Receipt, RestrictionReport
 from copykit.providers.registry import check_targets
-from copykit.routing.router import Answer, Router
+from copykit.routing.router import Router
 from copykit.settings import Settings
+from copykit.writing import Written, write
 
 __all__ = ["Engine"]
 
@@ -118,8 +118,8 @@ class Engine:
     ) -> CopywritingOutput:
         brief = compile_brief(request)
         deadline_at = self._clock() + (request.deadline_s or self.settings.routing.deadline_s)
-        answer = await self.router.ask(brief, targets, deadline_at=deadline_at)
-        variants, repairs = judge(answer.drafts, brief, written_by_model=answer.by_model)
+        written = await write(self.router.begin(brief, targets, deadline_at=deadline_at), brief)
+        variants, repairs, answer = written.variants, written.repairs, written.answer
         for repair in repairs:
             self._emit(events.FieldRepaired(repair.field, repair.rule))
         idle = unplaced(request.personalization, variants)
@@ -131,8 +131,8 @@ class Engine:
             language=brief.language.tag,
             tone=brief.tone.id,
             use_case=brief.use_case.id,
-            usage=answer.usage,
-            receipt=_receipt(answer, repairs, versions, key),
+            usage=written.usage,
+            receipt=_receipt(written, versions, key),
             created_at=datetime.now(UTC),
             restrictions=_reports(brief),
             info=[*brief.info, *answer.info, *idle, *self.settings.ignored],
@@ -170,13 +170,13 @@ class Engine:
             self.remove_hook(failed)
 
 
-def _receipt(answer: Answer, repairs: list[Repair], versions: dict[str, str], key: str) -> Receipt:
+def _receipt(written: Written, versions: dict[str, str], key: str) -> Receipt:
     return Receipt.model_construct(
-        served_by=answer.served_by,
+        served_by=written.answer.served_by,
         cache=None,
         saved_usd=None,
-        attempts=list(answer.attempts),
-        repairs=repairs,
+        attempts=list(written.attempts),
+        repairs=written.repairs,
         versions=versions,
         key=key,
     )

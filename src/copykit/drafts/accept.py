@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from copykit.brief.brief import Brief
 from copykit.brief.catalog import FieldSpec
@@ -12,9 +13,16 @@ from copykit.drafts.repair import repair
 from copykit.drafts.score import diversity, rank, score
 from copykit.models import CopyVariant, Repair, Score, Status, Violation
 
-__all__ = ["judge"]
+__all__ = ["Judged", "arrange", "judge", "judge_each"]
 
 _NOT_PASTED = frozenset({"url", "path", "identifier", "info"})
+
+
+class Judged(NamedTuple):
+    """One draft as a variant, and what was changed on the way."""
+
+    variant: CopyVariant
+    repairs: list[Repair]
 
 
 def judge(
@@ -26,12 +34,30 @@ def judge(
     repair is rejected, and so is its variant: returned, marked, never stored or exported. Copy that is
     *written_by_model* must be labelled as such where a platform asks for it (rule C-23).
     """
+    return arrange(judge_each(drafts, brief, written_by_model=written_by_model))
+
+
+def judge_each(
+    drafts: Sequence[Draft],
+    brief: Brief,
+    *,
+    written_by_model: bool = False,
+    carried: Sequence[Sequence[Repair]] = (),
+) -> list[Judged]:
+    """Judge *drafts* one by one, in their order; *carried* are the repairs that each has behind it already."""
     checker = checker_for(brief, written_by_model=written_by_model)
-    judged = [_judge_one(draft, checker, brief) for draft in drafts]
+    before = carried or [()] * len(drafts)
+    judged = [_judge_one(draft, checker, brief, past) for draft, past in zip(drafts, before, strict=True)]
     forget(checker)
+    return judged
+
+
+def arrange(judged: Sequence[Judged]) -> tuple[list[CopyVariant], list[Repair]]:
+    """Put variants that were judged in their order, best first, and number their repairs by it."""
     if len(judged) > 1:
-        for (variant, _), value in zip(judged, diversity(drafts), strict=True):
-            variant.scores["diversity"] = Score(value=value, reasons=[f"against {len(drafts) - 1} others"])
+        distances = diversity([Draft(variant.fields) for variant, _ in judged])
+        for (variant, _), value in zip(judged, distances, strict=True):
+            variant.scores["diversity"] = Score(value=value, reasons=[f"against {len(judged) - 1} others"])
     ranked = rank([variant for variant, _ in judged])
     repairs_of = {id(variant): repairs for variant, repairs in judged}
     repairs = [
@@ -42,15 +68,16 @@ def judge(
     return ranked, repairs
 
 
-def _judge_one(draft: Draft, checker: Checker, brief: Brief) -> tuple[CopyVariant, list[Repair]]:
+def _judge_one(draft: Draft, checker: Checker, brief: Brief, past: Sequence[Repair]) -> Judged:
     violations = checker.draft(draft)
     repairs: list[Repair] = []
     if any(v.severity != "info" for v in violations):
         mended, repairs = repair(draft, violations, brief)
         if repairs:
             draft, violations = mended, checker.draft(mended)
+    repairs = [*past, *repairs]
     field_status = _field_status(brief.fields, draft, violations, repairs)
-    return (
+    return Judged(
         CopyVariant.model_construct(
             fields=draft.fields,
             text=_text(draft, brief.fields),

@@ -29,7 +29,7 @@ from copykit.models import Part
 
 from .draft import Draft
 
-__all__ = ["MAX_BYTES", "MAX_DEPTH", "EmptyCompletion", "Parsed", "decode", "encode", "parse"]
+__all__ = ["MAX_BYTES", "MAX_DEPTH", "EmptyCompletion", "Parsed", "decode", "encode", "parse", "parse_texts"]
 
 MAX_BYTES = 256 * 1024
 """Size of an answer, UTF-8, beyond which it is refused unread."""
@@ -97,13 +97,60 @@ def parse(text: str, brief: Brief) -> list[Draft]:
     return list(decode(text, brief).drafts)
 
 
-def decode(text: str, brief: Brief) -> Parsed:
-    """Read a completion like `parse`, and tell what was left out: unknown fields, surplus items, variants."""
+def parse_texts(text: str, brief: Brief, count: int) -> dict[int, str]:
+    """Read the answer to a `RepairPrompt`: texts by number, 1 to *count*; numbers may be missing.
+
+    Accepted besides the shape asked for: the numbered object alone, an array in the order of the numbers, and the
+    bare text where one was asked for.
+
+    Raises:
+        MalformedCompletion: no text that was asked for is in it.
+    """
+    body, reader = _body(text), _Reader(brief)
+    for candidate, _ in _candidates(body):
+        try:
+            value = _load(candidate)
+        except _Unreadable:
+            continue
+        if isinstance(value, dict):
+            value = next((value[key] for key in ("texts", *_WRAPPERS) if key in value), value)
+        rows = (
+            enumerate(value, 1)
+            if isinstance(value, list)
+            else value.items()
+            if isinstance(value, dict)
+            else ()
+        )
+        texts = {}
+        for number, said in rows:
+            said = said.get("text") if isinstance(said, dict) else said
+            if str(number).isdecimal() and 1 <= int(number) <= count and isinstance(said, str):
+                texts[int(number)] = reader.clean(said)
+        texts = {number: said for number, said in texts.items() if said}
+        if texts:
+            return texts
+    if (
+        count == 1
+        and body[0] not in "{["
+        and not _KEY.search(body)
+        and (said := reader.clean(_unquoted(body)))
+    ):
+        return {1: said}
+    raise MalformedCompletion("no text that was asked for is in the answer", excerpt=_excerpt(text))
+
+
+def _body(text: str) -> str:
     if len(text) > MAX_BYTES or len(text.encode("utf-8", "replace")) > MAX_BYTES:
         raise MalformedCompletion(f"answer larger than {MAX_BYTES // 1024} KiB", excerpt=_excerpt(text))
     body = _without_thoughts(_well_formed(text).lstrip("\ufeff")).strip("\ufeff \t\r\n")
     if not body:
         raise EmptyCompletion("the answer is empty", excerpt=_excerpt(text))
+    return body
+
+
+def decode(text: str, brief: Brief) -> Parsed:
+    """Read a completion like `parse`, and tell what was left out: unknown fields, surplus items, variants."""
+    body = _body(text)
     reader = _Reader(brief)
     problem = ""
     for candidate, certain in _candidates(body):
@@ -293,7 +340,7 @@ class _Reader:
         if self.main.is_list:
             fields = self._fields({self.main.name: texts}, strict=True)
             return [Draft(fields)] if fields else []
-        return [Draft({self.main.name: clean}) for clean in map(self._clean, texts) if clean]
+        return [Draft({self.main.name: clean}) for clean in map(self.clean, texts) if clean]
 
     def _draft(self, fields: dict[str, str | list[str]], value: dict[str, Any]) -> Draft:
         parts = []
@@ -304,7 +351,7 @@ class _Reader:
             step, field, text = (row.get(key) for key in ("step", "field", "text"))
             if isinstance(step, str) and isinstance(field, str) and isinstance(text, str):
                 name = self._known(field.partition("[")[0])
-                if name in fields and (text := self._clean(text)):
+                if name in fields and (text := self.clean(text)):
                     label = name + field[field.index("[") :] if "[" in field else name
                     parts.append(Part(step=step, field=label, text=text))
                 else:
@@ -368,7 +415,7 @@ class _Reader:
             texts = []
             if value is not None:
                 self.notes.append(f"{spec.name} holds {json.dumps(value)}, which is no text")
-        return [clean for clean in map(self._clean, texts) if clean]
+        return [clean for clean in map(self.clean, texts) if clean]
 
     def _shaped(self, spec: FieldSpec, texts: list[str]) -> str | list[str]:
         if spec.is_list:
@@ -379,7 +426,7 @@ class _Reader:
             self.notes.append(f"{spec.name}: {len(texts)} texts joined, the field takes one")
         return "\n".join(texts)
 
-    def _clean(self, text: str) -> str:
+    def clean(self, text: str) -> str:
         text = _well_formed(text)
         if _CONTROL.search(text):
             text = _CONTROL.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
@@ -396,7 +443,7 @@ class _Reader:
         current: str | None = None
 
         def close() -> None:
-            opening = self._clean("\n".join(leading))
+            opening = self.clean("\n".join(leading))
             if found and opening:
                 if self.main is not None and not self.main.is_list and self.main.name not in found:
                     found[self.main.name] = [_unquoted(opening) or opening]
@@ -417,7 +464,7 @@ class _Reader:
             name = self._known(match[1]) if match else None
             if match and name:
                 current = name
-                text = _unquoted(self._clean(match[3]).removesuffix("**").strip())
+                text = _unquoted(self.clean(match[3]).removesuffix("**").strip())
                 if text:
                     found.setdefault(name, []).append(text)
                 continue
@@ -428,7 +475,7 @@ class _Reader:
                 leading.append(line)
             if current is None or not line.strip():
                 continue
-            text = _unquoted(self._clean(bullet[1] if bullet else line))
+            text = _unquoted(self.clean(bullet[1] if bullet else line))
             if not text:
                 continue
             if bullet or not found.get(current):
@@ -451,11 +498,11 @@ class _Reader:
                 pieces.append([])
             else:
                 pieces[-1].append(line)
-        texts = [clean for clean in (self._clean("\n".join(piece)) for piece in pieces) if clean]
+        texts = [clean for clean in (self.clean("\n".join(piece)) for piece in pieces) if clean]
         if self.main.is_list:
             lines = [line for text in texts for line in text.splitlines()]
             texts = [bullet[1] if (bullet := _BULLET.match(line)) else line for line in lines]
-        kept = [clean for clean in (_unquoted(self._clean(text)) for text in texts) if clean]
+        kept = [clean for clean in (_unquoted(self.clean(text)) for text in texts) if clean]
         if self.main.is_list:
             return [Draft({self.main.name: self._shaped(self.main, kept)})] if kept else []
         return [Draft({self.main.name: text}) for text in kept]

@@ -13,11 +13,11 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from copykit import events
 from copykit.brief.brief import Brief
-from copykit.brief.prompt import Prompt, build_prompt
+from copykit.brief.prompt import Prompt, RepairPrompt, Wanted, build_prompt, build_repair
 from copykit.drafts.draft import Draft
 from copykit.errors import (
     AllProvidersCooling,
@@ -42,10 +42,16 @@ from copykit.routing.retry import Backoff, Retry, Treatment, classify
 from copykit.routing.targets import Target, Targets
 from copykit.settings import Settings
 
-__all__ = ["Answer", "Router"]
+__all__ = ["Answer", "Asking", "Router"]
+
+T = TypeVar("T")
 
 MAX_ATTEMPTS = 3
 """Calls of one request over all targets, as long as they fail (DESIGN 13.6)."""
+MAX_REPAIRS = 2
+"""Calls to one target for single texts of its answer."""
+MAX_CALLS = 4
+"""Calls of one request in all."""
 _NOT_ASKED = frozenset({"circuit_open", "cooling", "price_unknown", "budget_exceeded"})
 """Outcomes of targets that were passed over without a call."""
 
@@ -57,8 +63,6 @@ class Answer:
     drafts: tuple[Draft, ...]
     served_by: str
     target: str
-    attempts: tuple[Attempt, ...]
-    usage: Usage
     info: tuple[str, ...]
     by_model: bool
     """Whether a language model wrote it, which some platforms want labelled."""
@@ -114,7 +118,11 @@ class Router:
                 whatever is tried.
             ConfigurationError: a target that the settings name is unknown, or refuses its model.
         """
-        return await _Asking(self, brief, targets, deadline_at).run()
+        return await self.begin(brief, targets, deadline_at=deadline_at).next()
+
+    def begin(self, brief: Brief, targets: Sequence[str], *, deadline_at: float = float("inf")) -> Asking:
+        """Begin a request that may ask a target again for single texts, and the next one if that does not help."""
+        return Asking(self, brief, targets, deadline_at)
 
     def look(self) -> dict[str, Any]:
         """Give breakers, limits, rests and money as they are now."""
@@ -155,8 +163,8 @@ class Router:
         self._emit(event)
 
 
-class _Asking:
-    """One request on its way through the targets."""
+class Asking:
+    """One request on its way through the targets: made by `Router.begin`, used by one task."""
 
     def __init__(self, router: Router, brief: Brief, targets: Sequence[str], deadline_at: float) -> None:
         self._router = router
@@ -166,27 +174,92 @@ class _Asking:
         self._ledger = Ledger(
             router.settings.routing.request_budget_usd, scope="request budget", parent=router.ledger
         )
-        self._attempts: list[Attempt] = []
+        self.attempts: list[Attempt] = []
+        """Every try so far, targets that were passed over included."""
         self._spent: list[Usage] = []
+        self._place = 0
+        self._tries = 0
+        """Calls for a whole answer; embedded writers are not counted."""
         self._calls = 0
+        """All calls, those for single texts included."""
+        self._again = 0
+        self._target: Target | None = None
+        """The one that answered last."""
         self._last: CopykitError | None = None
         self._back_at: list[float] = []
         """When the targets passed over may be asked again."""
 
-    async def run(self) -> Answer:
-        """Go through the targets until one answers."""
-        for place, name in enumerate(self._targets):
-            if self._calls >= MAX_ATTEMPTS:
-                break
+    @property
+    def usage(self) -> Usage:
+        """Tokens and money of all calls so far."""
+        return _total(self._spent)
+
+    async def next(self) -> Answer:
+        """Give the answer of the next target that has one; raises as `Router.ask` does when none is left."""
+        self._target = None
+        self._again = 0
+        while self._place < len(self._targets):
+            name = self._targets[self._place]
+            self._place += 1
+            target = self._router.targets.of(name)
             if isinstance(self._last, ContextTooLong) and not self._is_larger(name):
                 continue
-            others = len(self._targets) - place - 1
-            answer = await self._at(self._router.targets.of(name), others)
+            if self._is_spent() and not self._is_embedded(target):
+                continue
+            answer = await self._at(target, len(self._targets) - self._place)
             if answer is not None:
+                self._target = target
                 return answer
             if self._last is not None and not self._falls_back(classify(self._last)):
                 break
         raise self._failure() from self._last
+
+    def may_ask_again(self) -> bool:
+        """Whether the target that answered last may be asked for single texts: twice, and four calls in all."""
+        return self._target is not None and self._again < MAX_REPAIRS and self._calls < MAX_CALLS
+
+    async def again(self, wanted: Sequence[Wanted]) -> dict[int, str]:
+        """Ask the target that answered last for *wanted* alone; one call, never repeated.
+
+        Gives texts by number from 1. What the target fails to give is missing, and so is everything if the call
+        fails: the receipt says why.
+        """
+        if self._target is None or not self.may_ask_again():
+            return {}
+        self._again += 1
+        leave = self._leave(self._target, 0)
+        if leave is None:
+            return {}
+        nonce = os.urandom(8).hex()
+        prompt = build_repair(self._brief, wanted, nonce=nonce, model=self._target.model or None)
+        try:
+            _, texts = await self._call(
+                self._target, leave, prompt, lambda c: _texts(c, self._brief, len(wanted))
+            )
+        except (ProviderError, BudgetExceeded, Overloaded) as error:
+            self._last = error
+            return {}
+        return texts
+
+    def judged(self, *, accepted: bool, why: str = "") -> None:
+        """Note what the copy of the target that answered last was worth, apart from the target's health."""
+        if self._target is None:
+            return
+        if accepted:
+            self._target.accepted += 1
+            return
+        self._target.rejected += 1
+        for at in reversed(range(len(self.attempts))):
+            if self.attempts[at].target == self._target.name:
+                self.attempts[at] = self.attempts[at].model_copy(update={"reason": f"copy rejected: {why}"})
+                break
+
+    def _is_spent(self) -> bool:
+        return self._tries >= MAX_ATTEMPTS or self._calls >= MAX_CALLS
+
+    def _is_embedded(self, target: Target) -> bool:
+        """Whether a target answers in this process for nothing: it is no burden to anybody, and always asked."""
+        return bool(getattr(self._provider(target), "embedded", False))
 
     async def _at(self, target: Target, others: int) -> Answer | None:
         """Ask one target, again where that is worth it; None if the next is to be asked."""
@@ -197,15 +270,17 @@ class _Asking:
                 leave = self._leave(target, others)
                 if leave is None:
                     return None
+                prompt = build_prompt(self._brief, nonce=os.urandom(8).hex(), model=target.model or None)
                 try:
-                    return await self._call(target, leave)
+                    completion, drafts = await self._call(target, leave, prompt, self._drafts)
+                    return self._answer(target, completion, drafts)
                 except (ProviderError, BudgetExceeded, Overloaded) as error:
                     self._last = error
                     treatment = classify(error)
                 if repeat is not None:
                     repeat.close()
                     repeat = None
-                spare = MAX_ATTEMPTS - self._calls - (1 if others else 0)
+                spare = MAX_ATTEMPTS - self._tries - (1 if others else 0)
                 # Nobody waits for a target that throttles while another may be free.
                 elsewhere = others > 0 and treatment.wait == "throttled"
                 if repeats >= treatment.retries or spare < 1 or elsewhere:
@@ -234,7 +309,21 @@ class _Asking:
             self._note(target, "circuit_open", f"left alone for {left_s:.1f} s more")
         return None
 
-    async def _call(self, target: Target, permit: Permit) -> Answer:
+    def _drafts(self, completion: Completion) -> tuple[Draft, ...]:
+        return completion.drafts or _parsed(completion.text, self._brief)
+
+    def _answer(self, target: Target, completion: Completion, drafts: tuple[Draft, ...]) -> Answer:
+        return Answer(
+            drafts,
+            served_by=_served_by(target, completion),
+            target=target.name,
+            info=completion.info,
+            by_model=not completion.drafts,
+        )
+
+    async def _call(
+        self, target: Target, permit: Permit, prompt: Prompt, read: Callable[[Completion], T]
+    ) -> tuple[Completion, T]:
         """Make one call, and say of it to everybody what became of it."""
         router = self._router
         outcome: Any = "none"
@@ -242,18 +331,19 @@ class _Asking:
         completion: Completion | None = None
         try:
             provider = self._provider(target)
-            prompt = build_prompt(self._brief, nonce=os.urandom(8).hex(), model=target.model or None)
             async with target.slots.slot() as slot:
                 began = router.clock()
                 with self._reserved(target, provider, prompt) as money:
                     target.repeats.call_began()
-                    self._calls += 1
+                    if not getattr(provider, "embedded", False):
+                        self._calls += 1
+                        self._tries += not isinstance(prompt, RepairPrompt)
                     answered = False
                     try:
                         completion = await self._exchange(provider, prompt)
                         self._charge(target, money, completion.usage, completion.model)
                         answered = True
-                        drafts = completion.drafts or _parsed(completion.text, self._brief)
+                        result = read(completion)
                     except ProviderError as error:
                         treatment = classify(error)
                         outcome = treatment.breaker
@@ -285,15 +375,7 @@ class _Asking:
                 router.tell(events.TargetMoved(target.name, target.breaker.state))
         target.usual.add(latency_s)
         self._record(target, completion, None, began, asked_at)
-        return Answer(
-            drafts,
-            served_by=_served_by(target, completion),
-            target=target.name,
-            attempts=tuple(self._attempts),
-            usage=_total(self._spent),
-            info=completion.info,
-            by_model=not completion.drafts,
-        )
+        return completion, result
 
     def _provider(self, target: Target) -> Provider:
         try:
@@ -385,12 +467,12 @@ class _Asking:
         """Whether a target may read more than the one that found the prompt too long; unknown sizes may."""
         from copykit.providers.facts import context_of  # only after a prompt that was too long
 
-        failed = context_of(self._attempts[-1].target)
+        failed = context_of(self.attempts[-1].target)
         other = context_of(name)
         return failed is None or other is None or other > failed
 
     def _note(self, target: Target, outcome: str, reason: str) -> None:
-        self._attempts.append(Attempt(target=target.name, outcome=outcome, reason=reason))
+        self.attempts.append(Attempt(target=target.name, outcome=outcome, reason=reason))
 
     def _record(
         self,
@@ -406,7 +488,7 @@ class _Asking:
         told = charge_of(error) if isinstance(error, ProviderError) else None
         billed = error is None or completion is not None or told is not None
         usage = self._spent[-1] if billed and self._spent else Usage()
-        self._attempts.append(
+        self.attempts.append(
             Attempt(
                 target=target.name,
                 model=completion.model if completion else None,
@@ -422,7 +504,7 @@ class _Asking:
 
     def _failure(self) -> CopykitError:
         """Say why no target answered: the plainest of the reasons there are."""
-        outcomes = {attempt.outcome for attempt in self._attempts}
+        outcomes = {attempt.outcome for attempt in self.attempts}
         if isinstance(self._last, BudgetExceeded) and outcomes <= _NOT_ASKED:
             return self._last
         if outcomes and outcomes <= {"circuit_open", "cooling", "rate_limited"}:
@@ -433,9 +515,9 @@ class _Asking:
                 if outcomes == {"circuit_open"} and len(self._targets) == 1
                 else AllProvidersCooling
             )
-            told = "; ".join(f"{a.target}: {a.reason}" for a in self._attempts)
+            told = "; ".join(f"{a.target}: {a.reason}" for a in self.attempts)
             return kind(f"no target may be asked now ({told})", retry_after_s=after_s)
-        return NoProviderSucceeded(self._attempts)
+        return NoProviderSucceeded(self.attempts)
 
 
 DEFAULT_TIMEOUT_S = 60.0
@@ -446,6 +528,12 @@ def _parsed(text: str, brief: Brief) -> tuple[Draft, ...]:
     from copykit.drafts.parse import parse  # the phrase bank's answers need no parsing
 
     return tuple(parse(text, brief))
+
+
+def _texts(completion: Completion, brief: Brief, count: int) -> dict[int, str]:
+    from copykit.drafts.parse import parse_texts
+
+    return parse_texts(completion.text, brief, count)
 
 
 def _served_by(target: Target, completion: Completion) -> str:

@@ -33,6 +33,10 @@ class Target:
         self.slots = Concurrency(AdaptiveLimit(start), clock=clock)
         self.usual = Latencies()
         self.repeats = RetryBudget(repeats)
+        self.accepted = 0
+        """Answers whose copy passed, and"""
+        self.rejected = 0
+        """those whose copy did not: quality, which says nothing of health."""
 
     def look(self, now: float) -> dict[str, Any]:
         """Give the figures of this moment, as `get_performance_stats` shows them."""
@@ -48,6 +52,8 @@ class Target:
             "waiting": self.slots.waiting,
             "median_s": self.usual.quantile(0.5),
             "repeats_left": self.repeats.left,
+            "accepted": self.accepted,
+            "rejected": self.rejected,
         }
 
 

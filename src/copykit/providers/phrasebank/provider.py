@@ -37,6 +37,8 @@ class PhraseBank:
 
     name = "phrasebank"
     model = REVISION
+    embedded = True
+    """It runs here and costs nothing: the router asks it whatever was tried before."""
 
     async def complete(self, prompt: Prompt) -> Completion:
         """Write the prompt's variants.

@@ -1,0 +1,76 @@
+"""From a brief to judged copy: ask, judge, ask again for what failed, and only then the next target."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from copykit.brief.brief import Brief
+from copykit.drafts.accept import Judged, arrange, judge_each
+from copykit.drafts.again import faults, mended
+from copykit.errors import CopykitError
+from copykit.models import Attempt, CopyVariant, Repair, Usage
+from copykit.routing.router import Answer, Asking
+
+__all__ = ["Written", "write"]
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Copy that was accepted, or the best there is, and the way to it."""
+
+    variants: list[CopyVariant]
+    """Best first."""
+    repairs: list[Repair]
+    answer: Answer
+    attempts: tuple[Attempt, ...]
+    usage: Usage
+    """Over all attempts."""
+
+
+async def write(asking: Asking, brief: Brief) -> Written:
+    """Write *brief*: the first target whose copy passes serves; if none does, the copy with the fewest errors.
+
+    Copy of a model that fails is mended first: the texts that failed are asked for again, alone, at most twice a
+    target. Copy that still fails sends the request on to the next target.
+
+    Raises:
+        CopykitError: no target gave any copy; as `Router.ask`.
+    """
+    best: tuple[int, list[CopyVariant], list[Repair], Answer] | None = None
+    while True:
+        try:
+            answer = await asking.next()
+        except CopykitError:
+            if best is None:
+                raise
+            break
+        judged = judge_each(answer.drafts, brief, written_by_model=answer.by_model)
+        if answer.by_model:
+            judged = await _asked_again(asking, brief, judged)
+        variants, repairs = arrange(judged)
+        errors = [v.rule for v in variants[0].violations if v.severity == "error"]
+        asking.judged(accepted=not errors, why=", ".join(sorted(set(errors))))
+        if best is None or len(errors) < best[0]:
+            best = (len(errors), variants, repairs, answer)
+        if not errors:
+            break
+    _, variants, repairs, answer = best
+    return Written(variants, repairs, answer, tuple(asking.attempts), asking.usage)
+
+
+async def _asked_again(asking: Asking, brief: Brief, judged: Sequence[Judged]) -> list[Judged]:
+    """Ask for what failed until nothing fails, no more may be asked, or the same fault comes back."""
+    judged = list(judged)
+    seen: set[tuple[int, str, frozenset[str]]] = set()
+    while asking.may_ask_again():
+        asked = [fault for fault in faults(judged, brief) if fault.signature not in seen]
+        if not asked:
+            break
+        seen.update(fault.signature for fault in asked)
+        texts = await asking.again([fault.wanted for fault in asked])
+        if not texts:
+            break
+        drafts, repairs = mended(judged, asked, texts)
+        judged = judge_each(drafts, brief, written_by_model=True, carried=repairs)
+    return judged
