@@ -209,13 +209,15 @@ class Assets:
     ) -> tuple[Asset | None, bool]:
         closed = room.is_tight or spec.role in _CLOSED
         if count == 1 and closed:
+            # Below a line that holds the name, a phrase without it says more than the name again.
+            slots = None if self._named else _LABELLED
             roomy = room.low * room.chars / room.high > _LEAST_FOR_LONG
             if roomy:
-                asset, has_slot = self._long(spec, room, function, thing, slots=_LABELLED)
+                asset, has_slot = self._long(spec, room, function, thing, slots=slots)
                 if asset is not None:
                     return asset, has_slot
-            asset, has_slot = self._short(spec, room, function, thing, slots=_LABELLED, alone=True)
-            if asset is not None:
+            asset, has_slot = self._short(spec, room, function, thing, slots=slots, alone=True)
+            if asset is not None or self._named:
                 return asset, has_slot
             named = tuple(label for label in self._material.labels if self._material.brief.name in label)
             labels = named if self._must_name else ()
