@@ -252,6 +252,8 @@ class Assets:
                 break
             if not point and frame.slots & _POINTED:
                 continue
+            if spec.is_list and self._material.brief.placement.independent and self._chooser.leans(frame):
+                continue
             if alone and self._named and frame.is_bare:
                 continue  # the name alone, below a line that holds it
             text = self._filled(spec, room, frame, point)
@@ -323,6 +325,8 @@ class Assets:
             if tries >= _TRIES // 2:
                 break
             if "point" in frame.slots and (not point or self._material.colon in point):
+                continue
+            if spec.is_list and self._material.brief.placement.independent and self._chooser.leans(frame):
                 continue
             for points in self._point_lists(frame.slots, point):
                 fillings = (

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
+from copykit.brief.catalog import language
 from copykit.drafts.coverage import stems
+from copykit.drafts.wording import wording_of
 from copykit.lazy import lazy
 from copykit.providers.phrasebank.bank import Frame
 from copykit.providers.phrasebank.dice import Dice
@@ -20,6 +22,8 @@ _NARROWEST = 0.4
 _BORROWS_FROM = 0.5
 _SLOT = lazy(r"\{\w+\}")
 _IDEOGRAPHS = lazy(r"[\u4e00-\u9fff]{2,}")
+_MANY = 40
+"""Stems said from which repeating one cannot be helped: a set of many short texts."""
 _SHORTEST, _STEM = 4, 6
 """Letters from which a stem is a content word, and of which it is told: ``consider`` and ``consideration`` are one."""
 
@@ -64,11 +68,12 @@ class Chooser:
         order = dice.shuffled(own)
         used = self._used
         echoing: list[Frame] = []
+        is_set = len(self._said) > _MANY
         for cell in (order, borrowed):
             for frame in cell if cell is order else dice.shuffled(cell):
                 if frame.id in used or not (slots is None or frame.slots & slots):
                     continue
-                if self.echoes(frame.text):
+                if not is_set and self.echoes(frame.text):
                     echoing.append(frame)
                 else:
                     yield frame
@@ -89,6 +94,10 @@ class Chooser:
     def echoes(self, text: str) -> bool:
         """Say whether *text* repeats a content word of what this variant's authored texts said."""
         return not self._said.isdisjoint(_stems(text, self._tag))
+
+    def leans(self, frame: Frame) -> bool:
+        """Say whether *frame* begins as if something stood before it, which no asset of a set may (rule M-13)."""
+        return _leans(frame.text, self._tag)
 
     def is_fresh(self, frame: Frame) -> bool:
         """Say whether *frame* was not used yet."""
@@ -133,6 +142,11 @@ class Chooser:
         usable = [f for f in fillable if f.words <= brief.tone.max_sentence_words] or fillable
         share = _NARROWEST + (1 - _NARROWEST) * brief.request.creativity_level
         return _front(usable, share)
+
+
+@lru_cache(maxsize=16384)
+def _leans(text: str, tag: str) -> bool:
+    return wording_of(language(tag)).leaning.opens(text.lower()) is not None
 
 
 @lru_cache(maxsize=16384)
