@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from copykit.cli import batch, benchmark, catalog, check, generate, install_deps
+from copykit.cli import batch, benchmark, catalog, check, generate, install_deps, providers
 
 __all__ = ["app"]
 
@@ -40,6 +40,7 @@ def _root(
 app.command("generate")(generate.command)
 app.command("batch")(batch.command)
 app.add_typer(catalog.app, name="catalog")
+app.command("providers")(providers.command)
 app.command("check")(check.command)
 app.command("benchmark")(benchmark.command)
 app.command("install-deps")(install_deps.command)

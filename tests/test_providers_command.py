@@ -1,0 +1,245 @@
+"""``copykit providers``: what the settings name, who answers, what it costs; and no key anywhere."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from copykit.cli.app import app
+from copykit.cli.providers import Standing, survey
+from copykit.errors import ProviderUnavailable
+from copykit.providers.base import Completion
+from copykit.providers.registry import register_provider, unregister_provider
+from copykit.providers.remote import ListedModel
+from copykit.settings import ProvidersSettings, RoutingSettings, Secret, Settings
+from copykit.testing import FakeProvider
+from copykit.testing.servers import Received, ScriptedServer, Step, answer, hang
+
+KEY = "sk-canary-5f0c1d2e3b4a5968"
+
+
+class Listing(FakeProvider):
+    """A fake that lists models, or fails to."""
+
+    def __init__(self, name: str, *models: ListedModel, fails: Exception | None = None) -> None:
+        super().__init__(name)
+        self.listed, self.fails = models, fails
+        self.meet: asyncio.Barrier | None = None
+        self.closed = False
+
+    async def models(self) -> tuple[ListedModel, ...]:
+        """Give the list."""
+        if self.meet is not None:
+            await self.meet.wait()
+        if self.fails is not None:
+            raise self.fails
+        return self.listed
+
+    async def aclose(self) -> None:
+        """Note that it was closed."""
+        self.closed = True
+
+
+@pytest.fixture
+def fakes() -> Iterator[dict[str, Listing]]:
+    """Register ``one`` and ``two``."""
+    made = {"one": Listing("one", ListedModel("one-1", 1_000, 100)), "two": Listing("two")}
+    for name, fake in made.items():
+        register_provider(name, lambda fake=fake: fake)
+    yield made
+    for name in made:
+        unregister_provider(name)
+
+
+def settings(*targets: str, prices: Any = None, **providers: Any) -> Settings:
+    """Give settings with these targets."""
+    routing = RoutingSettings(providers=targets, prices=prices or {})
+    return Settings(routing=routing, providers=ProvidersSettings(**providers))
+
+
+def looked(own: Settings, **options: Any) -> dict[str, Standing]:
+    """Survey, by target."""
+    return {one.target: one for one in asyncio.run(survey(own, **options))}
+
+
+def copykit(*words: str, **environment: str) -> Result:
+    """Run the command, without the keys of whoever tests."""
+    names = ("OPENAI", "ANTHROPIC", "GOOGLE", "GEMINI", "OPENROUTER", "COPYKIT_LOCAL")
+    unset = dict.fromkeys(("COPYKIT_LOCAL_BASE_URL", *(f"{name}_API_KEY" for name in names)))
+    given: dict[str, str | None] = {
+        "COLUMNS": "200",
+        "COPYKIT_PROVIDERS": "phrasebank",
+        **unset,
+        **environment,
+    }
+    return CliRunner(env=given).invoke(app, ["providers", *words])
+
+
+def vendors(request: Received) -> Step:
+    """Answer as four vendors do: one good, one refusing and repeating the key, one silent, one broken."""
+    if request.path.startswith("/openai"):
+        return answer(json={"data": [{"id": "gpt-6-luna", "context_length": 9_000}, {"id": "gpt-5.4"}]})
+    if request.path.startswith("/anthropic"):
+        told = {"type": "authentication_error", "message": f"invalid key {KEY}"}
+        return answer(401, json={"type": "error", "error": told})
+    return hang() if request.path.startswith("/google") else answer(200, body=b"<html>")
+
+
+def test_vendors_are_asked_for_their_models_and_no_key_is_shown() -> None:
+    """One list call each, with the key in a header; what fails says how, and the key stands nowhere."""
+
+    async def story() -> tuple[list[Standing], list[Received]]:
+        async with ScriptedServer(vendors) as server:
+            keys = {f"{name}_key": Secret(KEY) for name in ("openai", "anthropic", "google")}
+            own = settings(
+                "openai",
+                "openai:gpt-5.4",
+                "anthropic",
+                "google",
+                "local",
+                openai_base_url=f"{server.url}/openai",
+                anthropic_base_url=f"{server.url}/anthropic",
+                google_base_url=f"{server.url}/google",
+                local_base_url=f"{server.url}/local",
+                **keys,
+            )
+            return await survey(own, within_s=1.0), server.requests
+
+    standings, requests = asyncio.run(story())
+    by_target = {one.target: one for one in standings}
+    openai = by_target["openai"]
+    assert (openai.place, openai.reachable, openai.model) == (1, True, "gpt-6-luna")
+    assert (openai.context, openai.output) == (9_000, 32_000)
+    assert [model["name"] for model in openai.models or ()] == ["gpt-6-luna", "gpt-5.4"]
+    assert openai.price is not None
+    assert openai.price["source"] == "genai-prices"
+    assert by_target["openai:gpt-5.4"].model == "gpt-5.4"
+    assert by_target["anthropic"].reach.startswith("provider_auth: ")
+    assert by_target["google"].reach == "no answer within 1 s"
+    assert by_target["local"].reachable is False
+    assert by_target["local"].price is not None
+    assert by_target["local"].price["source"] == "free"
+    assert by_target["openrouter"].missing == "it needs a key: set OPENROUTER_API_KEY"
+    assert all(request.method == "GET" for request in requests)
+    assert len(requests) == 4
+    assert KEY not in json.dumps([asdict(one) for one in standings])
+
+
+def test_all_are_asked_at_once_and_closed(fakes: dict[str, Listing]) -> None:
+    """Each list is given only when both were asked: one after the other would find nobody."""
+
+    async def story() -> list[Standing]:
+        meet = asyncio.Barrier(2)
+        fakes["one"].meet = fakes["two"].meet = meet
+        return await survey(settings("one:one-1", "two"))
+
+    first, second = asyncio.run(story())[:2]
+    assert (first.reachable, first.context, first.output) == (True, 1_000, 100)
+    assert (second.reachable, second.models) == (True, [])
+    assert all(fake.closed for fake in fakes.values())
+
+
+def test_what_cannot_be_asked_is_not_called_unreachable() -> None:
+    """A provider without a list of models, or embedded in this process, is in nobody's way."""
+    embedded = FakeProvider("three")
+    embedded.embedded = True  # type: ignore[attr-defined]
+    register_provider("one", lambda: FakeProvider("one"))
+    register_provider("three", lambda: embedded)
+    try:
+        found = looked(settings("one", "three"))
+        assert (found["one"].reachable, found["three"].reachable) == (None, True)
+        assert copykit(COPYKIT_PROVIDERS="one,three").exit_code == 0
+    finally:
+        unregister_provider("one")
+        unregister_provider("three")
+
+
+def test_a_model_that_its_provider_does_not_list_is_noted(fakes: dict[str, Listing]) -> None:
+    """Names of dated versions count as theirs, so that an alias is no false alarm."""
+    fakes["one"].listed = (ListedModel("one-1-2026"),)
+    found = looked(settings("one:one-1", "one:elsewhere"))
+    assert found["one:one-1"].notes == []
+    assert found["one:elsewhere"].notes == ["elsewhere is not among the models that it lists"]
+
+
+def test_prices_are_those_of_the_settings_and_unknown_is_said(fakes: dict[str, Listing]) -> None:
+    """An override wins, per million tokens; a model without a price has none, which is not zero."""
+    found = looked(settings("one", "two", prices={"one": {"input": 2, "output": 8}}))
+    assert found["one"].price == {
+        "input": 2.0, "output": 8.0, "input_most": 2.0, "output_most": 8.0, "source": "override",
+    }  # fmt: skip
+    assert found["two"].price is None
+    assert "unknown" in copykit(COPYKIT_PROVIDERS="one,two").stdout
+
+
+def test_the_words_of_a_stranger_are_not_printed(fakes: dict[str, Listing]) -> None:
+    """What another's code raises may hold anything; its kind is told, its text is not."""
+
+    def broken() -> Listing:
+        raise ValueError(KEY)
+
+    fakes["one"].fails = ValueError(KEY)
+    register_provider("two", broken)
+    told = copykit("--json", COPYKIT_PROVIDERS="one,two")
+    report = {one["target"]: one for one in json.loads(told.stdout)["providers"]}
+    assert told.exit_code == 3 == json.loads(told.stdout)["exit_code"]
+    assert report["one"]["reach"] == "it does not list its models: ValueError"
+    assert (report["two"]["configured"], report["two"]["missing"]) == (False, "it cannot be made: ValueError")
+    assert KEY not in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("targets", "words", "status", "part"),
+    [
+        ("phrasebank", (), 0, "1. phrasebank"),
+        ("openai", (), 3, "openai: it needs a key: set OPENAI_API_KEY"),
+        ("phrasebank,local", ("--no-reach",), 3, "local: it needs an address: set COPYKIT_LOCAL_BASE_URL"),
+        ("phrasebnk", (), 3, "unknown provider"),
+        ("one", (), 3, "one: provider_unavailable: nobody home"),
+        ("one", ("--no-reach",), 0, "breakers are live only in a running server"),
+    ],
+)
+def test_the_status_tells_whether_every_target_is_there(
+    fakes: dict[str, Listing], targets: str, words: tuple[str, ...], status: int, part: str
+) -> None:
+    """What lacks something says which variable; what is no target changes nothing."""
+    fakes["one"].fails = ProviderUnavailable("nobody home")
+    told = copykit(*words, COPYKIT_PROVIDERS=targets)
+    assert told.exit_code == status
+    assert part in told.stdout
+
+
+def test_wrong_settings_are_wrong_settings() -> None:
+    """They have their own status, as with every command."""
+    assert copykit(MAX_WORKERS="many").exit_code == 78
+
+
+def test_json_gives_every_field(fakes: dict[str, Listing]) -> None:
+    """The shape that others build on; breakers are none of this process."""
+    report = json.loads(copykit("--json", COPYKIT_PROVIDERS="one:one-1").stdout)
+    first = report["providers"][0]
+    assert set(first) == {
+        "target", "place", "configured", "missing", "model", "reachable", "reach", "models", "context",
+        "output", "price", "breaker", "notes",
+    }  # fmt: skip
+    assert first["models"] == [{"name": "one-1", "context": 1_000, "output": 100, "retires": None}]
+    assert first["breaker"] is None
+    assert [one["target"] for one in report["providers"]].count("phrasebank") == 1
+
+
+def test_help_shows_an_example() -> None:
+    """At any width."""
+    assert "Example: copykit providers" in " ".join(copykit("--help", COLUMNS="60").stdout.split())
+
+
+def test_completions_are_not_asked_for(fakes: dict[str, Listing]) -> None:
+    """Looking costs nothing: no prompt is sent."""
+    fakes["one"].will_say(Completion(text="never"))
+    looked(settings("one"))
+    assert fakes["one"].asked == []
