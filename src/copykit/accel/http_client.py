@@ -466,7 +466,8 @@ def _told(failure: Failure, host: str, *, connect_s: float = 0.0, status: int | 
     if failure.kind == "tls":
         error = ProviderTLSError(f"no trusted connection to {host}: {_why(root)}")
     elif failure.kind == "slow":
-        error = ProviderTimeout(f"no connection to {host} within {connect_s:g} s", after_s=connect_s)
+        # not `ProviderTimeout`: nothing was sent, so nothing can be billed and nobody is overtaxed
+        error = ProviderUnavailable(f"no connection to {host} within {connect_s:g} s")
     elif failure.kind == "connect":
         error = ProviderUnavailable(
             f"{host} cannot be reached: {_why(root)}", retryable=not _unknown_host(root)

@@ -578,7 +578,8 @@ class HttpContract:
             _same(len(server.requests), 5)
             with _black_hole() as hole:
                 slow = await _fails(
-                    ProviderTimeout, client.request("POST", hole, headers={}, timeout_s=30, connect_s=0.1)
+                    ProviderUnavailable,
+                    client.request("POST", hole, headers={}, timeout_s=30, connect_s=0.1),
                 )
             expect("no connection" in str(slow), str(slow))
 

@@ -134,10 +134,17 @@ class ScriptedServer:
     Args:
         steps: The steps in order, or a function from the request to its step.
         tls: Speak TLS with this context.
+        host: Address to listen on.
+        port: 0 takes a free one.
     """
 
     def __init__(
-        self, steps: Iterable[Step] | Callable[[Received], Step] = (), *, tls: ssl.SSLContext | None = None
+        self,
+        steps: Iterable[Step] | Callable[[Received], Step] = (),
+        *,
+        tls: ssl.SSLContext | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
         self._choose = steps if callable(steps) else None
         self._steps = [] if callable(steps) else list(steps)
@@ -145,13 +152,16 @@ class ScriptedServer:
         self._lines: list[_Line] = []
         self._news = asyncio.Event()
         self._server: asyncio.Server | None = None
+        self._host = host
         self.requests: list[Received] = []
-        self.port = 0
+        self.taken: list[Step] = []
+        """The steps that were answered with, in order."""
+        self.port = port
 
     @property
     def url(self) -> str:
         """The server's own address, without a slash at the end."""
-        return f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}"
+        return f"http{'s' if self._tls else ''}://{self._host}:{self.port}"
 
     @property
     def connections(self) -> int:
@@ -180,7 +190,7 @@ class ScriptedServer:
                 await self._news.wait()
 
     async def __aenter__(self) -> ScriptedServer:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        self._server = await asyncio.start_server(self._serve, self._host, self.port, ssl=self._tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -219,6 +229,7 @@ class ScriptedServer:
             step = self._choose(received) if self._choose else self._next()
         else:
             self._next()
+        self.taken.append(step)
         watch = asyncio.create_task(_gone(reader))
         try:
             for act in step.acts:

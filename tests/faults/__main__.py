@@ -1,0 +1,69 @@
+"""``python -m tests.faults run P10 --seed 7`` and ``python -m tests.faults table``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+
+from . import stories  # noqa: F401 -- enters the faults
+from .catalogue import FAULTS, play
+
+
+def main() -> int:
+    """Play what the command line names; 1 if something unexpected happened."""
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    one = verbs.add_parser("run", help="play one fault and print what happened")
+    one.add_argument("fault", choices=sorted(FAULTS))
+    one.add_argument("--seed", type=int, default=1)
+    table = verbs.add_parser("table", help="play all and print what became of each")
+    table.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+    table.add_argument("--groups", default="", help="letters, e.g. PJ; all if not given")
+    for verb in (one, table):
+        verb.add_argument("--quick", action="store_true", help="as short as in the test run")
+    given = parser.parse_args()
+    if given.verb == "run":
+        return _run(given.fault, given.seed, whole=not given.quick)
+    return _table(given.seeds, given.groups, whole=not given.quick)
+
+
+def _run(name: str, seed: int, *, whole: bool) -> int:
+    row, result = FAULTS[name], play(name, seed, whole=whole)
+    print(f"{name} {row.title} (seed {seed})")
+    for note in result.notes:
+        print(note)
+    if row.lacks:
+        print(f"not played: {row.lacks}")
+    print(f"{result.state}{f': {result.reason}' if result.reason else ''} ({result.took_s:.2f} s)")
+    if result.error is not None:
+        traceback.print_exception(result.error)
+    return 1 if result.state == "failed" and not row.broken else 0
+
+
+def _table(seeds: list[int], groups: str, *, whole: bool) -> int:
+    unexpected = 0
+    for name, row in sorted(FAULTS.items()):
+        if groups and name[0] not in groups:
+            continue
+        results = [play(name, seed, whole=whole) for seed in seeds]
+        bad = next((result for result in results if result.state == "failed"), None)
+        if bad is not None:
+            state = f"known defect: {row.reason}" if row.broken else f"FAILED: {bad.reason}"
+            unexpected += not row.broken
+        elif row.broken:
+            state, unexpected = f"FAILED: passes although marked as a defect ({row.reason})", unexpected + 1
+        else:
+            last = results[-1]
+            state = last.state + (f": {last.reason}" if last.reason else "")
+        state = " ".join(state.split())[:200]
+        lacks = f" [not played: {row.lacks}]" if row.lacks else ""
+        print(
+            f"{name}  {row.title:44.44}  {state}{lacks}  {sum(r.took_s for r in results):.2f} s", flush=True
+        )
+    print(f"{unexpected} unexpected")
+    return 1 if unexpected else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Group J: briefs written to mislead a model."""

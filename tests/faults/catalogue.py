@@ -1,0 +1,83 @@
+"""Which faults there are, how each is played, and which cannot be yet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from .idle_clock import run
+from .stage import NotHere, Stage
+
+__all__ = ["FAULTS", "Fault", "Result", "fault", "not_built", "play"]
+
+Story = Callable[[Stage], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One row of the catalogue."""
+
+    id: str
+    title: str
+    story: Story | None
+    """None where what it tests is not built."""
+    reason: str = ""
+    """Why it is not built, or what is wrong where it is known to fail."""
+    lacks: str = ""
+    """What of the row is not played."""
+    broken: bool = False
+    """Whether it is known to fail."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one playing."""
+
+    state: str
+    """``ok``, ``failed``, ``skipped`` or ``not built``."""
+    reason: str
+    notes: tuple[str, ...]
+    took_s: float
+    error: BaseException | None = None
+
+
+FAULTS: dict[str, Fault] = {}
+
+
+def fault(name: str, title: str, *, lacks: str = "", broken: str = "") -> Callable[[Story], Story]:
+    """Enter a story as the fault *name*."""
+
+    def enter(story: Story) -> Story:
+        FAULTS[name] = Fault(name, title, story, reason=broken, lacks=lacks, broken=bool(broken))
+        return story
+
+    return enter
+
+
+def not_built(name: str, title: str, reason: str) -> None:
+    """Enter a fault whose machinery is not there yet."""
+    FAULTS[name] = Fault(name, title, None, reason=reason)
+
+
+def play(name: str, seed: int, *, whole: bool = False) -> Result:
+    """Play one fault once."""
+    row = FAULTS[name]
+    if row.story is None:
+        return Result("not built", row.reason, (), 0.0)
+    stage = Stage(seed, whole=whole)
+
+    async def played() -> None:
+        async with stage:
+            assert row.story is not None
+            await row.story(stage)
+
+    began = time.perf_counter()
+    try:
+        run(played())
+    except NotHere as reason:
+        return Result("skipped", str(reason), tuple(stage.notes), time.perf_counter() - began)
+    except Exception as error:
+        took_s = time.perf_counter() - began
+        return Result("failed", f"{type(error).__name__}: {error}", tuple(stage.notes), took_s, error)
+    return Result("ok", "", tuple(stage.notes), time.perf_counter() - began)

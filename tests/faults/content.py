@@ -1,0 +1,1 @@
+"""Group C: answers without the copy that was asked for."""

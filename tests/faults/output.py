@@ -1,0 +1,1 @@
+"""Group G: answers that would harm whoever shows them."""
