@@ -31,6 +31,7 @@ LAYERS = {
     "flight": 3,
     "routing": 3.5,
     "writing": 4,
+    "streaming": 4,
     "engine": 4.25,
     "batch": 4.5,
     "stats": 4,

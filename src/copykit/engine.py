@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from copy import copy
-from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from copykit import events
-from copykit.brief.brief import Brief
 from copykit.brief.catalog import platforms_version
 from copykit.brief.compile import compile_brief
 from copykit.brief.merge import unplaced
@@ -21,11 +20,15 @@ from copykit.caching.registry import cache_from
 from copykit.caching.results import Results
 from copykit.errors import ConfigurationError, CopykitError, DeadlineExceeded, InvalidRequest
 from copykit.flight import Flight
-from copykit.models import CopywritingInput, CopywritingOutput, Receipt, RestrictionReport
+from copykit.models import CopywritingInput, CopywritingOutput
+from copykit.providers.facts import full_name
 from copykit.providers.registry import check_targets
 from copykit.routing.router import Router
 from copykit.settings import Settings
-from copykit.writing import Written, write
+from copykit.writing import output_of, write
+
+if TYPE_CHECKING:
+    from copykit.streaming import StreamEvent, Watch
 
 __all__ = ["Engine"]
 
@@ -59,8 +62,18 @@ class Engine:
         self._numbers = itertools.count(1)
         self._clock = clock
 
-    async def generate(self, request: CopywritingInput, *, row: int | None = None) -> CopywritingOutput:
+    def stream(self, request: CopywritingInput) -> AsyncIterator[StreamEvent]:
+        """Give *request*'s copy as it is written; the last event is `StreamFinished` or `StreamFailed`."""
+        from copykit.streaming import relay  # only who streams pays for it
+
+        return relay(lambda watch: self.generate(request, watch=watch))
+
+    async def generate(
+        self, request: CopywritingInput, *, row: int | None = None, watch: Watch | None = None
+    ) -> CopywritingOutput:
         """Give checked copy for *request*; *row* enters only the result's id, so that rows of a batch differ.
+
+        A *watch* is told what is written meanwhile; such a call is made for itself alone.
 
         Raises:
             InvalidRequest: the request cannot be served, with field and nearest valid value.
@@ -70,7 +83,7 @@ class Engine:
         started, number = self._clock(), f"r{next(self._numbers)}"
         self._emit(events.GenerationStarted(number))
         try:
-            output = await self._answer(request)
+            output = await self._answer(request, watch)
         except CopykitError as error:
             own = copy(error)  # callers that shared the work share its error, and each has its own number
             own.request_id = number
@@ -95,15 +108,17 @@ class Engine:
         )
         return output
 
-    async def _answer(self, request: CopywritingInput) -> CopywritingOutput:
+    async def _answer(self, request: CopywritingInput, watch: Watch | None) -> CopywritingOutput:
         targets = self._targets(request)
         versions = {"prompt": REVISION, "platforms": platforms_version()}
-        key = request_key(request, target=targets[0], versions=versions)
+        key = request_key(request, target=full_name(targets[0]), versions=versions)
         deadline_s = request.deadline_s or self.settings.routing.deadline_s
         try:
             async with asyncio.timeout(deadline_s) as deadline:
                 if request.cache in _READS and (found := await self.results.look_up(key)) is not None:
                     return found
+                if watch is not None:
+                    return await self._write(request, targets, versions, key, watch)
                 output, shared = await self._flight.run(
                     f"{request.cache}:{key}", lambda: self._write(request, targets, versions, key)
                 )
@@ -114,31 +129,26 @@ class Engine:
         return output.model_copy(deep=True) if shared else output
 
     async def _write(
-        self, request: CopywritingInput, targets: tuple[str, ...], versions: dict[str, str], key: str
+        self,
+        request: CopywritingInput,
+        targets: tuple[str, ...],
+        versions: dict[str, str],
+        key: str,
+        watch: Watch | None = None,
     ) -> CopywritingOutput:
         brief = compile_brief(request)
         deadline_at = self._clock() + (request.deadline_s or self.settings.routing.deadline_s)
-        written = await write(self.router.begin(brief, targets, deadline_at=deadline_at), brief)
-        variants, repairs, answer = written.variants, written.repairs, written.answer
-        for repair in repairs:
+        asking = self.router.begin(brief, targets, deadline_at=deadline_at)
+        if watch is not None:
+            watch.began(brief)
+            asking.on_text = watch.text
+        written = await write(asking, brief)
+        for repair in written.repairs:
             self._emit(events.FieldRepaired(repair.field, repair.rule))
-        idle = unplaced(request.personalization, variants)
-        output = CopywritingOutput.model_construct(
-            id=output_id(key, None),
-            variants=variants,
-            text=variants[0].text,
-            placement=brief.placement.id,
-            language=brief.language.tag,
-            tone=brief.tone.id,
-            use_case=brief.use_case.id,
-            usage=written.usage,
-            receipt=_receipt(written, versions, key),
-            created_at=datetime.now(UTC),
-            restrictions=_reports(brief),
-            info=[*brief.info, *answer.info, *idle, *self.settings.ignored],
-        )
-        accepted = variants[0].status != "rejected"
-        if accepted and request.cache in _WRITES and answer.target == targets[0]:
+        output = output_of(written, brief, key=key, versions=versions)
+        output.info += [*unplaced(request.personalization, written.variants), *self.settings.ignored]
+        accepted = written.variants[0].status != "rejected"
+        if accepted and request.cache in _WRITES and written.answer.target == targets[0]:
             await self.results.store(key, output)
         return output
 
@@ -168,22 +178,3 @@ class Engine:
     def _emit(self, event: events.Event) -> None:
         for failed in events.emit(event, self._hooks):
             self.remove_hook(failed)
-
-
-def _receipt(written: Written, versions: dict[str, str], key: str) -> Receipt:
-    return Receipt.model_construct(
-        served_by=written.answer.served_by,
-        cache=None,
-        saved_usd=None,
-        attempts=list(written.attempts),
-        repairs=written.repairs,
-        versions=versions,
-        key=key,
-    )
-
-
-def _reports(brief: Brief) -> list[RestrictionReport]:
-    return [
-        RestrictionReport(text=r.text, kind=r.kind, enforced=r.enforced, values=list(r.values))
-        for r in brief.restrictions
-    ]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Self
 
 from copykit.caching.base import Cache
 from copykit.engine import Engine
@@ -12,6 +12,9 @@ from copykit.models import CopywritingInput, CopywritingOutput
 from copykit.providers.registry import check_targets
 from copykit.settings import PerformanceConfig, Settings
 from copykit.stats import Stats
+
+if TYPE_CHECKING:
+    from copykit.streaming import StreamEvent
 
 __all__ = ["CopywritingService", "CopywritingServiceV11"]
 
@@ -57,6 +60,23 @@ class _Service:
             DeadlineExceeded: no answer within ``deadline_s``.
         """
         return await self.engine.generate(_accepted(request))
+
+    def stream(self, request: Request) -> AsyncIterator[StreamEvent]:
+        """Write one brief and give what happens meanwhile: deltas of fields, whole fields with their checks, the result.
+
+        ::
+
+            async with aclosing(service.stream(request)) as events:
+                async for event in events: ...
+
+        The events are those of `copykit.streaming`; the last is a `StreamFinished` with the output or a
+        `StreamFailed` with the error. Once text was given no other model goes on with it. Leaving the iteration
+        closes the connection to the provider. Writers that cannot stream give whole fields at their end.
+
+        Raises:
+            InvalidRequest: at once, if *request* cannot be read.
+        """
+        return self.engine.stream(_accepted(request))
 
     async def batch_generate(self, requests: Iterable[Request]) -> list[CopywritingOutput | CopykitError]:
         """Write all briefs, at most ``max_workers`` at once: outputs in order, an error in the place of a failure."""

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from copykit.brief.brief import Brief
+from copykit.caching.key import output_id
 from copykit.drafts.accept import Judged, arrange, judge_each
 from copykit.drafts.again import faults, mended
 from copykit.errors import CopykitError
-from copykit.models import Attempt, CopyVariant, Repair, Usage
+from copykit.models import (
+    Attempt,
+    CopyVariant,
+    CopywritingOutput,
+    Receipt,
+    Repair,
+    RestrictionReport,
+    Usage,
+)
 from copykit.routing.router import Answer, Asking
 
-__all__ = ["Written", "write"]
+__all__ = ["Written", "output_of", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +63,7 @@ async def write(asking: Asking, brief: Brief) -> Written:
         asking.judged(accepted=not errors, why=", ".join(sorted(set(errors))))
         if best is None or len(errors) < best[0]:
             best = (len(errors), variants, repairs, answer)
-        if not errors:
+        if not errors or asking.begun:  # what was shown is not silently taken on by another model
             break
     _, variants, repairs, answer = best
     return Written(variants, repairs, answer, tuple(asking.attempts), asking.usage)
@@ -74,3 +84,32 @@ async def _asked_again(asking: Asking, brief: Brief, judged: Sequence[Judged]) -
         drafts, repairs = mended(judged, asked, texts)
         judged = judge_each(drafts, brief, written_by_model=True, carried=repairs)
     return judged
+
+
+def output_of(written: Written, brief: Brief, *, key: str, versions: dict[str, str]) -> CopywritingOutput:
+    """Give the result as callers see it, with its receipt."""
+    return CopywritingOutput.model_construct(
+        id=output_id(key, None),
+        variants=written.variants,
+        text=written.variants[0].text,
+        placement=brief.placement.id,
+        language=brief.language.tag,
+        tone=brief.tone.id,
+        use_case=brief.use_case.id,
+        usage=written.usage,
+        receipt=Receipt.model_construct(
+            served_by=written.answer.served_by,
+            cache=None,
+            saved_usd=None,
+            attempts=list(written.attempts),
+            repairs=written.repairs,
+            versions=versions,
+            key=key,
+        ),
+        created_at=datetime.now(UTC),
+        restrictions=[
+            RestrictionReport(text=r.text, kind=r.kind, enforced=r.enforced, values=list(r.values))
+            for r in brief.restrictions
+        ],
+        info=[*brief.info, *written.answer.info],
+    )

@@ -10,7 +10,7 @@ from typing import Any
 
 from copykit.data import load_toml
 
-__all__ = ["ModelFacts", "ProviderFacts", "context_of", "model_facts", "provider_facts"]
+__all__ = ["ModelFacts", "ProviderFacts", "context_of", "full_name", "model_facts", "provider_facts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,3 +85,11 @@ def context_of(target: str) -> int | None:
     if provider not in _table():
         return None
     return model_facts(provider, model or provider_facts(provider).model).context
+
+
+def full_name(target: str) -> str:
+    """Give *target* with its model: a provider's default where it names none, so that equal names mean equal writers."""
+    name, _, model = target.partition(":")
+    if model or name == "phrasebank" or name not in _table():  # the bank's calls read no table
+        return target
+    return f"{name}:{provider_facts(name).model}".rstrip(":")

@@ -10,7 +10,7 @@ import asyncio
 import os
 import random
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -31,9 +31,10 @@ from copykit.errors import (
     Overloaded,
     ProviderError,
     ProviderTimeout,
+    TruncatedStream,
 )
 from copykit.models import Attempt, Usage
-from copykit.providers.base import Closable, Completion, Priced, Provider, charge_of
+from copykit.providers.base import Closable, Completion, Priced, Provider, StreamingProvider, charge_of
 from copykit.providers.registry import Source, make_provider, provider_source
 from copykit.routing.breaker import Permit
 from copykit.routing.budget import Ledger, Prices, Reservation
@@ -188,6 +189,10 @@ class Asking:
         self._last: CopykitError | None = None
         self._back_at: list[float] = []
         """When the targets passed over may be asked again."""
+        self.on_text: Callable[[str], None] | None = None
+        """Takes the answer's text as it comes, from providers that can give it so."""
+        self.begun = False
+        """Whether text was given: from then on no other call may go on with the answer."""
 
     @property
     def usage(self) -> Usage:
@@ -275,6 +280,8 @@ class Asking:
                     completion, drafts = await self._call(target, leave, prompt, self._drafts)
                     return self._answer(target, completion, drafts)
                 except (ProviderError, BudgetExceeded, Overloaded) as error:
+                    if self.begun:
+                        raise
                     self._last = error
                     treatment = classify(error)
                 if repeat is not None:
@@ -388,6 +395,9 @@ class Asking:
         own_s = provider.timeout_s if isinstance(provider, Priced) else DEFAULT_TIMEOUT_S
         try:
             async with asyncio.timeout(min(left_s, own_s)) as limit:
+                streams = self.on_text is not None and not isinstance(prompt, RepairPrompt)
+                if streams and isinstance(provider, StreamingProvider):
+                    return await self._streamed(provider, prompt)
                 return await provider.complete(prompt)
         except TimeoutError as error:
             if not limit.expired():
@@ -395,6 +405,23 @@ class Asking:
             raise ProviderTimeout(f"no answer within {own_s:g} s", after_s=own_s) from error
         except InvalidRequest as error:
             raise self._misnamed(error) from error
+
+    async def _streamed(self, provider: StreamingProvider, prompt: Prompt) -> Completion:
+        completion: Completion | None = None
+        pieces = provider.stream(prompt)
+        try:
+            async for piece in pieces:
+                if isinstance(piece, Completion):
+                    completion = piece
+                elif piece and self.on_text is not None:
+                    self.begun = True
+                    self.on_text(piece)
+        finally:  # a caller that leaves closes the connection at once
+            if isinstance(pieces, AsyncGenerator):
+                await pieces.aclose()
+        if completion is None:
+            raise TruncatedStream("the stream ended without its answer")
+        return completion
 
     def _misnamed(self, error: InvalidRequest) -> CopykitError:
         """A target that the settings name is the settings' mistake, not the caller's."""

@@ -1,0 +1,285 @@
+"""Copy as it is written: typed events from a running generation, in order, ending in the whole result or a failure."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+
+from copykit.brief.brief import Brief
+from copykit.drafts.again import HOW
+from copykit.drafts.check import Checker
+from copykit.errors import CopykitError
+from copykit.models import CopywritingOutput, Violation
+
+__all__ = [
+    "FieldDelta",
+    "FieldDone",
+    "FieldMended",
+    "FieldReader",
+    "StreamEvent",
+    "StreamFailed",
+    "StreamFinished",
+    "StreamStarted",
+    "Watch",
+    "relay",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """Base of everything that `stream` gives."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStarted(StreamEvent):
+    """The brief was understood; what follows is for this placement and language."""
+
+    placement: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
+class FieldDelta(StreamEvent):
+    """More of a text, as the model writes it: not checked yet."""
+
+    variant: int
+    field: str
+    """``text``, or ``headlines[3]``."""
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class FieldDone(StreamEvent):
+    """A text is whole; *violations* are those of this text alone."""
+
+    variant: int
+    field: str
+    text: str
+    violations: tuple[Violation, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FieldMended(StreamEvent):
+    """A text was changed after it was whole: replaces what was shown."""
+
+    variant: int
+    field: str
+    text: str
+    rule: str
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFinished(StreamEvent):
+    """The result as `generate` gives it, with its receipt. Its variants stand best first, which may be another order."""
+
+    output: CopywritingOutput
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFailed(StreamEvent):
+    """Nothing more comes. What was shown until then is no result; no other model goes on with it."""
+
+    error: CopykitError
+
+
+class FieldReader:
+    """Reads a model's JSON answer while it comes, and gives the texts of its fields piece by piece.
+
+    It takes the shape that is asked for, with prose or a fence around it; of any other shape nothing is shown until
+    the answer is whole.
+    """
+
+    def __init__(self, names: frozenset[str]) -> None:
+        self._names = names
+        self._path: list[str | int] = []
+        """Where the reader is: keys and indices from the outermost bracket."""
+        self._kinds: list[str] = []
+        self._string: list[str] | None = None
+        """The string being read, None outside of one."""
+        self._held = ""
+        """An escape that is not whole yet."""
+        self._is_key = False
+        self._place: tuple[int, str] | None = None
+        self._over = False
+
+    def feed(self, piece: str) -> Iterator[tuple[int, str, str, bool]]:
+        """Give ``(variant, field, text, whole)`` for what *piece* adds; *text* is all of it when *whole*."""
+        fresh: list[str] = []
+        for char in piece:
+            if self._string is None:
+                self._outside(char)
+                continue
+            if self._held or char == "\\":
+                self._held += char
+                decoded = _escape(self._held)
+                if decoded is None:
+                    continue
+                self._held = ""
+                char = decoded
+            elif char == '"':
+                if fresh and self._place is not None:
+                    yield (*self._place, "".join(fresh), False)
+                fresh = []
+                said = "".join(self._string)
+                self._string = None
+                if self._is_key:
+                    self._path[-1] = said
+                elif self._place is not None:
+                    yield (*self._place, said, True)
+                    self._place = None
+                continue
+            self._string.append(char)
+            if self._place is not None:
+                fresh.append(char)
+        if fresh and self._place is not None:
+            yield (*self._place, "".join(fresh), False)
+
+    def _outside(self, char: str) -> None:
+        if self._over or (not self._kinds and char not in "{["):
+            return  # prose before the answer, or behind it
+        if char in "{[":
+            self._kinds.append(char)
+            self._path.append("" if char == "{" else 0)
+            self._is_key = char == "{"
+        elif char in "}]":
+            self._kinds.pop()
+            self._path.pop()
+            self._over = not self._kinds
+        elif char == ",":
+            last = self._path[-1]
+            self._path[-1] = last + 1 if isinstance(last, int) else ""
+            self._is_key = self._kinds[-1] == "{"
+        elif char == ":":
+            self._is_key = False
+        elif char == '"':
+            self._string = []
+            self._place = None if self._is_key else self._found()
+
+    def _found(self) -> tuple[int, str] | None:
+        """Give variant and label of the value that begins here, if it is a field's."""
+        path = self._path
+        if "fields" not in path[:-1]:
+            return None
+        at = path.index("fields")
+        name = path[at + 1] if at + 1 < len(path) else ""
+        if not isinstance(name, str) or name not in self._names:
+            return None
+        variant = next((part for part in reversed(path[:at]) if isinstance(part, int)), 0)
+        rest = path[at + 2 :]
+        if not rest:
+            return variant, name
+        return (variant, f"{name}[{rest[0]}]") if len(rest) == 1 and isinstance(rest[0], int) else None
+
+
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", '"': '"', "\\": "\\", "/": "/"}
+
+
+def _escape(held: str) -> str | None:
+    """Give the character that an escape stands for, None while it is not whole; a broken one stands for nothing."""
+    if len(held) == 1:
+        return None
+    if held[1] != "u":
+        return _ESCAPES.get(held[1], "")
+    if len(held) < 6:
+        return None
+    try:
+        first = int(held[2:6], 16)
+        if not 0xD800 <= first < 0xDC00:
+            return "" if 0xDC00 <= first < 0xE000 else chr(first)
+        if len(held) < 12:
+            return None if "\\u".startswith(held[6:8]) or held[6:8] == "\\u" else ""
+        second = int(held[8:12], 16)
+    except ValueError:
+        return ""
+    return chr(0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00)) if 0xDC00 <= second < 0xE000 else ""
+
+
+@dataclass(slots=True)
+class Watch:
+    """What a generation tells while it runs; made by `relay`."""
+
+    events: asyncio.Queue[StreamEvent | None] = field(default_factory=asyncio.Queue)
+    _reader: FieldReader | None = None
+    _checker: Checker | None = None
+    _whole: set[tuple[int, str]] = field(default_factory=set)
+
+    def began(self, brief: Brief) -> None:
+        """Take in the brief that is being written."""
+        self._reader = FieldReader(frozenset(spec.name for spec in brief.fields))
+        self._checker = Checker(brief, written_by_model=True)
+        self.events.put_nowait(StreamStarted(brief.placement.id, brief.language.tag))
+
+    def text(self, piece: str) -> None:
+        """Take in more of the answer."""
+        if self._reader is None:
+            return
+        for variant, label, said, whole in self._reader.feed(piece):
+            if whole:
+                self._whole.add((variant, label))
+                self.events.put_nowait(FieldDone(variant, label, said, self._violations(label, said)))
+            else:
+                self.events.put_nowait(FieldDelta(variant, label, said))
+
+    def finished(self, output: CopywritingOutput) -> None:
+        """Tell what was not told piece by piece, what was changed since, and the result."""
+        if not self._whole:
+            for number, variant in enumerate(output.variants):
+                for name, value in variant.fields.items():
+                    for label, text in _labelled(name, value):
+                        found = tuple(v for v in variant.violations if v.field == label)
+                        self.events.put_nowait(FieldDone(number, label, text, found))
+        for repair in output.receipt.repairs:
+            if repair.how == HOW or self._whole:
+                mended = dict(_all(output.variants[repair.variant].fields)).get(repair.field)
+                if mended is not None:
+                    event = FieldMended(repair.variant, repair.field, mended, repair.rule, repair.how)
+                    self.events.put_nowait(event)
+        self.events.put_nowait(StreamFinished(output))
+
+    def _violations(self, label: str, text: str) -> tuple[Violation, ...]:
+        checker = self._checker
+        if checker is None:
+            return ()
+        spec = next(s for s in checker.brief.fields if s.name == label.partition("[")[0])
+        return tuple(checker.text(spec, text, label))
+
+
+def _labelled(name: str, value: str | list[str]) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield name, value
+    else:
+        yield from ((f"{name}[{at}]", text) for at, text in enumerate(value))
+
+
+def _all(fields: dict[str, str | list[str]]) -> Iterator[tuple[str, str]]:
+    for name, value in fields.items():
+        yield from _labelled(name, value)
+
+
+async def relay(generate: Callable[[Watch], Awaitable[CopywritingOutput]]) -> AsyncIterator[StreamEvent]:
+    """Give the events of one generation while it runs.
+
+    Leaving the iteration (``aclose``, or the loop's task cancelled) cancels the generation at once: the connection
+    to the provider is closed, and what came until then is charged.
+    """
+    watch = Watch()
+    task = asyncio.ensure_future(generate(watch))
+    task.add_done_callback(lambda _: watch.events.put_nowait(None))
+    try:
+        while (event := await watch.events.get()) is not None:
+            yield event
+        try:
+            watch.finished(task.result())
+        except CopykitError as error:
+            yield StreamFailed(error)
+            return
+        while not watch.events.empty():
+            late = watch.events.get_nowait()
+            if late is not None:
+                yield late
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)

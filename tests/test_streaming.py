@@ -1,0 +1,211 @@
+"""Streams: typed events in order, fields as they are written, one result, and a connection closed with its reader."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from copykit import CopywritingInput, CopywritingServiceV11, Settings
+from copykit.brief.prompt import Prompt, RepairPrompt
+from copykit.errors import NoProviderSucceeded, ProviderUnavailable, TruncatedStream
+from copykit.models import Usage
+from copykit.providers.base import Completion
+from copykit.providers.registry import register_provider, unregister_provider
+from copykit.settings import RoutingSettings
+from copykit.streaming import (
+    FieldDelta,
+    FieldDone,
+    FieldMended,
+    FieldReader,
+    StreamEvent,
+    StreamFailed,
+    StreamFinished,
+    StreamStarted,
+)
+from copykit.testing import FakeProvider
+
+TEXT = "Norr, the oak desk. See it today."
+BRIEF = CopywritingInput(product_description="Oak desk", product_name="Norr", target_platform="x.post")
+
+
+class Streaming(FakeProvider):
+    """A fake that gives its next answer in pieces of seven characters; *breaks* after so many of them."""
+
+    def __init__(self, name: str = "streaming", breaks: int | None = None) -> None:
+        super().__init__(name, f"{name}-1")
+        self.breaks = breaks
+        self.closed = False
+        self.hold: asyncio.Event | None = None
+
+    async def stream(self, prompt: Prompt) -> AsyncIterator[str | Completion]:
+        """Give the pieces, and last the whole."""
+        completion = await self.complete(prompt)
+        try:
+            for number, at in enumerate(range(0, len(completion.text), 7)):
+                if number == self.breaks:
+                    raise TruncatedStream("cut")
+                if self.hold is not None and number == 8:
+                    await self.hold.wait()
+                yield completion.text[at : at + 7]
+            yield completion
+        finally:
+            self.closed = True
+
+
+@pytest.fixture
+def writer() -> Iterator[Streaming]:
+    """A registered provider that streams."""
+    provider = Streaming()
+    register_provider("streaming", lambda: provider)
+    yield provider
+    unregister_provider("streaming")
+
+
+def desk(*targets: str) -> CopywritingServiceV11:
+    """Give a service over *targets*."""
+    return CopywritingServiceV11(Settings(routing=RoutingSettings(targets)))
+
+
+def events_of(*targets: str, request: CopywritingInput = BRIEF) -> list[StreamEvent]:
+    """Collect one stream."""
+
+    async def story() -> list[StreamEvent]:
+        async with aclosing(desk(*targets).stream(request)) as events:
+            return [event async for event in events]
+
+    return asyncio.run(story())
+
+
+def test_fields_come_as_they_are_written(writer: Streaming) -> None:
+    """Deltas add up to the text that is told whole with its checks; the result comes last, with its receipt."""
+    writer.will_say({"text": TEXT})
+    events = events_of("streaming")
+    assert events[0] == StreamStarted("x.post", "en")
+    deltas = [event for event in events if isinstance(event, FieldDelta)]
+    assert len(deltas) > 3
+    assert "".join(delta.text for delta in deltas) == TEXT
+    done = next(event for event in events if isinstance(event, FieldDone))
+    assert (done.variant, done.field, done.text) == (0, "text", TEXT)
+    last = events[-1]
+    assert isinstance(last, StreamFinished)
+    assert last.output.variants[0].fields["text"] == TEXT
+    assert last.output.receipt.served_by == "streaming:streaming-1"
+
+
+def test_what_is_mended_afterwards_is_told(writer: Streaming) -> None:
+    """A text that failed is shown with its violation, then replaced by the one that was asked for again."""
+    writer.will_say({"text": "Norr, the oak desk, only 99 EUR."}, json.dumps({"texts": {"1": TEXT}}))
+    events = events_of("streaming")
+    done = next(event for event in events if isinstance(event, FieldDone))
+    assert [v.rule for v in done.violations if v.severity == "error"] == ["C-03"]
+    mended = next(event for event in events if isinstance(event, FieldMended))
+    assert (mended.field, mended.text, mended.rule) == ("text", TEXT, "C-03")
+    assert isinstance(writer.asked[1], RepairPrompt)
+
+
+def test_no_other_model_goes_on_with_what_was_shown(writer: Streaming) -> None:
+    """A stream that breaks after its first text ends in an error; the next target is not asked."""
+    writer.breaks = 9
+    writer.will_say({"text": TEXT})
+    events = events_of("streaming", "phrasebank")
+    assert any(isinstance(event, FieldDelta) for event in events)
+    last = events[-1]
+    assert isinstance(last, StreamFailed)
+    assert isinstance(last.error, TruncatedStream)
+    assert len(writer.asked) == 1
+
+
+def test_before_the_first_text_the_next_target_is_asked(writer: Streaming) -> None:
+    """A target that fails before it gave anything falls back as in any call."""
+    writer.will_say(ProviderUnavailable("down", status=503))
+    last = events_of("streaming", "phrasebank")[-1]
+    assert isinstance(last, StreamFinished)
+    assert last.output.receipt.served_by.startswith("phrasebank:")
+
+
+def test_a_writer_that_cannot_stream_gives_whole_fields() -> None:
+    """The phrase bank's texts come at once, each with its checks."""
+    events = events_of("phrasebank", request=BRIEF.model_copy(update={"target_platform": "google_ads.rsa"}))
+    fields = [event.field for event in events if isinstance(event, FieldDone)]
+    assert "headlines[0]" in fields
+    assert "descriptions[0]" in fields
+    assert isinstance(events[-1], StreamFinished)
+
+
+def test_a_reader_that_leaves_closes_the_connection(writer: Streaming) -> None:
+    """The provider's stream is closed at once, its slot is free, and nothing is stored."""
+
+    async def story() -> dict[str, Any]:
+        writer.hold = asyncio.Event()
+        service = desk("streaming")
+        async with aclosing(service.stream(BRIEF)) as events:
+            async for event in events:
+                if isinstance(event, FieldDelta):
+                    break
+        assert writer.closed
+        state: dict[str, Any] = service.engine.router.look()["targets"]["streaming"]
+        return state
+
+    writer.will_say({"text": TEXT})
+    assert asyncio.run(story())["in_progress"] == 0
+
+
+def test_a_failure_is_the_last_event(writer: Streaming) -> None:
+    """Where no target answers, the stream ends with the error that `generate` would raise."""
+    writer.will_say(ProviderUnavailable("down", status=503))
+    last = events_of("streaming")[-1]
+    assert isinstance(last, StreamFailed)
+    assert isinstance(last.error, NoProviderSucceeded)
+
+
+def test_usage_of_a_stream_is_in_its_receipt(writer: Streaming) -> None:
+    """Tokens come with the last piece."""
+    usage = Usage(input_tokens=5, output_tokens=6)
+    text = json.dumps({"variants": [{"fields": {"text": TEXT}}]})
+    writer.will_say(Completion(text=text, model="streaming-1", usage=usage))
+    last = events_of("streaming")[-1]
+    assert isinstance(last, StreamFinished)
+    assert last.output.usage.output_tokens == 6
+
+
+VALUES = st.text(max_size=30)
+
+
+@given(
+    st.lists(st.tuples(VALUES, st.lists(VALUES, max_size=4)), min_size=1, max_size=3),
+    st.integers(min_value=1, max_value=9),
+    st.booleans(),
+    st.sampled_from(["", "Here it is:\n```json\n"]),
+)
+def test_any_answer_is_read_alike_however_it_is_cut(
+    variants: list[tuple[str, list[str]]], size: int, ascii_only: bool, before: str
+) -> None:
+    """Texts, deltas and labels are those of the whole answer, whatever the pieces and the escapes."""
+    answer = {
+        "variants": [{"fields": {"text": t, "tags": tags, "odd": "x"}, "parts": []} for t, tags in variants]
+    }
+    raw = before + json.dumps(answer, ensure_ascii=ascii_only)
+    if any("\ud800" <= c <= "\udfff" for c in raw):
+        return
+    reader = FieldReader(frozenset({"text", "tags"}))
+    whole: dict[tuple[int, str], str] = {}
+    parts: dict[tuple[int, str], str] = {}
+    for at in range(0, len(raw), size):
+        for variant, label, text, done in reader.feed(raw[at : at + size]):
+            if done:
+                whole[variant, label] = text
+            else:
+                parts[variant, label] = parts.get((variant, label), "") + text
+    expected = {(n, "text"): t for n, (t, _) in enumerate(variants)}
+    expected |= {
+        (n, f"tags[{at}]"): tag for n, (_, tags) in enumerate(variants) for at, tag in enumerate(tags)
+    }
+    assert whole == expected
+    assert {key: text for key, text in expected.items() if text} == parts
