@@ -25,6 +25,10 @@ def read(language: str, text: str, name: str = "") -> Extract:
         # a shouted range name before the thing
         ("en", "VALMA Plant stand, bamboo, 40x75 cm", "VALMA", "Plant stand", ("bamboo", "40x75 cm")),
         ("de", "HILMA Heckenschere HS 45, 60 cm", "HILMA", "Heckenschere HS 45", ("60 cm",)),
+        # a figure counts the thing and does not name it, unless it is part of a word
+        ("en", "VALMA 1 section, white", "VALMA", "", ("1 section", "white")),
+        ("en", "VALMA 2-seat sofa, grey", "VALMA", "2-seat sofa", ("grey",)),
+        ("en", "100% cotton shirt, white", "", "Cotton shirt", ("white",)),
         # an acronym is no name
         ("en", "LED bulb E27, 806 lm, 2700 K", "", "LED bulb E27", ("806 lm", "2700 K")),
         # names with digits and capitals of their own
@@ -183,6 +187,12 @@ def test_sentences_are_quoted_whole_and_with_what_points_back(
 def test_sentences_end_at_their_own_marks(text: str, language: str, parts: list[str]) -> None:
     """Marks of all scripts count; decimals, abbreviations and quoted sentences do not end one."""
     assert split_sentences(text, language) == parts
+
+
+def test_a_figure_behind_the_given_name_is_a_detail() -> None:
+    """How many of the thing there are does not say what it is."""
+    found = read("en", "1 section, white, 92x51 cm", "VALMA")
+    assert (found.item, found.attributes) == ("", ("1 section", "white", "92x51 cm"))
 
 
 def test_a_name_is_never_split() -> None:

@@ -58,6 +58,17 @@ from copykit.data import load_toml
         ("en", "Uncle Norlin - Mexican Style Rice", "Mexican Style Rice"),
         # shouting is not the noun's own
         ("es", "MERMELADA DE CHABACANO GREAT VALUE", "Mermelada de chabacano"),
+        # words of grade and size stay together, or are left off together
+        ("es", "Aceite de Oliva Virgen Extra", "Aceite de Oliva"),
+        ("es", "Arroz extra largo Norlin blanco", "Arroz extra largo"),
+        ("pt", "Arroz carolino extra longo", "Arroz carolino"),
+        ("it", "Olio extra vergine di oliva Norlin", "Olio extra vergine"),
+        ("fr", "Haricots verts extra fins cueillis", "Haricots verts extra fins"),
+        # an adjective of another gender belongs to the next noun; one of no gender may stay
+        ("es", "Yogurt cremosa mezcla de frutas", "Yogurt"),
+        ("it", "Yogurt cremosa vaniglia e miele", "Yogurt"),
+        ("es", "Aceite de oliva ecológico Norlin", "Aceite de oliva ecológico"),
+        ("es", "Vestido rosa Norlin para invierno", "Vestido rosa"),
         # scripts without spaces: what stands behind the last one
         ("ja", "冷凍 北森のどん兵衛 鬼かき揚げ太うどん", "鬼かき揚げ太うどん"),
         ("ar", "جوارب مزيج الصوف Norlin Warmth", "جوارب"),

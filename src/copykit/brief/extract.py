@@ -35,6 +35,8 @@ _PART = lazy(rf"{_COMMA.pattern}|(?<!\d)\s+[-–—|]\s+|\s+[-–—|]\s+(?!\d)"
 _BULLET = lazy(r"^\s*(?:[-*–—]\s+|[•・·‣▪●◦■◆★☆✓✔➤►]\s*)")
 _INLINE_BULLET = lazy(r"(?<=\s)[•▪●◦■◆►➤✓✔]\s+")
 _NUMBERED = lazy(r"^\s*\d{1,2}[.)]\s+")
+_COUNT = lazy(r"[\d.,/×-]*\d[\d.,/×x-]*%?", re.IGNORECASE)
+"""A figure by itself: a phrase that begins with one counts, and does not say what the thing is."""
 _BADGE = lazy(r"^(?:\[[^\[\]]{1,24}\]|\([^()]{1,24}\)|【[^【】]{1,24}】|（[^（）]{1,24}）)\s*(?=\S)")
 _BRACKET = lazy(r"[\[(（【]")
 _FINAL = ".!?…。！？।؟"
@@ -270,6 +272,9 @@ def _lead(text: str, name: str, first: str, words: _Words) -> tuple[str, list[st
         return "", _fragments(text, words)  # "Kitchen trolley, birch": the name said it, "birch" is a detail
     if head.casefold() in words.labels:
         return "", [piece for piece in _pieces(text) if _is_fragment(piece, words)]
+    head = head.removeprefix("100% ")  # "100% cotton shirt": all of it is cotton without the figure
+    if name and not _wide(head) and _COUNT.fullmatch(head.partition(" ")[0]):
+        return "", _fragments(text, words)  # "ELVARLI 1 section": how many of it is a detail
     head, measures = _without_measure(head)
     item = _item(head, words, first)
     if not item and not name:
@@ -312,7 +317,7 @@ def _item(lead: str, words: _Words, first: str) -> str:
     tokens = lead.split()
     if tokens and tokens[0].casefold() in words.articles:
         tokens = tokens[1:]
-    if not tokens or words.opens_badly(" ".join(tokens)):
+    if not tokens or words.opens_badly(" ".join(tokens)) or _COUNT.fullmatch(tokens[0]):
         return ""
     tokens[0] = _without_elided_article(tokens[0], words)
     for index, token in enumerate(tokens):

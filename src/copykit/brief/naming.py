@@ -43,6 +43,8 @@ _PLURALS = {
     "pt": ("s", "es"),
     "fr": ("s", "x"),
 }
+_MASCULINE = ("o", "r", "t", "ón", "án", "ín", "az", "oz")
+_GENDERED = frozenset({"es", "pt", "it"})
 _LEAST_OF_COMPOUND = 4
 """Letters of a noun that may end a compound: shorter ones end many other words as well."""
 _LEAST_UNKNOWN = 5
@@ -123,6 +125,12 @@ class _Nouns(NamedTuple):
     nouns_have_capitals: bool
     agrees: bool
     """Whether an adjective shows by its last letter that it belongs to the noun (Polish)."""
+    grades: frozenset[str]
+    """Words of grade and size that say something together: no phrase ends between two of them."""
+    invariable: frozenset[str]
+    """Adjectives of one form for both genders, whatever they end in."""
+    has_genders: bool
+    """Whether adjectives in -o and -a follow the noun's gender (Spanish, Portuguese, Italian)."""
 
     def is_foreign(self, tokens: Sequence[str]) -> bool:
         return not self.foreign.isdisjoint(token.casefold() for token in tokens)
@@ -144,6 +152,8 @@ class _Nouns(NamedTuple):
         word = token.casefold()
         if word in self.bound or word in self.loose:
             return False
+        if not self._has_its_gender(word, noun.casefold()):
+            return False
         if word in self.describes:
             return True
         if not word.endswith(self.endings) or word in self.things or word in self.stuff or len(word) < 4:
@@ -151,6 +161,15 @@ class _Nouns(NamedTuple):
         if not self.agrees or not noun:
             return True
         return word[-1] != "y" if noun[-1:] in "aA" else word[-1] != "a"
+
+    def _has_its_gender(self, word: str, noun: str) -> bool:
+        """Tell whether nothing in the endings says that *word* belongs to another noun than *noun*."""
+        if not self.has_genders or not noun or word in self.invariable:
+            return True
+        word, noun = word.removesuffix("s"), noun.removesuffix("s")
+        if word.endswith("o"):
+            return not noun.endswith("a") or noun.endswith("ma")
+        return not word.endswith("a") or not noun.endswith(_MASCULINE) or noun.endswith("ión")
 
     def is_loose(self, token: str) -> bool:
         """Tell whether a noun phrase ends before *token*."""
@@ -198,6 +217,9 @@ def _nouns(language: str) -> _Nouns:
         has_compounds=bool(entry.get("suffixes")),
         nouns_have_capitals=language == "de",
         agrees=language == "pl",
+        grades=words("grades"),
+        invariable=words("invariable"),
+        has_genders=language in _GENDERED,
     )
 
 
@@ -269,7 +291,20 @@ def _first_noun(tokens: Sequence[str], nouns: _Nouns, kind: frozenset[str], name
         _is_shorter(tokens[start:stop], name) and not nouns.dangles(tokens[stop - 1])
     ):
         stop -= 1
+    stop = _beside_grades(tokens, start, at, stop, nouns, name)
     return _fit(tokens[start:stop], noun, nouns, name)
+
+
+def _beside_grades(tokens: Sequence[str], start: int, at: int, stop: int, nouns: _Nouns, name: str) -> int:
+    """Give an end that parts no words of grade: "Arroz extra longo" or "Arroz", no "Arroz extra"."""
+    end = stop
+    while end < len(tokens) and tokens[end].casefold() in nouns.grades:
+        end += 1
+    if end == stop or _is_shorter(tokens[start:end], name):
+        return end
+    while stop > at + 1 and tokens[stop - 1].casefold() in nouns.grades:
+        stop -= 1
+    return stop
 
 
 def _is_shorter(tokens: Sequence[str], name: str) -> bool:
@@ -299,7 +334,7 @@ def _with_complement(tokens: Sequence[str], at: int, nouns: _Nouns) -> int:
             or (elision and behind[0] == "d")
         ):
             return at
-        if nouns.is_beside(tokens[stop], tokens[stop - 1]):
+        if any(nouns.is_beside(tokens[stop], tokens[noun]) for noun in (stop - 1, at - 1)):
             return stop + 1
     return stop
 
