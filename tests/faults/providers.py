@@ -77,7 +77,6 @@ def other(stage: Stage) -> tuple[Vendor, Vendor]:
 @fault(
     "P01",
     "connection refused",
-    broken="the same target is asked again after a wait though another is free (router.py)",
 )
 async def p01(stage: Stage) -> None:
     first, second = other(stage)
@@ -202,7 +201,6 @@ async def p05(stage: Stage) -> None:
 @fault(
     "P06",
     "429 without a time",
-    broken="the wait before a repeat is shorter than the rest it meets: waited for nothing (router.py)",
 )
 async def p06(stage: Stage) -> None:
     first, second = other(stage)

@@ -288,8 +288,8 @@ class Asking:
                     repeat.close()
                     repeat = None
                 spare = MAX_ATTEMPTS - self._tries - (1 if others else 0)
-                # Nobody waits for a target that throttles while another may be free.
-                elsewhere = others > 0 and treatment.wait == "throttled"
+                # Nobody waits for a target that throttles, or where nobody listens, while another may be free.
+                elsewhere = others > 0 and (treatment.wait == "throttled" or treatment.breaker == "transport")
                 if repeats >= treatment.retries or spare < 1 or elsewhere:
                     return None
                 wait_s = self._wait_s(target, treatment, repeats)
@@ -464,14 +464,17 @@ class Asking:
         self._spent.append(usage)
 
     def _wait_s(self, target: Target, treatment: Treatment, repeats: int) -> float | None:
-        error = self._last
-        return self._router.backoff.wait_s(
+        error, now = self._last, self._router.clock()
+        wait_s = self._router.backoff.wait_s(
             repeats,
             treatment.wait,
-            left_s=self._deadline_at - self._router.clock(),
+            left_s=self._deadline_at - now,
             usual_s=target.usual.quantile(0.5) or 0.0,
             retry_after_s=getattr(error, "retry_after_s", None),
         )
+        rest = self._router.targets.rests.resting(target.provider, now)
+        # A wait that ends while the credential still rests is a wait for nothing.
+        return None if rest is not None and wait_s is not None and rest.until > now + wait_s else wait_s
 
     def _rest(self, target: Target, error: ProviderError, treatment: Treatment) -> None:
         now, rests = self._router.clock(), self._router.targets.rests
