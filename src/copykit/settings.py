@@ -155,6 +155,8 @@ class ProvidersSettings:
     local_base_url: str | None = None
     """Of any server that speaks OpenAI's protocol: ``http://127.0.0.1:11434/v1``."""
     local_key: Secret | None = None
+    llamacpp_model: str | None = None
+    """A GGUF file, for `llamacpp` targets that name none."""
 
     def __post_init__(self) -> None:
         problems = []
@@ -165,6 +167,9 @@ class ProvidersSettings:
             if name.endswith("_key"):
                 if not isinstance(value, Secret):  # whose value is not told
                     problems.append(f"providers.{name}: must be a Secret")
+            elif name == "llamacpp_model":  # a path may hold any letters
+                if not isinstance(value, str) or not value.strip():
+                    problems.append(f"providers.{name}={value!r}: must be the path of a model file")
             elif not isinstance(value, str) or not value.isascii() or not value.isprintable():
                 problems.append(f"providers.{name}={value!r}: must be printable ASCII text")
             elif name.endswith("_base_url"):
@@ -403,6 +408,7 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "OPENROUTER_X_OPEN_ROUTER_TITLE": ("providers.openrouter_title", str),
     "COPYKIT_LOCAL_BASE_URL": ("providers.local_base_url", str),
     "COPYKIT_LOCAL_API_KEY": ("providers.local_key", Secret),
+    "COPYKIT_LLAMACPP_MODEL": ("providers.llamacpp_model", str),
 }
 _FIRST_NAMES = {"GEMINI_API_KEY": "GOOGLE_API_KEY"}
 """A variable, and the one that is taken instead where both are set, as the provider's own client does."""

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from copykit.accel.http import HttpClient
     from copykit.providers.events import Event
 
-__all__ = ["OpenAI", "chat_body", "failure", "response_format", "strict", "usage_of"]
+__all__ = ["ChatReader", "OpenAI", "chat_body", "failure", "response_format", "strict", "usage_of"]
 
 _NAMES: dict[str, type[ProviderError]] = {
     "insufficient_quota": ProviderQuotaError,
@@ -286,7 +286,10 @@ class ChatReader:
                 raise TruncatedStream("the stream ended without a finish reason")
             self.done = True
             return ""
-        chunk = document_of(event.data.encode(), self._headers)
+        return self.add(document_of(event.data.encode(), self._headers))
+
+    def add(self, chunk: dict[str, Any]) -> str:
+        """Take one decoded chunk; give its text."""
         _refuse_failure(chunk, self._headers, self._mapped)
         self._model = text_of(chunk.get("model")) or self._model
         self._id = text_of(chunk.get("id")) or self._id

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Protocol, cast, runtime_checkable
 
 from copykit.errors import InvalidRequest, nearest_names
@@ -37,9 +39,10 @@ _BUILT_IN: dict[str, Source] = {
     "google": "copykit.providers.google:Google",
     "openrouter": "copykit.providers.openrouter:OpenRouter",
     "local": "copykit.providers.compatible:Compatible",
+    "llamacpp": "copykit.providers.llamacpp:LlamaCpp",
 }
-_NOT_YET = ("llamacpp", "langchain")
-"""Names kept for providers of later versions; what is registered under one of them is used all the same."""
+_PACKAGES = {"llamacpp": "xllamacpp", "langchain": "langchain_core"}
+"""Built-in providers that need an extra of their own name, and the package that it brings."""
 _registered: dict[str, Source] = {}
 
 
@@ -77,7 +80,9 @@ def provider_source(name: str) -> Source:
     """
     source = _registered.get(name) or _BUILT_IN.get(name) or _entry_points().get(name)
     if source is None:
-        raise InvalidRequest("provider", name, _why_not(name), nearest=nearest_names(name, provider_names()))
+        known = ", ".join(provider_names())
+        reason = f"unknown provider; this version has {known}"
+        raise InvalidRequest("provider", name, reason, nearest=nearest_names(name, provider_names()))
     return source
 
 
@@ -122,13 +127,20 @@ def check_targets(targets: Iterable[str], providers: ProvidersSettings | None = 
             near = f"; nearest: {', '.join(error.nearest)}" if error.nearest else ""
             problems.append(f"routing.providers={target!r}: {error.reason}{near}")
             continue
-        if providers is not None and source is _BUILT_IN.get(name) and (lack := _lack(name, providers)):
+        if providers is not None and source is _BUILT_IN.get(name) and (lack := _lack(target, providers)):
             problems.append(f"routing.providers={target!r}: {lack}")
     return problems
 
 
-def _lack(name: str, providers: ProvidersSettings) -> str:
-    """Say what the built-in provider *name* needs and *providers* do not hold."""
+def _lack(target: str, providers: ProvidersSettings) -> str:
+    """Say what the built-in provider of *target* needs and neither *providers* nor this machine have."""
+    name, _, model = target.partition(":")
+    if name in _PACKAGES and find_spec(_PACKAGES[name]) is None:
+        return f'it needs {_PACKAGES[name]}: pip install "copykit[{name}]"'
+    if name == "llamacpp":
+        return _lacks_file(model or providers.llamacpp_model or "")
+    if name == "langchain" and not model:
+        return "it needs a model: langchain:vendor/model, or one of yours by register_provider"
     if name == "local" and providers.local_base_url is None:
         return "it needs an address: set COPYKIT_LOCAL_BASE_URL"
     if getattr(providers, f"{name}_key", "") is not None:
@@ -139,11 +151,10 @@ def _lack(name: str, providers: ProvidersSettings) -> str:
     return f"it needs a key: set {' or '.join(names)}" if names else ""
 
 
-def _why_not(name: str) -> str:
-    known = ", ".join(provider_names())
-    if name in _NOT_YET:
-        return f"known, but not available in this version, which has {known}"
-    return f"unknown provider; this version has {known}"
+def _lacks_file(path: str) -> str:
+    if not path:
+        return "it needs a model file: llamacpp:/path/model.gguf, or set COPYKIT_LLAMACPP_MODEL"
+    return "" if Path(path).expanduser().is_file() else f"no such model file: {path}"
 
 
 @cache

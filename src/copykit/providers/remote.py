@@ -52,10 +52,12 @@ __all__ = [
     "document_of",
     "listed",
     "mapping",
+    "refuse_unfinished",
     "retirement",
     "retry_after",
     "text_of",
     "without_counts",
+    "without_keys",
 ]
 
 Headers = Mapping[str, str]
@@ -368,25 +370,33 @@ class Remote(ABC):
     def _hidden(self, text: str) -> str:
         if self._key is not None:
             text = text.replace(self._key.reveal(), "***")
-        return _KEY.sub("***", text)[:_MAX_TOLD]
+        return without_keys(text)
 
     def _finished(self, completion: Completion, prompt: Prompt, call: Call) -> Completion:
-        """Refuse an answer with nothing in it, or one cut in the middle; add what its reader should know."""
-        if not completion.text.strip():
-            why = f"reasoning took all {call.max_tokens} tokens" if completion.stop == "length" else "no text"
-            raise charge(MalformedCompletion(f"the answer is empty: {why}", empty=True), completion.usage)
-        if completion.stop == "length":
-            try:
-                whole = completion.text.rstrip().endswith(("}", "]", "```"))
-                parse(completion.text if whole else "", prompt.brief)
-            except MalformedCompletion:
-                cut = MalformedCompletion(
-                    f"the answer was cut at {call.max_tokens} tokens", excerpt=completion.text
-                )
-                raise charge(cut, completion.usage) from None
+        """Refuse what is no whole answer; add what its reader should know."""
+        refuse_unfinished(completion, prompt, call.max_tokens)
         remarks = retirement(self.facts_name, call.model, date.today())
         served = completion.model or call.model
         return replace(completion, model=served, info=(*completion.info, *remarks))
+
+
+def without_keys(text: str) -> str:
+    """Give a provider's own words with what looks like a credential taken out, and then no longer than is told."""
+    return _KEY.sub("***", text)[:_MAX_TOLD]
+
+
+def refuse_unfinished(completion: Completion, prompt: Prompt, max_tokens: int) -> None:
+    """Raise `MalformedCompletion` for an answer with nothing in it, or one cut in the middle at *max_tokens*."""
+    if not completion.text.strip():
+        why = f"reasoning took all {max_tokens} tokens" if completion.stop == "length" else "no text"
+        raise charge(MalformedCompletion(f"the answer is empty: {why}", empty=True), completion.usage)
+    if completion.stop == "length":
+        try:
+            whole = completion.text.rstrip().endswith(("}", "]", "```"))
+            parse(completion.text if whole else "", prompt.brief)
+        except MalformedCompletion:
+            cut = MalformedCompletion(f"the answer was cut at {max_tokens} tokens", excerpt=completion.text)
+            raise charge(cut, completion.usage) from None
 
 
 def retirement(provider: str, model: str, today: date) -> tuple[str, ...]:

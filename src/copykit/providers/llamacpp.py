@@ -1,0 +1,240 @@
+"""Models of this machine, read into this process by llama.cpp: no server, no key, no price.
+
+The engine inside is llama.cpp's own server, which is called directly; what it answers is OpenAI's format.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from copykit.brief.prompt import Prompt
+from copykit.errors import (
+    ConfigurationError,
+    CopykitError,
+    MissingExtra,
+    ModelNotFound,
+    ProviderError,
+    TruncatedStream,
+)
+from copykit.providers.base import Completion, charge, charge_of
+from copykit.providers.facts import model_facts, provider_facts
+from copykit.providers.openai import ChatReader, chat_body, failure, response_format
+from copykit.providers.remote import refuse_unfinished, without_keys
+from copykit.settings import Settings
+
+__all__ = ["LlamaCpp", "Loaded", "load_model"]
+
+_MOST_LOADED = 2
+"""Models held at a time; the one that was not asked for longest is given back."""
+_REPEAT_PENALTY = 1.1
+"""Small models fall into loops without it; it is llama.cpp's own default of its first years."""
+
+
+class Loaded(Protocol):
+    """A model that was read into memory."""
+
+    def handle_chat_completions(self, body: dict[str, Any], take: Callable[[dict[str, Any]], bool]) -> object:
+        """Answer *body* piece by piece through *take*, until that says True; blocks the thread meanwhile."""
+        ...
+
+
+Load = Callable[[Path, int, int | None], Loaded]
+"""Reads a model: its file, the most tokens of prompt and answer, and threads (None: llama.cpp's own choice)."""
+
+
+def load_model(path: Path, context: int, threads: int | None) -> Loaded:
+    """Read a GGUF file.
+
+    Raises:
+        MissingExtra: xllamacpp is not installed.
+        ProviderError: llama.cpp cannot read the file.
+    """
+    try:
+        xllamacpp: Any = import_module("xllamacpp")
+    except ImportError as error:
+        raise MissingExtra("a model in this process", "xllamacpp", "llamacpp") from error
+    own = xllamacpp.CommonParams()
+    own.model.path = str(path)
+    own.n_ctx = context
+    own.n_parallel = 1
+    own.verbosity = -1
+    own.ui = own.endpoint_slots = False
+    # it opens a port on loopback, which nobody is meant to use
+    own.api_keys = [os.urandom(16).hex()]
+    if threads is not None:
+        own.cpuparams.n_threads = own.cpuparams_batch.n_threads = threads
+    try:
+        loaded: Loaded = xllamacpp.Server(own)
+    except RuntimeError as error:
+        raise ProviderError(f"llama.cpp cannot read {path.name}: {error}", retryable=False) from error
+    return loaded
+
+
+class LlamaCpp:
+    """GGUF models in this process.
+
+    A model is read at the first prompt for it and kept until the provider is closed. One call runs at a time, on
+    a thread of its own; a caller that leaves stops its call at the next token, while the prompt is still being
+    read only after that.
+
+    Args:
+        model: the file asked when a prompt names none.
+        context: most tokens of prompt and answer; a model trained for fewer takes its own.
+        threads: that compute; llama.cpp's own choice if not given.
+        load: reads a model.
+    """
+
+    name = "llamacpp"
+
+    def __init__(
+        self,
+        *,
+        model: str | Path | None = None,
+        context: int | None = None,
+        threads: int | None = None,
+        load: Load = load_model,
+    ) -> None:
+        self._model = str(model or "")
+        self._context = context or model_facts(self.name, self._model).context or 0
+        self._threads = threads
+        self._load = load
+        self._loaded: dict[Path, Loaded] = {}
+        self._worker = ThreadPoolExecutor(1, "copykit-llamacpp")  # whose thread starts with the first call
+        self.timeout_s = provider_facts(self.name).timeout_s
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Make one for the model of *settings*, which a target may name instead."""
+        return cls(model=settings.providers.llamacpp_model)
+
+    def model_of(self, prompt: Prompt) -> str:
+        """Give the file that will be asked for *prompt*."""
+        return prompt.model or self._model
+
+    def most(self, prompt: Prompt) -> tuple[int, int]:
+        """Give bounds of a call: the bytes of the prompt and the tokens of the answer."""
+        return len((prompt.system + prompt.user).encode()), self._max_tokens(prompt)
+
+    async def complete(self, prompt: Prompt) -> Completion:
+        """Answer *prompt*; as `stream`, whose pieces are dropped."""
+        async with aclosing(self.stream(prompt)) as pieces:
+            async for piece in pieces:
+                if isinstance(piece, Completion):
+                    return piece
+        raise TruncatedStream("the answer has no end")  # which `stream` has raised before
+
+    async def stream(self, prompt: Prompt) -> AsyncGenerator[str | Completion, None]:
+        """Give the answer's text as it comes, and last the `Completion`.
+
+        Raises:
+            ModelNotFound: there is no such file.
+            ConfigurationError: no model is named; `MissingExtra` without the package.
+            ProviderError: as any provider.
+        """
+        path = self._path(prompt)
+        reader = ChatReader({}, failure)
+        pieces: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        left = threading.Event()
+        loop = asyncio.get_running_loop()
+
+        def tell(piece: dict[str, Any] | None) -> bool:
+            try:
+                loop.call_soon_threadsafe(pieces.put_nowait, piece)
+            except RuntimeError:  # the loop has ended, and with it whoever asked
+                left.set()
+            return left.is_set()
+
+        def work() -> None:
+            if not left.is_set():
+                self._model_at(path).handle_chat_completions(self._body(prompt, path), tell)
+
+        running = self._worker.submit(work)
+        running.add_done_callback(lambda _: tell(None))
+        try:
+            while (piece := await pieces.get()) is not None:
+                if text := reader.add(piece):
+                    yield text
+            _raise_failure(running)
+            completion = reader.completion()
+            if completion.stop is None:
+                raise TruncatedStream("the answer has no end")
+            refuse_unfinished(completion, prompt, self._max_tokens(prompt))
+            yield replace(completion, model=path.stem)
+        except ProviderError as error:
+            error.target = error.target or f"{self.name}:{path.stem}"
+            if charge_of(error) is None:
+                charge(error, reader.usage())
+            raise
+        finally:
+            left.set()
+
+    async def aclose(self) -> None:
+        """Let the call in progress end, and give the models back."""
+        await asyncio.to_thread(self._worker.shutdown, cancel_futures=True)
+        self._loaded.clear()
+
+    def _path(self, prompt: Prompt) -> Path:
+        named = self.model_of(prompt)
+        if not named:
+            raise ConfigurationError(
+                "llamacpp needs a model file: name one, llamacpp:/path/model.gguf, or set COPYKIT_LLAMACPP_MODEL"
+            )
+        return Path(named).expanduser()
+
+    def _model_at(self, path: Path) -> Loaded:
+        """Give the model of *path*, read at its first use; called on the worker's thread alone."""
+        loaded = self._loaded.pop(path, None)
+        if loaded is None:
+            if not path.is_file():
+                raise ModelNotFound(f"no such model file: {path.name}")
+            while len(self._loaded) >= _MOST_LOADED:
+                del self._loaded[next(iter(self._loaded))]
+            loaded = self._load(path, self._context, self._threads)
+        self._loaded[path] = loaded
+        return loaded
+
+    def _max_tokens(self, prompt: Prompt) -> int:
+        return min(prompt.max_output_tokens, model_facts(self.name, self.model_of(prompt)).output)
+
+    def _body(self, prompt: Prompt, path: Path) -> dict[str, Any]:
+        facts = model_facts(self.name, str(path))
+        body = chat_body(prompt, path.stem, facts, streamed=True)
+        schema = _bounded(prompt.schema, len(prompt.brief.structure.steps))
+        return {
+            **body,
+            "max_tokens": self._max_tokens(prompt),
+            "repeat_penalty": _REPEAT_PENALTY,
+            "response_format": response_format(schema),
+        }
+
+
+def _bounded(schema: dict[str, Any], most: int) -> dict[str, Any]:
+    """Give *schema* with a bound on lists that have none: a small model may go on with one for ever."""
+    bounded = dict(schema)
+    if "items" in schema:
+        bounded["items"] = _bounded(schema["items"], most)
+        bounded.setdefault("maxItems", most)
+    if "properties" in schema:
+        bounded["properties"] = {name: _bounded(part, most) for name, part in schema["properties"].items()}
+    return bounded
+
+
+def _raise_failure(ended: Future[None]) -> None:
+    """Raise what went wrong on the worker's thread, as an error of our tree."""
+    try:
+        ended.result()
+    except CancelledError:
+        raise ProviderError("the provider was closed before the call began", retryable=False) from None
+    except CopykitError:
+        raise
+    except (ValueError, RuntimeError, MemoryError) as error:  # what the binding makes of all that went wrong
+        raise ProviderError(without_keys(f"llama.cpp: {error}"), retryable=False) from error
