@@ -21,6 +21,7 @@ BRIEF = ("Oak bench, 140x40 cm, oiled", "--name", "Tarn", "--platform", "x.post"
 COMMANDS = (
     ("generate",),
     ("batch",),
+    ("providers",),
     ("check",),
     ("benchmark",),
     ("install-deps",),

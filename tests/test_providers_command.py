@@ -233,11 +233,6 @@ def test_json_gives_every_field(fakes: dict[str, Listing]) -> None:
     assert [one["target"] for one in report["providers"]].count("phrasebank") == 1
 
 
-def test_help_shows_an_example() -> None:
-    """At any width."""
-    assert "Example: copykit providers" in " ".join(copykit("--help", COLUMNS="60").stdout.split())
-
-
 def test_completions_are_not_asked_for(fakes: dict[str, Listing]) -> None:
     """Looking costs nothing: no prompt is sent."""
     fakes["one"].will_say(Completion(text="never"))

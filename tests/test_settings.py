@@ -213,3 +213,21 @@ def test_a_value_of_the_wrong_kind_names_its_setting(tmp_path: Path, text: str, 
     with pytest.raises(ConfigurationError) as caught:
         Settings.from_env({}, file=file)
     assert told in str(caught.value)
+
+
+def test_an_empty_variable_is_as_good_as_none(tmp_path: Path) -> None:
+    """Deploy files set what they do not know to nothing; where nothing means something, it does."""
+    file = tmp_path / "copykit.toml"
+    file.write_text("[batch]\nconfirm_usd = 5\n")
+    empty = dict.fromkeys(("COPYKIT_PROVIDERS", "COPYKIT_CONFIRM_USD", "MAX_WORKERS", "OPENAI_API_KEY"), "")
+    settings = Settings.from_env({**empty, "COPYKIT_CACHE_URL": ""}, file=file)
+    assert settings.batch.confirm_usd == 5
+    assert settings.routing.providers == ("phrasebank",)
+    assert settings.cache.url == ""
+
+
+def test_the_sum_that_is_asked_about_is_a_setting() -> None:
+    """A negative one is a mistake."""
+    assert Settings.from_env({"COPYKIT_CONFIRM_USD": "2.5"}).batch.confirm_usd == 2.5
+    with pytest.raises(ConfigurationError, match="confirm_usd"):
+        Settings.from_env({"COPYKIT_CONFIRM_USD": "-1"})

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from copykit.accel import digest
-from copykit.errors import CopykitError, InvalidRequest
+from copykit.errors import BudgetExceeded, CopykitError, InvalidRequest
 from copykit.events import BatchItemFinished, emit
 from copykit.models import BatchLine, CopywritingInput, CopywritingOutput
 
@@ -64,6 +64,8 @@ class Job:
 
 
 _REMEMBERED = 4096
+_PICO = 10**12
+"""Sums are kept in whole trillionths of a dollar, as the ledger's are, so that both agree."""
 
 
 @dataclass(slots=True)
@@ -84,7 +86,11 @@ class BatchStats:
     """Lines per remark of their results, e.g. that a language's phrases are unreviewed."""
     repeated: int = 0
     """Lines whose copy is word for word that of one of the 4,096 lines before: rows that differ in nothing."""
+    cost_unknown: int = 0
+    """Lines with a call whose cost nobody knows."""
     started_s: float = field(default_factory=time.monotonic)
+    _cost: int = 0
+    _saved: int = 0
     _last_row: int = 0
     _seen: dict[int, None] = field(default_factory=dict)
 
@@ -98,11 +104,30 @@ class BatchStats:
         if line.status in ("rejected", "failed"):
             for reason in reasons(line):
                 _count(self.reasons, reason)
+        self._add_cost(line)
         if line.output is not None:
             self._remember(line.output.text)
             _count(self.served_by, line.output.receipt.served_by)
             for remark in line.output.info:
                 _count(self.remarks, remark)
+
+    @property
+    def cost_usd(self) -> float:
+        """What the lines cost, as far as it is known, those that failed included; what a cache served is free."""
+        return self._cost / _PICO
+
+    @property
+    def saved_usd(self) -> float:
+        """What the lines that a cache served would have cost."""
+        return self._saved / _PICO
+
+    def _add_cost(self, line: BatchLine) -> None:
+        if line.output is not None and line.output.cached:
+            self._saved += round((line.output.receipt.saved_usd or 0.0) * _PICO)
+            return
+        cost, known = cost_of(line)
+        self._cost += round(cost * _PICO)
+        self.cost_unknown += not known
 
     def _remember(self, text: str) -> None:
         mark = digest.fingerprint(text.encode("utf-8", "surrogatepass"))
@@ -218,12 +243,16 @@ async def run_batch(
 ) -> AsyncGenerator[BatchLine, None]:
     """Give one line per job, in the order of *jobs*, whatever order the answers come in.
 
+    A request that does not fit into the budget while others are in progress is asked again when one of them ends,
+    since what was promised to that one may not be spent.
+
     At most *concurrency* requests are with the engine, and at most four times as many answers wait for a
     slower one before them, so memory does not grow with the number of jobs. A job that fails gives a line
     that says why. Closing the iterator early cancels what is in flight.
     """
     if concurrency < 1:
         raise InvalidRequest("concurrency", concurrency, "at least 1")
+    engine = _Frugal(engine)
     source = enumerate(jobs)
     done: dict[int, BatchLine] = {}
     window = asyncio.Semaphore(concurrency * 4)
@@ -283,6 +312,7 @@ async def gather(
     No error is raised: each stands where its output would be, also those that already stand among the
     requests.
     """
+    engine = _Frugal(engine)
     results: list[CopywritingOutput | CopykitError] = [_UNANSWERED] * len(requests)
     source = iter(enumerate(requests))
 
@@ -304,6 +334,47 @@ async def gather(
 
 
 _UNANSWERED = CopykitError("not answered")
+
+
+class _Frugal:
+    """Gives up on the budget only when no other request holds any of it: worst cases are promised, little is spent."""
+
+    def __init__(self, engine: Generates) -> None:
+        self._engine = engine
+        self._asking = 0
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def generate(self, request: CopywritingInput, *, row: int | None = None) -> CopywritingOutput:
+        """Answer as the engine does, but for a budget that others may still give something back to."""
+        while True:
+            self._asking += 1
+            waits = False
+            try:
+                return await self._engine.generate(request, row=row)
+            except BudgetExceeded as error:
+                # what has no price, or exceeds a cap of its own, fits no better later
+                waits = self._asking > 1 and error.scope == "budget" and error.estimate > 0
+                if not waits:
+                    raise
+            finally:
+                self._asking -= 1
+                if not waits:
+                    self._let_one_try()
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():
+                    self._let_one_try()  # its turn came with the cancellation: another's now
+                raise
+
+    def _let_one_try(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
 
 
 async def _attempt(
@@ -363,7 +434,28 @@ def describe(error: CopykitError) -> dict[str, Any]:
         shown |= {"field": error.field, "reason": error.reason, "nearest": list(error.nearest)}
     elif isinstance(error, BadRecord):
         shown |= {"line": error.line, "reason": error.reason}
+    if attempts := getattr(error, "attempts", ()):
+        shown["attempts"] = [attempt.model_dump(mode="json") for attempt in attempts]
     return shown
+
+
+def cost_of(line: BatchLine) -> tuple[float, bool]:
+    """Give what *line* cost by its receipt, and whether that is all: a call may have cost what nobody told."""
+    if line.output is not None and line.output.cached:
+        return 0.0, True
+    if line.output is not None:
+        usage, attempts = line.output.usage, line.output.receipt.attempts
+        known = usage.cost_usd is not None and not any(_untold(attempt.model_dump()) for attempt in attempts)
+        return usage.cost_usd or 0.0, known
+    failed = (line.error or {}).get("attempts", [])
+    costs = [attempt.get("cost_usd") for attempt in failed]
+    return sum(cost for cost in costs if cost is not None), not any(map(_untold, failed))
+
+
+def _untold(attempt: Mapping[str, Any]) -> bool:
+    return attempt.get("cost_usd") is None and bool(
+        attempt.get("input_tokens") or attempt.get("output_tokens")
+    )
 
 
 def reasons(line: BatchLine) -> list[str]:

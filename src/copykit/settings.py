@@ -121,12 +121,15 @@ class RoutingSettings:
 
 @dataclass(frozen=True, slots=True)
 class BatchSettings:
-    """How many requests of a batch are in progress at once."""
+    """How many requests of a batch are in progress at once, and what it may cost unasked."""
 
     concurrency: int = 8
+    confirm_usd: float = 1.0
+    """Dollars that a run may cost at worst before ``copykit batch`` asks whether it is meant."""
 
     def __post_init__(self) -> None:
         _at_least("batch.concurrency", self.concurrency, 1, whole=True)
+        _at_least("batch.confirm_usd", self.confirm_usd, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,8 +247,9 @@ class Settings:
         forcing = {registry.variable(name): name for name in registry.capability_names()}
         for name, text in environment.items():
             known = _VARIABLES.get(name)
-            if known is not None and text:
-                if environment.get(_FIRST_NAMES.get(name, "")):
+            if known is not None:
+                unset = not text and name not in _EMPTY_SAYS
+                if unset or environment.get(_FIRST_NAMES.get(name, "")):
                     continue
                 try:
                     values[known[0]] = known[1](text)
@@ -391,6 +395,7 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "COPYKIT_CACHE_BYTES": ("cache.max_bytes", int),
     "CACHE_TTL": ("cache.ttl_s", float),
     "MAX_WORKERS": ("batch.concurrency", int),
+    "COPYKIT_CONFIRM_USD": ("batch.confirm_usd", float),
     "OPENAI_API_KEY": ("providers.openai_key", Secret),
     "OPENAI_BASE_URL": ("providers.openai_base_url", str),
     "OPENAI_ORG_ID": ("providers.openai_organization", str),
@@ -412,6 +417,8 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
 }
 _FIRST_NAMES = {"GEMINI_API_KEY": "GOOGLE_API_KEY"}
 """A variable, and the one that is taken instead where both are set, as the provider's own client does."""
+_EMPTY_SAYS = ("COPYKIT_CACHE_URL",)
+"""Variables that mean something when empty; any other is then as good as not set."""
 _NOT_YET = {
     "REDIS_URL": "the shared cache is not built yet",
     "API_KEY": "the server is not built yet",

@@ -22,7 +22,10 @@ class Results:
         self._emit = emit
 
     async def look_up(self, key: str) -> CopywritingOutput | None:
-        """Give the stored result, marked as cached; None for a miss, an unreadable entry or a failing cache."""
+        """Give the stored result, marked as cached; None for a miss, an unreadable entry or a failing cache.
+
+        It costs nothing and says what it saved; tokens and attempts stay those of the writing.
+        """
         if self._cache is None:
             return None
         try:
@@ -35,7 +38,7 @@ class Results:
         if output is not None:
             output.cached = True
             output.receipt.cache = self._cache.layer  # type: ignore[assignment]  # a tier names a known layer
-            output.receipt.saved_usd = output.usage.cost_usd
+            output.receipt.saved_usd, output.usage.cost_usd = output.usage.cost_usd, 0.0
         return output
 
     async def store(self, key: str, output: CopywritingOutput) -> None:

@@ -37,7 +37,10 @@ _In = Annotated[
     str,
     typer.Argument(metavar="IN", help="CSV, JSONL, Shopify export or Merchant feed; also .gz; - is stdin."),
 ]
-_Out = Annotated[str, typer.Option("--out", help="FILE.jsonl, FILE.csv (each also .gz) or a folder.")]
+_Out = Annotated[
+    str | None,
+    typer.Option("--out", help="FILE.jsonl, FILE.csv (each also .gz) or a folder; not with --estimate."),
+]
 _Platform = Annotated[list[str], typer.Option("--platform", help="Platform or placement; repeatable.")]
 _Language = Annotated[
     list[str] | None, typer.Option("--language", help="Language tag, or own: the row's own; repeatable.")
@@ -78,13 +81,23 @@ _AdGroup = Annotated[
 _FinalUrl = Annotated[
     str | None, typer.Option("--final-url", help="For ad uploads: https://shop/{handle} or {id}.")
 ]
+_Budget = Annotated[
+    float | None,
+    typer.Option("--budget", min=0, metavar="USD", help="The run never costs more; what does not fit fails."),
+]
+_Estimate = Annotated[
+    bool, typer.Option("--estimate", help="Tell what the run would cost, and send and write nothing.")
+]
+_Yes = Annotated[
+    bool, typer.Option("--yes", help="Begin without asking, whatever it may cost (COPYKIT_CONFIRM_USD).")
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 
 
 def command(
     source: _In,
-    out: _Out,
     platform: _Platform,
+    out: _Out = None,
     language: _Language = None,
     tone: _Tone = None,
     use_case: _UseCase = None,
@@ -101,6 +114,9 @@ def command(
     campaign: _Campaign = None,
     ad_group: _AdGroup = None,
     final_url: _FinalUrl = None,
+    budget: _Budget = None,
+    estimate: _Estimate = False,
+    yes: _Yes = False,
     json_: _Json = False,
 ) -> None:
     """Write copy for every row of a catalogue.
@@ -124,7 +140,7 @@ def command(
         order = Order(
             source=source,
             input_format=input_format,
-            outputs=Outputs.of(out, format or []),
+            outputs=Outputs.of(_named(out, estimate), format or []),
             platforms=tuple(platform),
             languages=tuple(language or ()),
             maps=tuple(map_ or ()),
@@ -134,11 +150,20 @@ def command(
             resume=resume,
             overwrite=overwrite,
             destination=Destination(campaign, ad_group, final_url),
+            budget_usd=budget,
+            yes=yes,
+            estimate=estimate,
         )
         with _spooled(source) as path:
-            summary = _run(order, path, console)
-    _show(summary, console, as_json=json_)
+            summary = (_estimate if estimate else _run)(order, path, console)
+    _show(summary, console, as_json=json_, estimated=estimate)
     raise typer.Exit(summary["exit_code"])
+
+
+def _named(out: str | None, estimate: bool) -> str:
+    if out is None and not estimate:
+        raise InvalidRequest("out", None, "--out names where the result goes")
+    return out or "copy.jsonl"
 
 
 @contextmanager
@@ -167,7 +192,11 @@ def _run(order: Order, path: Path, console: Console) -> dict[str, Any]:
     show_mapping(work, console)
     stats = BatchStats()
     with Journal(order.outputs.journal, work.parameters()) as journal:
+        if not order.resume:
+            _confirm(work, stats, console)  # before anything is written over
         finished = _begin(work, journal, stats)
+        if order.resume and not finished:
+            _confirm(work, stats, console)
         resumed = journal.done
         seconds = 0.0 if finished else _generate(work, journal, stats, console)
     exported = _export(work)
@@ -177,6 +206,7 @@ def _run(order: Order, path: Path, console: Console) -> dict[str, Any]:
         "input": order.source,
         "rows_in": work.rows_in,
         **_counts(stats),
+        "budget_usd": order.budget_usd,
         "seconds": round(seconds, 3),
         "lines_per_s": round((stats.lines - resumed) / seconds, 1) if seconds else None,
         "resumed_after": resumed,
@@ -186,6 +216,33 @@ def _run(order: Order, path: Path, console: Console) -> dict[str, Any]:
         "notes": list(work.notes),
         "exit_code": EXIT_SOME_FAILED if _unserved(stats, exported) else 0,
     }
+
+
+def _estimate(order: Order, path: Path, console: Console) -> dict[str, Any]:
+    """Tell what the run, or with --resume the rest of it, would cost."""
+    from copykit.batch import BatchStats
+    from copykit.cli.batch_money import estimate, report
+    from copykit.cli.batch_order import prepare
+    from copykit.cli.batch_view import show_mapping, show_progress
+    from copykit.feeds.journal import whole_lines
+
+    work = prepare(order, path)
+    show_mapping(work, console)
+    done = BatchStats()
+    if order.resume:
+        for line in whole_lines(order.outputs.journal):
+            done.add(line)
+    with show_progress(console, work.lines, done.lines, doing="reading") as step:
+        found = estimate(work, skip=done.lines, spent_usd=done.cost_usd, step=step)
+    return report(work, found)
+
+
+def _confirm(work: Work, stats: BatchStats, console: Console) -> None:
+    from copykit.cli.batch_money import confirm
+    from copykit.cli.batch_view import show_progress
+
+    with show_progress(console, work.lines, stats.lines, doing="estimating") as step:
+        confirm(work, skip=stats.lines, spent_usd=stats.cost_usd, step=step)
 
 
 def _begin(work: Work, journal: Journal, stats: BatchStats) -> bool:
@@ -214,12 +271,15 @@ def _generate(work: Work, journal: Journal, stats: BatchStats, console: Console)
 
     from copykit.accel import loop as loops
     from copykit.batch import run_batch
+    from copykit.cli.batch_money import capped
     from copykit.cli.batch_view import show_progress
+
+    settings = capped(work, stats.cost_usd)
 
     async def drive(step: Callable[[int], None]) -> None:
         jobs = work.jobs(skip=journal.done)
         async with (
-            _engine(work.settings) as engine,
+            _engine(settings) as engine,
             aclosing(run_batch(engine, jobs, concurrency=work.concurrency)) as lines,
         ):
             async for line in lines:
@@ -265,6 +325,9 @@ def _counts(stats: BatchStats) -> dict[str, Any]:
         "reasons": [{"reason": reason, "lines": count} for reason, count in stats.reasons.most_common(10)],
         "served_by": dict(stats.served_by.most_common(10)),
         "repeated": stats.repeated,
+        "cost_usd": stats.cost_usd,
+        "cost_unknown": stats.cost_unknown,
+        "saved_usd": stats.saved_usd,
         "rss_bytes": system.rss_bytes(),
         "remarks": [{"remark": text, "lines": count} for text, count in stats.remarks.most_common(10)],
     }
@@ -316,12 +379,12 @@ def _spooled(source: str) -> Iterator[Path]:
         yield Path(spool.name)
 
 
-def _show(summary: dict[str, Any], console: Console, *, as_json: bool) -> None:
+def _show(summary: dict[str, Any], console: Console, *, as_json: bool, estimated: bool) -> None:
     if as_json:
         import json
 
         typer.echo(json.dumps(summary, ensure_ascii=False, indent=2))
     else:
-        from copykit.cli.batch_view import show_summary
+        from copykit.cli.batch_view import show_estimate, show_summary
 
-        show_summary(summary, console)
+        (show_estimate if estimated else show_summary)(summary, console)

@@ -125,6 +125,12 @@ class Order:
     resume: bool
     overwrite: bool
     destination: Destination
+    budget_usd: float | None = None
+    """Dollars that the run may cost, its earlier parts included."""
+    yes: bool = False
+    """Whether a dear run is begun without asking."""
+    estimate: bool = False
+    """Whether only the cost is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +151,12 @@ class Work:
     def lines(self) -> int:
         """How many lines the whole run writes."""
         return self.rows_in * len(self.placements) * len(self.languages)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Who is asked, in order."""
+        named = self.order.options.get("provider")
+        return self.settings.routing.providers if named is None else (named,)
 
     @property
     def concurrency(self) -> int:
@@ -209,7 +221,8 @@ def prepare(order: Order, path: Path) -> Work:
     check_template("ad-group", order.destination.ad_group)
     check_template("final-url", order.destination.final_url)
     source = open_source(path, order.input_format)
-    order.outputs.keep(path, resume=order.resume, overwrite=order.overwrite)
+    if not order.estimate:
+        order.outputs.keep(path, resume=order.resume, overwrite=order.overwrite)
     sample = _sample(source)
     mapping = override(guess(sample), order.maps)
     mapping.check()

@@ -11,12 +11,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from copykit.cli.batch_money import usd
 from copykit.cli.table import Table
 
 if TYPE_CHECKING:
     from copykit.cli.batch_order import Work
 
-__all__ = ["show_mapping", "show_progress", "show_summary"]
+__all__ = ["show_estimate", "show_mapping", "show_progress", "show_summary"]
 
 _UNUSED_SHOWN = 12
 _STEP_S = 0.1
@@ -41,12 +42,14 @@ def show_mapping(work: Work, console: Console) -> None:
 
 
 @contextmanager
-def show_progress(console: Console, total: int, done: int) -> Iterator[Callable[[int], None]]:
-    """Draw a bar with rate and ETA on a terminal; gives what to call with the number of lines written."""
+def show_progress(
+    console: Console, total: int, done: int, *, doing: str = "writing"
+) -> Iterator[Callable[[int], None]]:
+    """Draw a bar with rate and ETA on a terminal; gives what to call with the number of lines done."""
     rate = TextColumn("{task.fields[rate]:.0f} lines/s")
-    columns = (TextColumn("writing"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("writing", total=total, completed=done, rate=0.0)
+        task = bar.add_task(doing, total=total, completed=done, rate=0.0)
         started = shown = time.monotonic()
 
         def step(lines: int) -> None:
@@ -70,6 +73,7 @@ def show_summary(summary: dict[str, Any], console: Console) -> None:
         table.add_row(
             "written by", ", ".join(f"{escape(who)} ({n})" for who, n in summary["served_by"].items())
         )
+    table.add_row("cost", _cost(summary))
     if summary["lines_per_s"]:
         table.add_row("speed", f"{summary['lines_per_s']} lines/s in {summary['seconds']} s")
     if summary["resumed_after"]:
@@ -81,4 +85,35 @@ def show_summary(summary: dict[str, Any], console: Console) -> None:
         table.add_row("remark", f"{entry['lines']} x {escape(entry['remark'])}")
     for path, count in summary["files"].items():
         table.add_row("file", f"{escape(path)} ({count} rows)")
+    console.print(table)
+
+
+def _cost(summary: dict[str, Any]) -> str:
+    parts = [f"{summary['cost_usd']:.4g} USD"]
+    if summary["budget_usd"] is not None:
+        parts[0] += f" of {summary['budget_usd']:.4g}"
+    if summary["cost_unknown"]:
+        parts.append(f"unknown for {summary['cost_unknown']} lines")
+    if summary["saved_usd"]:
+        parts.append(f"a cache saved {summary['saved_usd']:.4g} USD")
+    return ", ".join(parts)
+
+
+def show_estimate(found: dict[str, Any], console: Console) -> None:
+    """Print what a run would cost, and on which assumptions."""
+    table = Table(title="estimate, nothing was sent", title_justify="left", show_header=False)
+    refused = f", {found['not_asked']} not to be asked for" if found["not_asked"] else ""
+    table.add_row("lines", f"{found['lines']}{refused}")
+    table.add_row("targets", escape(", ".join(found["targets"])))
+    for kind, label in (("input_tokens", "tokens sent"), ("output_tokens", "tokens answered")):
+        table.add_row(label, f"about {found[kind]['usual']:,}, at most {found[kind]['most']:,}")
+    usual, worst = found["usual_usd"], found["worst_usd"]
+    known = f"about {usd(usual)}, at most {usd(worst)}" if worst else usd(worst)
+    table.add_row("cost", known)
+    if found["budget_usd"] is not None:
+        table.add_row("budget", usd(found["budget_usd"]))
+    for target in found["unpriced"]:
+        table.add_row("no price", f"{escape(target)}: nobody knows it; routing.prices may name it")
+    for text in found["assumed"]:
+        table.add_row("assumed", text)
     console.print(table)

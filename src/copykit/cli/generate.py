@@ -156,6 +156,9 @@ def _show(output: CopywritingOutput) -> None:
 def _receipt(output: CopywritingOutput) -> str:
     receipt, usage = output.receipt, output.usage
     cost = "cost unknown" if usage.cost_usd is None else f"{usage.cost_usd:.4g} USD"
+    if output.cached:
+        saved = receipt.saved_usd
+        cost += ", what it saved is unknown" if saved is None else f", saved {saved:.4g} USD"
     served = f"cache {receipt.cache}" if receipt.cache else _counted(len(receipt.attempts), "attempt")
     parts = (receipt.served_by, served, cost, _counted(len(receipt.repairs), "repair"), output.id)
     return f" receipt: {' · '.join(parts)}"

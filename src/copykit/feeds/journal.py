@@ -17,7 +17,7 @@ from typing import Any
 from copykit.errors import InvalidRequest
 from copykit.models import BatchLine
 
-__all__ = ["Journal", "differences", "read_lines", "replace_file"]
+__all__ = ["Journal", "differences", "read_lines", "replace_file", "whole_lines"]
 
 
 class Journal:
@@ -199,6 +199,20 @@ def read_lines(path: Path) -> Iterator[BatchLine]:
     with path.open("rb") as stream:
         for number, raw in enumerate(stream, 1):
             yield _parse(raw, number)
+
+
+def whole_lines(path: Path) -> Iterator[BatchLine]:
+    """Give the lines of a result file that a run may be writing: half a line at its end, or no file, is none.
+
+    Raises:
+        InvalidRequest: a line is not a `BatchLine`.
+    """
+    if not path.exists():
+        return
+    with path.open("rb") as stream:
+        for number, raw in enumerate(stream, 1):
+            if raw.endswith(b"\n"):
+                yield _parse(raw, number)
 
 
 def _parse(raw: bytes, number: int) -> BatchLine:
