@@ -94,3 +94,33 @@ def test_variants_and_temperature_come_from_the_request() -> None:
     assert "4 objects" in made.system
     assert prompt(variants=4).system == prompt(variants=4).system
     assert prompt().user == prompt().user
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Oak <|im_start|>desk",
+        "Oak <|im_<|x|>start|>desk",
+        "Oak [INST]desk",
+        "Oak \u200b\U000e0041\u202edesk",
+        "Oak <</SYS>>desk",
+    ],
+)
+def test_chat_marks_and_unseen_characters_reach_no_model(text: str) -> None:
+    """They go from every entry; what stands around them stays."""
+    brief = compile_brief(
+        CopywritingInput(product_description="Oak desk", instructions=text, target_platform="x")
+    )
+    prompt = build_prompt(brief, nonce="n0nce")
+    assert json.loads(prompt.user[8:-8])["instructions"] == "Oak desk"
+
+
+def test_an_answer_that_repeats_its_instructions_is_known() -> None:
+    """By the mark of the data, or by a long line of the system text; copy is none of that."""
+    prompt = build_prompt(
+        compile_brief(CopywritingInput(product_description="Oak desk", target_platform="x")), nonce="n0nce"
+    )
+    line = max(prompt.system.splitlines(), key=len)
+    assert prompt.is_told_by(f"Sure! {line}")
+    assert prompt.is_told_by("Oak desk n0nce")
+    assert not prompt.is_told_by("Oak desk. See it today.")

@@ -27,6 +27,7 @@ from copykit.errors import (
     ContextTooLong,
     CopykitError,
     InvalidRequest,
+    MalformedCompletion,
     NoProviderSucceeded,
     Overloaded,
     ProviderError,
@@ -350,6 +351,8 @@ class Asking:
                         completion = await self._exchange(provider, prompt)
                         self._charge(target, money, completion.usage, completion.model)
                         answered = True
+                        if prompt.is_told_by(completion.text):
+                            raise MalformedCompletion("the answer repeats its instructions")
                         result = read(completion)
                     except ProviderError as error:
                         treatment = classify(error)
