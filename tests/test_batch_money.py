@@ -182,7 +182,9 @@ def test_a_dear_run_is_not_begun_unasked(
         assert echo.asked == []
 
 
-@pytest.mark.parametrize(("answer", "status", "asked"), [("y\n", 3, 3), ("n\n", 2, 0), ("\n", 2, 0)])
+@pytest.mark.parametrize(
+    ("answer", "status", "asked"), [("y\n", 3, 3), ("n\n", 2, 0), ("\n", 2, 0), ("", 2, 0)]
+)
 def test_who_sits_at_a_terminal_is_asked(
     echo: Echo, call: Call, monkeypatch: pytest.MonkeyPatch, answer: str, status: int, asked: int
 ) -> None:

@@ -14,8 +14,11 @@ from copykit.caching.base import Cache
 from copykit.caching.key import output_id, request_key
 from copykit.caching.memory import MemoryCache
 from copykit.caching.registry import cache_from, register_cache
+from copykit.caching.results import Results
+from copykit.cli.generate import _receipt
 from copykit.errors import ConfigurationError
 from copykit.events import CacheFailed, CacheLooked
+from copykit.models import CopywritingOutput
 from copykit.settings import CacheSettings
 from copykit.testing import FakeClock, RecordingHook
 from copykit.testing.contracts import CacheContract
@@ -177,3 +180,24 @@ def test_ids_follow_key_and_row() -> None:
     """Equal keys give equal ids, rows of a batch differ."""
     assert output_id("k", None) == output_id("k", None)
     assert len({output_id("k", None), output_id("k", 1), output_id("k", 2), output_id("l", None)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("cost", "told"), [(0.0125, "0 USD, saved 0.0125 USD"), (None, "0 USD, what it saved is unknown")]
+)
+def test_what_is_found_costs_nothing_and_says_what_it_saved(cost: float | None, told: str) -> None:
+    """So that the costs of all results add up to the bill; the entry itself keeps what the writing cost."""
+
+    async def story() -> list[CopywritingOutput]:
+        asked = CopywritingInput(product_description="Oak desk", target_platform="x.post")
+        async with CopywritingServiceV11(Settings()) as service:
+            written = await service.generate(asked)
+        written.usage.cost_usd = cost
+        results = Results(MemoryCache(10, 100_000), 60.0, lambda event: None)
+        await results.store("key", written)
+        found = [await results.look_up("key") for _ in range(2)]
+        return [output for output in found if output is not None]
+
+    for found in run(story()):
+        assert (found.cached, found.usage.cost_usd, found.receipt.saved_usd) == (True, 0.0, cost)
+        assert told in _receipt(found)

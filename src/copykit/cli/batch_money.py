@@ -98,7 +98,11 @@ def confirm(work: Work, *, skip: int, spent_usd: float, step: Callable[[int], No
     if not asks:
         reason = f"{told}: --yes begins it all the same, --budget bounds it, --estimate tells more"
         raise InvalidRequest("yes", work.order.yes, reason)
-    if not typer.confirm(f"{told}. Begin?", err=True):
+    try:
+        confirmed = typer.confirm(f"{told}. Begin?", err=True)
+    except typer.Abort:  # Ctrl-C, or the end of the input
+        confirmed = False
+    if not confirmed:
         raise InvalidRequest("yes", work.order.yes, f"{told}; it was not confirmed, and nothing was sent")
 
 

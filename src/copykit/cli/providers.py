@@ -256,15 +256,7 @@ def _is_amiss(standing: Standing) -> bool:
 
 def _show(standings: Sequence[Standing], notes: Sequence[str], console: Console) -> None:
     table = Table(title="providers, configured targets first in their order", title_justify="left")
-    heads = (
-        "target",
-        "configured",
-        "reachable",
-        "model",
-        "models",
-        "tokens read / written",
-        "USD per M in / out",
-    )
+    heads = ("target", "state", "model", "models", "tokens in / out", "USD per M in / out")
     for head in heads:
         table.add_column(head)
     for one in standings:
@@ -282,16 +274,20 @@ def _remarks(one: Standing) -> list[str]:
 
 
 def _cells(one: Standing) -> tuple[str, ...]:
-    target = escape(f"{one.place}. {one.target}" if one.place else one.target)
-    configured = "yes" if one.configured else "no"
-    reachable = {True: "yes", False: "no", None: "-"}[one.reachable]
+    target = f"{one.place}. {one.target}" if one.place else one.target
     limits = f"{_count(one.context)} / {_count(one.output)}" if one.context or one.output else "-"
     models = "-" if one.models is None else str(len(one.models))
-    return target, configured, reachable, escape(one.model or "-"), models, limits, _price(one.price)
+    return escape(target), _state(one), escape(one.model or "-"), models, limits, _price(one.price)
+
+
+def _state(one: Standing) -> str:
+    if not one.configured:
+        return "not set up"
+    return {True: "reachable", False: "unreachable", None: "configured"}[one.reachable]
 
 
 def _count(tokens: int | None) -> str:
-    return "?" if tokens is None else f"{tokens:,}"
+    return "?" if tokens is None else f"{tokens / 1000:g}k"
 
 
 def _price(price: Mapping[str, Any] | None) -> str:
@@ -302,6 +298,6 @@ def _price(price: Mapping[str, Any] | None) -> str:
 
     def span(kind: str) -> str:
         low, high = price[kind], price[f"{kind}_most"]
-        return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+        return f"{low:g}" if low == high else f"{low:g}-{high:g}"
 
     return f"{span('input')} / {span('output')}"
