@@ -18,8 +18,9 @@ from copykit.accel import http_wires, registry
 from copykit.accel.http import open_client
 from copykit.accel.measure import measure
 from copykit.errors import ConfigurationError, ProviderTLSError, ProviderUnavailable
+from copykit.routing.limits import AdaptiveLimit
 from copykit.testing.accel import HttpContract
-from copykit.testing.servers import Received, ScriptedServer, answer, chunked
+from copykit.testing.servers import Received, ScriptedServer, answer, chunked, hang
 
 TLS = Path(__file__).parent / "tls"
 
@@ -320,6 +321,32 @@ def test_measuring_leaves_no_noise(caplog):
         probe.candidate for probe in registry.probe("http") if probe.state == "verified"
     } - {"httpx2"}
     assert caplog.records == []
+
+
+def test_no_call_that_the_router_lets_out_waits_for_a_connection():
+    """As many calls as a target's limit ever allows are with the server at once, over the client that providers open."""
+    limit = AdaptiveLimit()
+    for _ in range(1_000):
+        limit.succeeded(limit.limit)
+
+    async def main():
+        async with ScriptedServer([hang()]) as server:
+            client = open_client()
+            calls = []
+            while len(calls) < limit.limit:  # in turns, since a listening socket queues a hundred
+                calls += [
+                    asyncio.create_task(
+                        client.request("GET", server.url, headers={}, timeout_s=30, connect_s=30)
+                    )
+                    for _ in range(64)
+                ]
+                await server.until(lambda n=len(calls): len(server.requests) == n)
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+            await client.aclose()
+
+    asyncio.run(main())
 
 
 def test_a_client_needs_a_connection(forced):

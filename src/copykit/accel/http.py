@@ -36,6 +36,7 @@ __all__ = [
     "CAPABILITY",
     "MAX_BYTES",
     "MAX_HEAD_BYTES",
+    "MOST_CONNECTIONS",
     "HttpClient",
     "HttpMaker",
     "Reply",
@@ -48,6 +49,14 @@ MAX_BYTES = 4 * 2**20
 
 MAX_HEAD_BYTES = 64 * 2**10
 """Largest head, names and values together."""
+
+
+MOST_CONNECTIONS = 256
+"""Most exchanges at a time unless a client is made with another bound.
+
+As many as the router ever lets a target have in progress (`routing.limits`): what bounds calls is the limit that
+learns from their answers, and none of them waits for a connection while its own time runs.
+"""
 
 
 class Reply(NamedTuple):
@@ -142,7 +151,7 @@ class HttpClient(Protocol):
 
 
 def open_client(
-    *, connections: int = 64, tls: ssl.SSLContext | None = None, proxies: bool = False
+    *, connections: int = MOST_CONNECTIONS, tls: ssl.SSLContext | None = None, proxies: bool = False
 ) -> HttpClient:
     """Give a client of the chosen library; nothing is connected yet.
 
