@@ -21,7 +21,7 @@ from copykit.providers.phrasebank.writer import VariantWriter
 
 __all__ = ["REVISION", "PhraseBank", "write_drafts"]
 
-REVISION = "2026-11-21"
+REVISION = "2026-11-22"
 """Date of the authored phrases and of the rules that choose among them."""
 
 _NOTHING_SPENT = Usage(
