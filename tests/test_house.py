@@ -37,6 +37,7 @@ LAYERS = {
     "stats": 4,
     "service": 5,
     "sync": 6,
+    "langchain": 6.5,
     "cli": 6,
     "__main__": 7,
     "testing": 9,

@@ -40,6 +40,7 @@ _BUILT_IN: dict[str, Source] = {
     "openrouter": "copykit.providers.openrouter:OpenRouter",
     "local": "copykit.providers.compatible:Compatible",
     "llamacpp": "copykit.providers.llamacpp:LlamaCpp",
+    "langchain": "copykit.providers.langchain:LangChainProvider",
 }
 _PACKAGES = {"llamacpp": "xllamacpp", "langchain": "langchain_core"}
 """Built-in providers that need an extra of their own name, and the package that it brings."""
