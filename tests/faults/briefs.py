@@ -161,8 +161,9 @@ async def j01(stage: Stage) -> None:
     engine = stage.engine((vendor, server))
     plain: dict[str, str] = {}
     for field in FIELDS:
+        before = len(server.requests)
         await stage.ask(engine, **with_text(field, "sturdy"))
-        system, user = said(vendor, server.requests[-1])
+        system, user = said(vendor, server.requests[before])  # what follows asks again for what was wrong
         plain[field] = system.replace(nonce_of(user), "N")
     refused = 0
     for text in sample(stage, corpus()):
@@ -173,7 +174,7 @@ async def j01(stage: Stage) -> None:
                 assert asked.kind == "InvalidRequest", asked.error
                 refused += 1
                 continue
-            system, user = said(vendor, server.requests[-1])
+            system, user = said(vendor, server.requests[before])
             inside(user)
             assert system.replace(nonce_of(user), "N") == plain[field], (
                 f"{field}={text!r} changed the instructions"

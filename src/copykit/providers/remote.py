@@ -216,6 +216,7 @@ class Remote(ABC):
 
         call = await self._call(prompt, streamed=True)
         reader: Reader | None = None
+        given = 0
         try:
             with self._told(call.model):
                 async with self._client().stream(
@@ -234,7 +235,6 @@ class Remote(ABC):
                         yield whole.text
                     else:
                         reader, events = self._reader(reply.headers), EventStream()
-                        given = 0
                         async for chunk in reply:
                             for event in events.feed(chunk):
                                 if reader.done:  # what follows the end says nothing
@@ -254,7 +254,8 @@ class Remote(ABC):
             yield completion
         except ProviderError as error:
             if reader is not None and charge_of(error) is None:
-                charge(error, reader.usage())
+                # counts before the end are those of the beginning: what was written since is billed as well
+                charge(error, reader.usage() if reader.done or not given else Usage())
             raise
 
     async def models(self) -> tuple[ListedModel, ...]:
