@@ -332,7 +332,11 @@ def test_no_call_that_the_router_lets_out_waits_for_a_connection():
     async def main():
         async with ScriptedServer([hang()]) as server:
             client = open_client()
-            calls = []
+            calls: list[asyncio.Task[object]] = []
+
+            def all_there():
+                return len(server.requests) == len(calls)
+
             while len(calls) < limit.limit:  # in turns, since a listening socket queues a hundred
                 calls += [
                     asyncio.create_task(
@@ -340,7 +344,7 @@ def test_no_call_that_the_router_lets_out_waits_for_a_connection():
                     )
                     for _ in range(64)
                 ]
-                await server.until(lambda n=len(calls): len(server.requests) == n)
+                await server.until(all_there)
             for call in calls:
                 call.cancel()
             await asyncio.gather(*calls, return_exceptions=True)
