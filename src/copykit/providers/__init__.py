@@ -1,1 +1,1 @@
-"""Who writes: the embedded phrase bank now, models behind the same port later."""
+"""Who writes: the embedded phrase bank, and models behind one port."""
