@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
@@ -213,6 +216,23 @@ def test_the_status_tells_whether_every_target_is_there(
     told = copykit(*words, COPYKIT_PROVIDERS=targets)
     assert told.exit_code == status
     assert part in told.stdout
+
+
+def test_a_silent_name_server_keeps_nobody() -> None:
+    """The thread that asks it is left behind: here it never ends, and the command does."""
+    program = (
+        "import socket, sys, threading\n"
+        "socket.getaddrinfo = lambda *_, **__: threading.Event().wait()\n"
+        "from copykit.cli.app import app\n"
+        "sys.argv = ['copykit', 'providers', '--json']\n"
+        "app()\n"
+    )
+    given = {**os.environ, "COPYKIT_PROVIDERS": "openai", "OPENAI_API_KEY": KEY, "COPYKIT_LOOP": "asyncio"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=given, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 3
+    assert json.loads(done.stdout)["providers"][0]["reachable"] is False
 
 
 def test_wrong_settings_are_wrong_settings() -> None:

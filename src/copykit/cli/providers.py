@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Annotated, Any, Protocol, runtime_checkable
@@ -87,7 +89,7 @@ def command(
     """
     try:
         settings = Settings.from_env()
-        standings = loops.run(survey(settings, reach=not no_reach))
+        standings = loops.run(_looked(settings, reach=not no_reach))
     except CopykitError as error:
         raise typer.Exit(complain(error)) from None
     status = EXIT_UNREACHABLE if any(map(_is_amiss, standings)) else 0
@@ -98,6 +100,29 @@ def command(
     else:
         _show(standings, notes, Console())
     raise typer.Exit(status)
+
+
+class _Threads(ThreadPoolExecutor):
+    """Threads that nobody waits for: a name server that keeps silent would otherwise keep the command for long."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run *fn* in a thread of its own."""
+        future: Future[Any] = Future()
+
+        def work() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(fn(*args, **kwargs))
+                except BaseException as error:  # whoever waits for the future is told
+                    future.set_exception(error)
+
+        threading.Thread(target=work, daemon=True).start()
+        return future
+
+
+async def _looked(settings: Settings, *, reach: bool) -> list[Standing]:
+    asyncio.get_running_loop().set_default_executor(_Threads())
+    return await survey(settings, reach=reach)
 
 
 async def survey(settings: Settings, *, reach: bool = True, within_s: float = REACH_S) -> list[Standing]:
