@@ -1,8 +1,8 @@
 """What the resilience around a call costs when nothing fails: breaker, limit, repeats, rests, money, receipt.
 
-The figure is `Router.ask` with a provider that answers at once, less that provider's own call and the parsing of its
-answer, in interleaved rounds of one process, in CPU time (target: at most 50 us). Below it stand the parts alone, which
-add up to less than the whole: the rest is what holds them together.
+The figure is `Router.ask` with a provider that answers at once, less wording a prompt, that provider's own call and the
+parsing of its answer, in interleaved rounds of one process, in CPU time (target: at most 50 us). Below it stand the
+parts alone, which add up to less than the whole: the rest is what holds them together.
 
 Usage: python benchmarks/routing_overhead.py [--rounds 15] [--calls 1000]
 """
@@ -36,7 +36,16 @@ from copykit.testing import FakeProvider
 Step = Callable[[], Awaitable[object]]
 
 
-class Priced(FakeProvider):
+class Wording(FakeProvider):
+    """One that reads its prompt, as every real one does."""
+
+    async def complete(self, prompt: Prompt) -> Completion:
+        """Give the answer at once."""
+        assert prompt.system
+        return await super().complete(prompt)
+
+
+class Priced(Wording):
     """One that says how long and how dear a call may be, as real ones do."""
 
     timeout_s = 60.0
@@ -55,7 +64,7 @@ def steps(brief: Brief) -> dict[str, tuple[FakeProvider, Step, Step]]:
     cases: dict[str, tuple[FakeProvider, Step, Step]] = {}
     prices = {"second": {"input": 0.1, "output": 0.4}}
     for name, provider, routing in (
-        ("no budget", FakeProvider("first"), RoutingSettings()),
+        ("no budget", Wording("first"), RoutingSettings()),
         ("a budget and prices", Priced("second"), RoutingSettings(budget_usd=1e6, prices=prices)),
     ):
         text = '{"variants": [{"fields": {"text": "Norr is an oiled oak desk with a cable tray."}, "parts": []}]}'
@@ -63,12 +72,12 @@ def steps(brief: Brief) -> dict[str, tuple[FakeProvider, Step, Step]]:
         provider.will_say(Completion(text=text, model="fake-1", usage=usage))
         register_provider(provider.name, lambda provider=provider: provider)
         router = Router(Settings(routing=routing), lambda _: None)
-        prompt = build_prompt(brief, nonce="0123456789abcdef", model="fake-1")
 
         async def asked(router: Router = router, target: str = f"{provider.name}:fake-1") -> object:
             return await router.ask(brief, (target,))
 
-        async def bare(provider: FakeProvider = provider, prompt: Prompt = prompt) -> object:
+        async def bare(provider: FakeProvider = provider) -> object:
+            prompt = build_prompt(brief, nonce="0123456789abcdef", model="fake-1")
             return parse((await provider.complete(prompt)).text, brief)
 
         cases[name] = (provider, asked, bare)

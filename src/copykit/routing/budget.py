@@ -7,7 +7,7 @@ its value through that up to some thousand dollars.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from threading import Lock
@@ -65,20 +65,20 @@ class Ledger:
     ) -> None:
         self._cap = None if cap_usd is None else _pico("cap_usd", cap_usd)
         self._scope = scope
-        self._parent = parent
+        self._above: tuple[Ledger, ...] = () if parent is None else (parent, *parent._above)
         self._lock: Lock = parent._lock if parent is not None else Lock()
         self._spent = self._reserved = self._overrun = self._estimated = 0
 
     @property
     def capped(self) -> bool:
         """Whether this ledger or one above it has a cap: then a target whose price is unknown cannot be asked."""
-        return any(ledger._cap is not None for ledger in self._chain())
+        return any(ledger._cap is not None for ledger in (self, *self._above))
 
     @property
     def left_usd(self) -> float | None:
         """What may still be promised here and above; None if nothing bounds it."""
         with self._lock:
-            rooms = [ledger._room() for ledger in self._chain() if ledger._cap is not None]
+            rooms = [ledger._room() for ledger in (self, *self._above) if ledger._cap is not None]
         return max(0, min(rooms)) / _PICO if rooms else None
 
     def reserve(self, worst_usd: float) -> Reservation:
@@ -89,11 +89,11 @@ class Ledger:
         """
         amount = _pico("worst_usd", worst_usd)
         with self._lock:
-            for ledger in self._chain():
+            for ledger in (self, *self._above):
                 if amount and ledger._cap is not None and amount > ledger._room():
                     committed = (ledger._spent + ledger._reserved) / _PICO
                     raise BudgetExceeded(ledger._cap / _PICO, committed, worst_usd, scope=ledger._scope)
-            for ledger in self._chain():
+            for ledger in (self, *self._above):
                 ledger._reserved += amount
         return Reservation(self, amount)
 
@@ -111,15 +111,9 @@ class Ledger:
     def _room(self) -> int:
         return (self._cap or 0) - self._spent - self._reserved
 
-    def _chain(self) -> Iterator[Ledger]:
-        ledger: Ledger | None = self
-        while ledger is not None:
-            yield ledger
-            ledger = ledger._parent
-
     def _close(self, reserved: int, charged: int, *, estimated: bool) -> None:
         with self._lock:
-            for ledger in self._chain():
+            for ledger in (self, *self._above):
                 ledger._reserved -= reserved
                 ledger._spent += charged
                 ledger._overrun += max(0, charged - reserved)
@@ -226,7 +220,7 @@ class Price:
         An amount that the provider itself reports counts, unless the price is an override or nothing. What is free
         costs nothing, whatever it reports or leaves out.
         """
-        if not self.worst_usd(_MOST_TOKENS, _MOST_TOKENS):
+        if not self.input.base and not self.worst_usd(_MOST_TOKENS, _MOST_TOKENS):
             return 0.0
         told = _told(usage)
         if self.source == "genai-prices" and told is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
@@ -134,7 +134,7 @@ class RetryBudget:
     ALWAYS = 3
 
     def __init__(self, parent: RetryBudget | None = None) -> None:
-        self._parent = parent
+        self._above: tuple[RetryBudget, ...] = () if parent is None else (parent, *parent._above)
         self._tenths = self.MOST
         self._calls = 0
         self._repeats = 0
@@ -146,12 +146,12 @@ class RetryBudget:
 
     def call_began(self) -> None:
         """Count one call in progress, first or repeated."""
-        for budget in self._chain():
+        for budget in (self, *self._above):
             budget._calls += 1
 
     def call_ended(self, *, ok: bool) -> None:
         """Count it off; a success earns a tenth of a repeat."""
-        for budget in self._chain():
+        for budget in (self, *self._above):
             budget._calls -= 1
             if ok:
                 budget._tenths = min(budget.MOST, budget._tenths + budget.EARNED)
@@ -163,19 +163,13 @@ class RetryBudget:
 
             with budget.take() as retry: ...       # from the decision to the end of the repeated call
         """
-        budgets = tuple(self._chain())
+        budgets = (self, *self._above)
         if not all(budget._may() for budget in budgets):
             return None
         for budget in budgets:
             budget._tenths -= budget.PRICE
             budget._repeats += 1
         return Retry(budgets)
-
-    def _chain(self) -> Iterator[RetryBudget]:
-        budget: RetryBudget | None = self
-        while budget is not None:
-            yield budget
-            budget = budget._parent
 
     def _may(self) -> bool:
         return self._tenths >= self.PRICE and self._repeats < max(self.ALWAYS, self.SHARE * self._calls)
