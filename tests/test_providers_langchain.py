@@ -223,6 +223,28 @@ def test_each_of_langchains_errors_has_its_class(
     assert caught.value.__cause__ is not None
 
 
+@needs_langchain
+def test_a_stream_that_breaks_was_billed_for_what_came() -> None:
+    """Nobody told how much, so the amount is unknown, which is not nothing."""
+    from langchain_core.language_models import FakeListChatModel
+
+    model = FakeListChatModel(responses=[COPY], error_on_chunk_number=5)
+
+    async def story() -> list[Any]:
+        """Take what comes."""
+        taken: list[Any] = []
+        try:
+            async for piece in LangChainProvider(model).stream(prompt()):
+                taken.append(piece)
+        except ProviderError as error:
+            return [*taken, error]
+        return taken
+
+    *texts, error = run(story())
+    assert "".join(texts) == COPY[:5]
+    assert charge_of(error) is not None
+
+
 class _Sdk(Exception):
     """What a vendor's client raises, as far as it is looked at."""
 

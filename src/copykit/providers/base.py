@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
@@ -11,7 +11,17 @@ from copykit.drafts.draft import Draft
 from copykit.errors import ProviderError
 from copykit.models import Usage
 
-__all__ = ["Closable", "Completion", "Priced", "Provider", "StreamingProvider", "charge", "charge_of"]
+__all__ = [
+    "Closable",
+    "Completion",
+    "Embedder",
+    "Embeddings",
+    "Priced",
+    "Provider",
+    "StreamingProvider",
+    "charge",
+    "charge_of",
+]
 
 E = TypeVar("E", bound=ProviderError)
 
@@ -62,6 +72,30 @@ class StreamingProvider(Protocol):
         """Give the pieces of the text as they come, and last the whole as a `Completion`.
 
         Leaving the iteration early (``aclose``) closes the connection. Raises as `Provider.complete` does.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """Texts as vectors."""
+
+    vectors: list[list[float]]
+    """One a text, in the order of the texts, all of one length."""
+    model: str
+    """The model that served."""
+    usage: Usage | None
+    """Of all exchanges that it took; None if the provider tells nothing."""
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """A provider that can turn texts into vectors."""
+
+    async def embed(self, texts: Sequence[str], *, model: str | None = None) -> Embeddings:
+        """Give a vector for each of *texts*, by *model* or the provider's own default.
+
+        Raises as `Provider.complete` does.
         """
         ...
 

@@ -27,6 +27,7 @@ class Compatible(OpenAI):
     """
 
     facts_name: ClassVar[str] = "local"
+    _packed_vectors: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -25,6 +25,8 @@ class ProviderFacts:
     """Environment variables that hold its key, preferred first; empty if it needs none."""
     timeout_s: float
     """Bound of one exchange, in seconds."""
+    embedding: str = ""
+    """The model asked for vectors when none is named; empty if there is no such."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,10 @@ def _table() -> dict[str, Any]:
 def provider_facts(provider: str) -> ProviderFacts:
     """Give what is known of *provider*; KeyError if nothing is."""
     row = _table()[provider]
-    return ProviderFacts(row["base_url"], row["model"], tuple(row["keys"]), float(row["timeout_s"]))
+    embedding = row.get("embedding", "")
+    return ProviderFacts(
+        row["base_url"], row["model"], tuple(row["keys"]), float(row["timeout_s"]), embedding
+    )
 
 
 @cache

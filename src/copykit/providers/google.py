@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 from urllib.parse import quote
 
@@ -15,12 +16,12 @@ from copykit.errors import (
 )
 from copykit.models import Usage
 from copykit.providers.base import Completion, charge
+from copykit.providers.embedding import EmbeddingRemote, Page, vector
 from copykit.providers.facts import ModelFacts
 from copykit.providers.remote import (
     Call,
     Headers,
     ListedModel,
-    Remote,
     by_status,
     count,
     document_of,
@@ -63,7 +64,7 @@ _TOO_LONG = "the input token count"
 _SEEDS = 2**31
 
 
-class Google(Remote):
+class Google(EmbeddingRemote):
     """Google's Gemini models.
 
     Args:
@@ -73,6 +74,7 @@ class Google(Remote):
     name = "google"
     facts_name: ClassVar[str] = "google"
     _models_key: ClassVar[str] = "models"
+    texts_at_once: ClassVar[int] = 100
 
     def __init__(
         self,
@@ -138,6 +140,16 @@ class Google(Remote):
 
     def _failure(self, status: int, headers: Headers, document: Any) -> ProviderError:
         return failure(status, headers, document)
+
+    def _embedding_call(self, texts: Sequence[str], model: str) -> tuple[str, dict[str, Any]]:
+        name = model.removeprefix("models/")
+        rows = [{"model": f"models/{name}", "content": {"parts": [{"text": text}]}} for text in texts]
+        return f"/models/{quote(name, safe='')}:batchEmbedContents", {"requests": rows}
+
+    def _read_vectors(self, document: dict[str, Any]) -> Page:
+        rows = [mapping(row, "an entry") for row in listed(document.get("embeddings"), "embeddings")]
+        vectors = [vector(row.get("values")) for row in rows]
+        return Page(vectors, "", usage_of(document.get("usageMetadata")))
 
 
 class ContentReader:

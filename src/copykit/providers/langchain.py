@@ -156,7 +156,8 @@ class LangChainProvider:
         except ProviderError as error:
             raise self._told(error, prompt) from error.__cause__
         except Exception as error:  # as in `complete`
-            usage = usage_of(getattr(whole, "usage_metadata", None))
+            # what was written until then is billed, though nobody told how much
+            usage = usage_of(getattr(whole, "usage_metadata", None)) or (Usage() if size else None)
             raise self._told(charge(failure(error), usage), prompt) from error
         yield completion
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -20,12 +20,12 @@ from copykit.errors import (
 )
 from copykit.models import Usage
 from copykit.providers.base import Completion, charge
+from copykit.providers.embedding import EmbeddingRemote, Page, vector
 from copykit.providers.facts import ModelFacts
 from copykit.providers.remote import (
     Call,
     Headers,
     ListedModel,
-    Remote,
     by_status,
     count,
     document_of,
@@ -78,7 +78,7 @@ _STATUS = {
 """The status that a failure told inside of a 200 would have had."""
 
 
-class OpenAI(Remote):
+class OpenAI(EmbeddingRemote):
     """OpenAI's chat models.
 
     Args:
@@ -150,6 +150,30 @@ class OpenAI(Remote):
 
     def _failure(self, status: int, headers: Headers, document: Any) -> ProviderError:
         return failure(status, headers, document)
+
+    def _embedding_call(self, texts: Sequence[str], model: str) -> tuple[str, dict[str, Any]]:
+        body: dict[str, Any] = {"model": model, "input": list(texts)}
+        if self._packed_vectors:
+            body["encoding_format"] = "base64"
+        return "/embeddings", body
+
+    def _read_vectors(self, document: dict[str, Any]) -> Page:
+        _refuse_failure(document, {}, self._failure)
+        rows = [mapping(row, "an entry") for row in listed(document.get("data"), "data")]
+        places = [row.get("index", place) for place, row in enumerate(rows)]
+        if sorted(map(str, places)) != sorted(map(str, range(len(rows)))):
+            raise ProviderProtocolError("the vectors are not numbered by their texts")
+        vectors = [
+            vector(row.get("embedding")) for _, row in sorted(zip(places, rows, strict=True), key=_place)
+        ]
+        return Page(vectors, text_of(document.get("model")), usage_of(document.get("usage")))
+
+    _packed_vectors: ClassVar[bool] = True
+    """Whether vectors are asked for in their short form, which not all servers of this format know."""
+
+
+def _place(numbered: tuple[Any, Any]) -> int:
+    return int(numbered[0])
 
 
 def chat_body(prompt: Prompt, model: str, facts: ModelFacts, streamed: bool) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class OpenRouter(OpenAI):
 
     name = "openrouter"
     facts_name: ClassVar[str] = "openrouter"
+    _packed_vectors: ClassVar[bool] = False
 
     def __init__(
         self,

@@ -76,6 +76,8 @@ _WRAPPING = 2_048
 """Bytes of a request's body beside prompt and schema, at most."""
 _MAX_BEGINNINGS = 256
 _LISTING_S = 10.0
+_MAX_ANSWER = 4 * 2**20
+"""Bytes of one answer."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
 _KEY = re.compile(r"(?i)\b(?:sk|gsk)-[\w*.-]{4,}|\bAIza[\w*-]{4,}|\bbearer\s+\S+")
 
@@ -193,17 +195,8 @@ class Remote(ABC):
         """
         call = await self._call(prompt, streamed=False)
         with self._told(call.model):
-            reply = await self._client().request(
-                "POST",
-                self.base_url + call.path,
-                headers=self._headers(),
-                body=json.dumps(call.body),
-                timeout_s=self.facts.timeout_s,
-            )
-            if reply.status != 200:
-                raise self._failure(reply.status, reply.headers, _quietly(reply.body))
-            completion = self._read(document_of(reply.body, reply.headers), reply.headers)
-            return self._finished(completion, prompt, call)
+            document, headers = await self._document("POST", call.path, call.body)
+            return self._finished(self._read(document, headers), prompt, call)
 
     async def stream(self, prompt: Prompt) -> AsyncIterator[str | Completion]:
         """Give the answer's text as it comes, and last the `Completion`; an answer cut short is never that.
@@ -265,12 +258,7 @@ class Remote(ABC):
             ProviderError: as `complete` does.
         """
         with self._told(""):
-            reply = await self._client().request(
-                "GET", self.base_url + self._models_path, headers=self._headers(), timeout_s=_LISTING_S
-            )
-            if reply.status != 200:
-                raise self._failure(reply.status, reply.headers, _quietly(reply.body))
-            document = document_of(reply.body, reply.headers)
+            document, _ = await self._document("GET", self._models_path, timeout_s=_LISTING_S)
             rows = listed(document.get(self._models_key), self._models_key)
             return tuple(map(self._listed, (row for row in rows if isinstance(row, dict))))
 
@@ -340,6 +328,28 @@ class Remote(ABC):
 
             self._opened = open_client()
         return self._opened
+
+    async def _document(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        *,
+        timeout_s: float | None = None,
+        limit: int = _MAX_ANSWER,
+    ) -> tuple[dict[str, Any], Headers]:
+        """Make one exchange whose answer is a JSON object of at most *limit* bytes; give it and its headers."""
+        reply = await self._client().request(
+            method,
+            self.base_url + path,
+            headers=self._headers(),
+            body=b"" if body is None else json.dumps(body),
+            timeout_s=timeout_s or self.facts.timeout_s,
+            limit=limit,
+        )
+        if reply.status != 200:
+            raise self._failure(reply.status, reply.headers, _quietly(reply.body))
+        return document_of(reply.body, reply.headers), reply.headers
 
     async def _call(self, prompt: Prompt, *, streamed: bool) -> Call:
         model = prompt.model or self._model or await self._only_model()
