@@ -37,9 +37,11 @@ def as_runnable(service: CopywritingService | CopywritingServiceV11) -> Any:
     """
 
     def invoke(request: Request) -> CopywritingOutput:
+        """Generate on the background loop."""
         return sync.run(service.generate(request))
 
     async def ainvoke(request: Request) -> CopywritingOutput:
+        """Generate on the caller's loop."""
         return await service.generate(request)
 
     return _core("runnables").RunnableLambda(invoke, afunc=ainvoke, name="copykit")

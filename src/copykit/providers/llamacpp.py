@@ -147,6 +147,7 @@ class LlamaCpp:
         loop = asyncio.get_running_loop()
 
         def tell(piece: dict[str, Any] | None) -> bool:
+            """Hand a piece over; say whether nobody wants more."""
             try:
                 loop.call_soon_threadsafe(pieces.put_nowait, piece)
             except RuntimeError:  # the loop has ended, and with it whoever asked
@@ -154,6 +155,7 @@ class LlamaCpp:
             return left.is_set()
 
         def work() -> None:
+            """Compute the answer; called on the worker's thread."""
             if not left.is_set():
                 self._model_at(path).handle_chat_completions(self._body(prompt, path), tell)
 
