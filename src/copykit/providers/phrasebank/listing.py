@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from copykit.brief.catalog import FieldSpec
-from copykit.brief.naming import HEAD_FIRST, loose_words
+from copykit.brief.naming import HEAD_FIRST
 from copykit.lazy import lazy
 from copykit.providers.phrasebank.material import Material
 from copykit.providers.phrasebank.room import Room, Rooms
@@ -31,7 +31,6 @@ class Listing:
     def __init__(self, material: Material, rooms: Rooms) -> None:
         self._material = material
         self._rooms = rooms
-        self._loose = loose_words(material.brief.language.tag.partition("-")[0])
 
     def title(self, spec: FieldSpec) -> str:
         """Name, item and attributes, as many as the advised length takes."""
@@ -102,11 +101,9 @@ class Listing:
         chosen: list[str] = []
         taken: set[str] = set()
         for text in sources:
-            fitting = (
-                s for s in self._slugs(text, named=text == brief.name) if room.fits(s) and room.allows(s)
-            )
-            slug = next((s for s in fitting if taken.isdisjoint(s.split("-"))), "")
-            if slug:
+            slug = "-".join(_WORD.findall(text.casefold()))
+            # Whole or not at all: a part of it may name another thing ("butter" of a butter biscuit).
+            if slug and room.fits(slug) and room.allows(slug) and taken.isdisjoint(slug.split("-")):
                 chosen.append(slug)
                 taken.update(slug.split("-"))
         return chosen[number] if number < len(chosen) else ""
@@ -156,17 +153,6 @@ class Listing:
             if len(result) >= count:
                 break
         return result
-
-    def _slugs(self, text: str, *, named: bool) -> Iterator[str]:
-        """Give the text's words as slugs, all of them or those around the noun; of a name, the first."""
-        from_start = named or self._material.brief.language.tag.partition("-")[0] in HEAD_FIRST
-        words = _WORD.findall(text.casefold())
-        for size in (len(words), 2, 1):
-            if not 0 < size <= len(words):
-                continue
-            part = words[:size] if from_start else words[-size:]
-            if not {part[0], part[-1]} & self._loose:
-                yield "-".join(part)
 
     def _first_fitting(self, spec: FieldSpec, options: Iterable[str]) -> str:
         room = self._rooms.of(spec)
