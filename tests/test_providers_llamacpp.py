@@ -253,6 +253,24 @@ def test_without_the_package_the_pip_line_is_told(file: Path, monkeypatch: pytes
         CopywritingService(Settings(routing=RoutingSettings(providers=(f"llamacpp:{file}",))))
 
 
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("llamacpp", "it needs a model file: llamacpp:/path/model.gguf, or set COPYKIT_LLAMACPP_MODEL"),
+        ("llamacpp:/nowhere/x.gguf", "no such model file: /nowhere/x.gguf"),
+        ("langchain", "it needs a model: langchain:vendor/model"),
+    ],
+)
+def test_a_target_that_cannot_answer_is_told_when_the_service_is_made(
+    target: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the package there, what is missing is the model."""
+    monkeypatch.setattr("copykit.providers.registry.find_spec", lambda _: object())
+    with pytest.raises(ConfigurationError) as caught:
+        CopywritingService(Settings(routing=RoutingSettings(providers=(target,))))
+    assert told in str(caught.value)
+
+
 def test_the_settings_name_its_file(file: Path) -> None:
     """``COPYKIT_LLAMACPP_MODEL``; any letters may stand in a path, and an empty one is a mistake."""
     settings = Settings.from_env({"COPYKIT_LLAMACPP_MODEL": "/модели/é.gguf"})
@@ -292,7 +310,9 @@ def loaded() -> Any:
 class TestRealModel(ProviderContract):
     """A model of 135 million parameters keeps the contract of every provider."""
 
-    request = CopywritingInput(product_description="Oak desk, 120x60 cm", target_platform="x.post", seed=7)
+    request = CopywritingInput(
+        product_description="Oak desk, 120x60 cm", target_platform="x.post", seed=7, creativity_level=0.0
+    )
 
     @pytest.fixture(autouse=True)
     def _keep(self, loaded: Any) -> None:
