@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import time
+
 import pytest
 
 from . import stories  # noqa: F401 -- enters the faults
-from .catalogue import FAULTS, play
+from .catalogue import FAULTS, Fault, Story, play
+from .idle_clock import run
+from .stage import Stage
+from .vendors import KEYS, billed
 
 SEEDS = (1, 2, 3)
 
@@ -32,6 +39,67 @@ def test_fault(name: str, seed: int) -> None:
         raise result.error
     if result.state != "ok":
         pytest.skip(f"{result.state}: {result.reason}")
+
+
+async def _a_call(stage: Stage, **step: object) -> None:
+    vendor = stage.vendor()
+    server = await stage.server(billed(vendor.says(), **step))
+    await stage.ask(stage.engine((vendor, server)))
+
+
+async def _a_key_in_the_log(stage: Stage) -> None:
+    logging.getLogger("anywhere").debug("sent %s", KEYS["openai"])
+
+
+async def _a_call_nobody_counts(stage: Stage) -> None:
+    await _a_call(stage, tokens=(100, 50))
+    provider = stage.engines[0].router.provider(stage.vendor().name)
+    await provider.complete(stage.prompt())
+
+
+async def _another_bill(stage: Stage) -> None:
+    await _a_call(stage, tokens=(100, 51))
+
+
+async def _a_task_left(stage: Stage) -> None:
+    stage.left = asyncio.create_task(asyncio.sleep(1_000))
+
+
+async def _a_connection_left(stage: Stage) -> None:
+    await _a_call(stage, tokens=(100, 50))
+    stage.engines.pop()
+
+
+@pytest.mark.parametrize(
+    ("story", "told"),
+    [
+        (_a_key_in_the_log, "a secret is told"),
+        (_a_call_nobody_counts, "calls, of which"),
+        (_another_bill, "charged"),
+        (_a_task_left, "still at work"),
+        (_a_connection_left, ""),
+    ],
+)
+def test_the_frame_notices(story: Story, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What must hold after every fault is looked at: a story that breaks it fails, whatever it says itself."""
+    monkeypatch.setitem(FAULTS, "X00", Fault("X00", "broken on purpose", story))
+    result = play("X00", 1)
+    assert result.state == "failed"
+    assert told in result.reason
+
+
+def test_waits_take_no_time() -> None:
+    """A day passes at once where nothing happens, and not at all while another thread is at work."""
+
+    async def day() -> tuple[float, float]:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        await asyncio.sleep(86_400)
+        slept = loop.time() - began
+        await asyncio.wait_for(asyncio.to_thread(time.sleep, 0.02), 0.001)
+        return slept, loop.time() - began
+
+    assert run(day()) == (86_400.0, 86_400.0)
 
 
 def test_the_catalogue_is_whole() -> None:

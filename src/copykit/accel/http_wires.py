@@ -62,7 +62,10 @@ class _AiohttpWire:
 
     def _session(self, **connector: Any) -> Any:
         lib = self._own.lib
-        made = lib.TCPConnector(limit=0, ssl=self._tls, resolver=lib.ThreadedResolver(), **connector)
+        # as with the other libraries, a name is looked up for each connection: an address that moved is found at once
+        made = lib.TCPConnector(
+            limit=0, ssl=self._tls, resolver=lib.ThreadedResolver(), use_dns_cache=False, **connector
+        )
         made.connect = _noting(made.connect)
         return lib.ClientSession(
             connector=made,
