@@ -149,7 +149,7 @@ def held_back(asked: Asked) -> bool:
     return asked.output is None or asked.output.variants[0].status == "rejected"
 
 
-def sample(stage: Stage, texts: list[str], most: int = 40) -> list[str]:
+def sample(stage: Stage, texts: list[str], most: int = 15) -> list[str]:
     """Give all texts at full length, else some by the seed."""
     return texts if stage.whole else stage.random.sample(texts, most)
 

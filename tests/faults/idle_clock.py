@@ -10,7 +10,7 @@ from typing import Any
 
 __all__ = ["IdleClockLoop", "run"]
 
-_GRACE_S = 0.001
+_GRACE_S = 0.002
 """Real time given to the kernel before a wait is skipped: loopback delivers at once, but not always in the same call."""
 _STUCK_S = 20.0
 
