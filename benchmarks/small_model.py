@@ -95,7 +95,9 @@ async def main() -> None:
             best = output.variants[0]
             word = outcome(output.receipt) if best.status != "rejected" else "rejected"
             counts[word] += 1
-            reasons.update(a.reason or a.outcome for a in output.receipt.attempts if a.outcome != "ok")
+            reasons.update(
+                a.reason or a.outcome for a in output.receipt.attempts if a.reason or a.outcome != "ok"
+            )
             reasons.update(v.rule for v in best.violations if v.severity == "error")
             print(f"{number:3} {word:22} {output.text[:100]!r}")
             lines.append(
