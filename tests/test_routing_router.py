@@ -299,3 +299,24 @@ def test_the_receipt_tells_what_an_answer_without_copy_cost(world: World) -> Non
     answer = world.ask("one", "two")
     assert [a.input_tokens for a in answer.attempts] == [7, 7, 10]
     assert answer.usage.input_tokens == 24
+
+
+@pytest.mark.parametrize("capped", [{"budget_usd": 1.0, "prices": PRICES}], indirect=True)
+def test_receipts_add_up_to_the_ledger_also_where_nobody_said_what_was_used(capped: World) -> None:
+    """A call whose usage is unknown is charged its worst case, and its attempt says so."""
+    capped.one.will_say(charge(ContentRefused("no"), None))
+    with pytest.raises(NoProviderSucceeded) as caught:
+        capped.ask("one")
+    spent = capped.router.look()["money"]["spent_usd"]
+    assert spent == pytest.approx(0.002)
+    assert caught.value.attempts[0].cost_usd == spent
+
+
+def test_a_sum_that_would_leave_a_call_out_is_unknown(world: World) -> None:
+    """One call told its cost, another did not: together nobody knows."""
+    known = Usage(input_tokens=1, output_tokens=1, cost_usd=0.5)
+    world.one.will_say(
+        Completion(text="", model="one-1", usage=known), Completion(text="", model="one-1", usage=known)
+    )
+    world.two.will_say(GOOD)
+    assert world.ask("one", "two").usage.cost_usd is None

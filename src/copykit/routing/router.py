@@ -179,6 +179,8 @@ class Asking:
         self.attempts: list[Attempt] = []
         """Every try so far, targets that were passed over included."""
         self._spent: list[Usage] = []
+        self._billed: Usage | None = None
+        """What the call in progress was charged for, once it was."""
         self._place = 0
         self._tries = 0
         """Calls for a whole answer; embedded writers are not counted."""
@@ -336,6 +338,7 @@ class Asking:
         router = self._router
         outcome: Any = "none"
         asked_at = began = router.clock()
+        self._billed = None
         completion: Completion | None = None
         try:
             provider = self._provider(target)
@@ -463,8 +466,13 @@ class Asking:
             if cost is None and target.model and named != target.name:
                 cost = self._router.prices.cost_usd(target.name, usage)
             usage = usage.model_copy(update={"cost_usd": cost})
-        money.settle(usage.cost_usd)
+        charged = money.settle(usage.cost_usd)
+        if (
+            usage.cost_usd is None and charged
+        ):  # the worst case, for want of a true figure: as the ledger has it
+            usage = usage.model_copy(update={"cost_usd": charged})
         self._spent.append(usage)
+        self._billed = usage
 
     def _wait_s(self, target: Target, treatment: Treatment, repeats: int) -> float | None:
         error, now = self._last, self._router.clock()
@@ -518,9 +526,7 @@ class Asking:
         outcome = error.code if error is not None else "ok"
         latency_s = self._router.clock() - began
         self._router.tell(events.AttemptFinished(target.name, outcome, latency_s))
-        told = charge_of(error) if isinstance(error, ProviderError) else None
-        billed = error is None or completion is not None or told is not None
-        usage = self._spent[-1] if billed and self._spent else Usage()
+        usage = self._billed or Usage()
         self.attempts.append(
             Attempt(
                 target=target.name,
@@ -580,4 +586,6 @@ def _total(spent: Sequence[Usage]) -> Usage:
     for name in Usage.model_fields:
         known = [value for usage in spent if (value := getattr(usage, name)) is not None]
         totals[name] = sum(known) if known else None
+    if any(usage.cost_usd is None and (usage.input_tokens or usage.output_tokens) for usage in spent):
+        totals["cost_usd"] = None  # a sum that leaves a call out would look like the whole
     return Usage.model_construct(**totals)
