@@ -120,7 +120,9 @@ def test_a_head_is_whole_words_of_its_name(name: str, language: str) -> None:
     """It fits 26 columns, begins with a letter, holds no figure and is loose at neither end."""
     head = head_of(name, language)
     if head:
-        whole = [token for token in name.split() if token not in ("'", '"')]  # a quotation mark alone parts nothing
+        whole = [
+            token for token in name.split() if token not in ("'", '"')
+        ]  # a quotation mark alone parts nothing
         assert head.casefold() in " ".join(whole).casefold()
         assert len(head) <= 26
         assert head[0].isalpha()

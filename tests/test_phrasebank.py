@@ -525,5 +525,7 @@ def test_no_asset_of_a_set_leans_on_another(language: str) -> None:
     """The platform shows assets in any order: none begins with "then", "that is why" or their like (rule M-13)."""
     for tone in ("storytelling", "professional"):
         brief = request(language, target_platform="google_ads.rsa", tone=tone, variants=6)
-        found = [v for variant in sync.generate(brief).variants for v in variant.violations if v.rule == "M-13"]
+        found = [
+            v for variant in sync.generate(brief).variants for v in variant.violations if v.rule == "M-13"
+        ]
         assert not found

@@ -15,6 +15,7 @@ floats that libraries spell differently, integers beyond 64 bits, whatever it re
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from enum import Enum
 from importlib import import_module
@@ -100,8 +101,9 @@ class _Orjson:
             data: bytes = self._dumps(value, None, self._options)
         except Exception:
             return self._definition.dumps(value)
-        # one byte is found several times faster than two: ask for the sign first
-        odd = (b"-" in data and b"e-" in data) or (b"+" in data and b"e+" in data) or b"0.0000" in data
+        # one byte is found several times faster than two, and prose is full of words like "one-off": a digit decides
+        signed = (b"-" in data and b"e-" in data) or (b"+" in data and b"e+" in data)
+        odd = (signed and _EXPONENT.search(data) is not None) or b"0.0000" in data
         if (odd or not self._tells_exponents) and not _is_plain(value):
             return self._definition.dumps(value)
         return data
@@ -160,6 +162,7 @@ class _Simdjson(StdlibJson):
             return super().loads(data)
 
 
+_EXPONENT = re.compile(rb"[0-9]e[+-]")
 _DIGITS = bytes(ord("0") if chr(code).isdigit() and code < 128 else ord(" ") for code in range(256))
 _DIGIT_RUN = b"0" * 19
 

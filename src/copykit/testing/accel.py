@@ -404,7 +404,7 @@ class HttpContract:
     def test_a_request_arrives_as_it_was_given(self, implementation: HttpMaker) -> None:
         """Method, target, headers and body reach the server byte for byte; nothing but the few own headers is added."""
 
-        async def act(client: HttpClient, server: ScriptedServer) -> None:
+        async def _act(client: HttpClient, server: ScriptedServer) -> None:
             path = "/v1beta/models/a%2Fb:generate?alt=sse&x=%20y"
             given = {
                 "Authorization": f"Bearer {_KEY}",
@@ -431,12 +431,12 @@ class HttpContract:
             )
 
         head = b"HTTP/1.1 200 OK\r\nX-Two: first\r\nX-TWO: Last\r\nContent-Length: 8\r\n\r\n"
-        _run(implementation, [raw(head + b'{"a": 1}', then="keep"), answer()], act)
+        _run(implementation, [raw(head + b'{"a": 1}', then="keep"), answer()], _act)
 
     def test_every_status_is_an_answer(self, implementation: HttpMaker) -> None:
         """Refusals come back with their body, redirects as they are: nobody goes where they point."""
 
-        async def act(client: HttpClient, server: ScriptedServer) -> None:
+        async def _act(client: HttpClient, server: ScriptedServer) -> None:
             async with ScriptedServer([answer()]) as other:
                 statuses = (200, 204, 301, 302, 307, 308, 304, 400, 401, 404, 429, 500, 503, 529)
                 for status in statuses:
@@ -452,12 +452,12 @@ class HttpContract:
                     _same((reply.status, reply.body), (status, b"" if status in (204, 304) else b"why"))
                 _same((other.connections, len(server.requests)), (0, len(statuses)))
 
-        _run(implementation, [], act)
+        _run(implementation, [], _act)
 
     def test_a_connection_serves_again(self, implementation: HttpMaker) -> None:
         """Answers of every framing leave the connection to the next request; one that said close does not."""
 
-        async def act(client: HttpClient, server: ScriptedServer) -> None:
+        async def _act(client: HttpClient, server: ScriptedServer) -> None:
             for body in (b"abc", b"", b"abcdef", b"last", b"new"):
                 reply = await client.request("POST", server.url, headers={}, body=b"{}", timeout_s=30)
                 _same(reply.body, body)
@@ -467,12 +467,12 @@ class HttpContract:
             answer(body=b"abc"), answer(204), chunked(b"abc", b"def"),
             answer(headers={"connection": "close"}, body=b"last"), answer(body=b"new"),
         ]  # fmt: skip
-        _run(implementation, steps, act)
+        _run(implementation, steps, _act)
 
     def test_no_more_connections_than_allowed(self, implementation: HttpMaker) -> None:
         """Twelve calls over three connections all get their own answers; nobody waits beyond his time."""
 
-        async def act(client: HttpClient, server: ScriptedServer) -> None:
+        async def _act(client: HttpClient, server: ScriptedServer) -> None:
             calls = [_echo(client, server, str(n)) for n in range(12)]
             await asyncio.gather(*calls)
             _same(server.connections, 3)
@@ -485,12 +485,12 @@ class HttpContract:
             await _echo(client, server, "after")
             _same(len(server.requests), 16)
 
-        _run(implementation, _echoing, act, connections=3)
+        _run(implementation, _echoing, _act, connections=3)
 
     def test_cancelling_while_connecting_costs_no_capacity(self, implementation: HttpMaker) -> None:
         """Requests given up before the connection stood, in TCP and in TLS, leave the client whole."""
 
-        async def act(client: HttpClient, server: ScriptedServer) -> None:
+        async def _act(client: HttpClient, server: ScriptedServer) -> None:
             with _black_hole() as hole:
                 for _ in range(3):
                     tasks = [
@@ -516,12 +516,12 @@ class HttpContract:
                 await deaf.until(lambda: deaf.open == 0)
             await asyncio.gather(*(_echo(client, server, str(n)) for n in range(8)))
 
-        _run(implementation, _echoing, act, connections=2)
+        _run(implementation, _echoing, _act, connections=2)
 
     def test_cancelling_while_reading_closes_the_socket(self, implementation: HttpMaker) -> None:
         """Waiting for the head or within the body: the server sees the connection end, and the client is whole."""
 
-        async def act(client: HttpClient, server: ScriptedServer) -> None:
+        async def _act(client: HttpClient, server: ScriptedServer) -> None:
             half = answer(body=b"x" * 100).acts[0]
             assert isinstance(half, bytes)
             async with ScriptedServer([hang(), hang(), Step((half[:-50],), "hang")]) as slow:
@@ -534,15 +534,15 @@ class HttpContract:
                     await slow.until(lambda: slow.open == 0)
             await asyncio.gather(*(_echo(client, server, str(n)) for n in range(8)))
 
-        _run(implementation, _echoing, act, connections=2)
+        _run(implementation, _echoing, _act, connections=2)
 
     def test_cancelled_requests_never_leave_their_answers_to_others(self, implementation: HttpMaker) -> None:
         """Three hundred requests, every other cancelled at an arbitrary moment: the rest get their own answers."""
 
-        async def act(client: HttpClient, server: ScriptedServer) -> None:
+        async def _act(client: HttpClient, server: ScriptedServer) -> None:
             random = Random(9)  # noqa: S311
 
-            async def one(n: int) -> None:
+            async def _one(n: int) -> None:
                 call = asyncio.create_task(_echo(client, server, str(n)))
                 if n % 2:
                     await asyncio.sleep(random.uniform(0, 0.004))
@@ -551,19 +551,19 @@ class HttpContract:
                     await call
 
             for start in range(0, 300, 20):
-                await asyncio.gather(*(one(n) for n in range(start, start + 20)))
+                await asyncio.gather(*(_one(n) for n in range(start, start + 20)))
 
         def late(received: Received) -> Step:
             size = len(received.body)
             head = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size
             return Step((head, 0.001, received.body[: size // 2], 0.001, received.body[size // 2 :]))
 
-        _run(implementation, late, act, connections=4)
+        _run(implementation, late, _act, connections=4)
 
     def test_time_limits_hold(self, implementation: HttpMaker) -> None:
         """Whole time, connecting, first byte and gap: each ends the call and closes the socket."""
 
-        async def act(client: HttpClient, server: ScriptedServer) -> None:
+        async def _act(client: HttpClient, server: ScriptedServer) -> None:
             late = await _fails(ProviderTimeout, _post(client, server, timeout_s=0.1))
             _same(getattr(late, "after_s", None), 0.1)
             drip = await _fails(ProviderTimeout, _post(client, server, timeout_s=0.3))
@@ -588,12 +588,12 @@ class HttpContract:
             hang(), chunked(*drops), hang(), chunked(end=False, then="hang"),
             chunked(b"a", end=False, then="hang"),
         ]  # fmt: skip
-        _run(implementation, steps, act)
+        _run(implementation, steps, _act)
 
     def test_a_consumer_may_take_its_time(self, implementation: HttpMaker) -> None:
         """The gap is measured while a piece is waited for, not while the last one is used."""
 
-        async def act(client: HttpClient, server: ScriptedServer) -> None:
+        async def _act(client: HttpClient, server: ScriptedServer) -> None:
             async with client.stream(
                 "POST", server.url, headers={}, timeout_s=30, gap_s=0.2, first_s=30
             ) as stream:
@@ -603,12 +603,12 @@ class HttpContract:
                     await asyncio.sleep(0.3)
             _same(found, b"ab")
 
-        _run(implementation, [chunked(b"a", 0.05, b"b")], act)
+        _run(implementation, [chunked(b"a", 0.05, b"b")], _act)
 
     def test_what_never_answered_is_unavailable(self, implementation: HttpMaker) -> None:
         """Refused, reset or closed before a head on a fresh connection: one try, no answer made up."""
 
-        async def act(client: HttpClient, server: ScriptedServer) -> None:
+        async def _act(client: HttpClient, server: ScriptedServer) -> None:
             for n in range(1, 4):
                 await _fails(ProviderUnavailable, _post(client, server))
                 _same(len(server.requests), n)
@@ -626,12 +626,12 @@ class HttpContract:
             expect("resolved" in str(unknown), str(unknown))
 
         half = raw(b"HTTP/1.1 200 OK\r\ncontent-le")
-        _run(implementation, [close(), reset(), half], act)
+        _run(implementation, [close(), reset(), half], _act)
 
     def test_an_answer_cut_short_is_no_answer(self, implementation: HttpMaker) -> None:
         """Reset or closed within the body, of known length or in chunks: truncated, whatever had come."""
 
-        async def act(client: HttpClient, server: ScriptedServer) -> None:
+        async def _act(client: HttpClient, server: ScriptedServer) -> None:
             for n in range(1, 6):
                 cut = await _fails(TruncatedStream, _post(client, server))
                 _same((len(server.requests), getattr(cut, "status", 0)), (n, 200))
@@ -655,12 +655,12 @@ class HttpContract:
             server_count.append(1)
             return step(received)
 
-        _run(implementation, counted, act)
+        _run(implementation, counted, _act)
 
     def test_bodies_are_bounded(self, implementation: HttpMaker) -> None:
         """Too large by its own word or in fact: refused, and the socket closed; the limit itself passes."""
 
-        async def act(client: HttpClient, server: ScriptedServer) -> None:
+        async def _act(client: HttpClient, server: ScriptedServer) -> None:
             _same(len((await _post(client, server, limit=1000)).body), 1000)
             for _ in range(4):
                 error = await _fails(ProviderProtocolError, _post(client, server, limit=1000))
@@ -678,12 +678,12 @@ class HttpContract:
             chunked(b"x" * 600, b"x" * 600), chunked(*endless), chunked(b"x" * 600, b"x" * 400),
             chunked(b"x" * 600, 0.02, b"x" * 600),
         ]  # fmt: skip
-        _run(implementation, steps, act)
+        _run(implementation, steps, _act)
 
     def test_what_is_no_http_is_refused(self, implementation: HttpMaker) -> None:
         """Garbage, broken chunks, endless heads and contradicting lengths are protocol errors, never an answer."""
 
-        async def act(client: HttpClient, server: ScriptedServer) -> None:
+        async def _act(client: HttpClient, server: ScriptedServer) -> None:
             for n in range(1, 10):
                 await _fails(ProviderProtocolError, _post(client, server), note=f"garbage {n}")
             await _echo(client, server, "after")
@@ -697,12 +697,12 @@ class HttpContract:
             raw(ok + b"content-length: 2\r\ncontent-length: 3\r\n\r\nabc"),
             raw(ok + b"content-length: -1\r\n\r\nabc"), raw(ok + b"no colon here\r\n\r\n"),
         ]  # fmt: skip
-        _run(implementation, _first(garbage), act)
+        _run(implementation, _first(garbage), _act)
 
     def test_encoded_bodies_are_refused_unread(self, implementation: HttpMaker) -> None:
         """What was asked for as it is and comes packed is a protocol error; `identity` said aloud is none."""
 
-        async def act(client: HttpClient, server: ScriptedServer) -> None:
+        async def _act(client: HttpClient, server: ScriptedServer) -> None:
             for _ in range(3):
                 error = await _fails(ProviderProtocolError, _post(client, server))
                 expect("encoded" in str(error), str(error))
@@ -712,12 +712,12 @@ class HttpContract:
             answer(headers={"content-encoding": c}, body=b"\x1f\x8b\x08")
             for c in ("gzip", "br", "zstd, gzip")
         ]
-        _run(implementation, [*steps, answer(headers={"content-encoding": "Identity"}, body=b"plain")], act)
+        _run(implementation, [*steps, answer(headers={"content-encoding": "Identity"}, body=b"plain")], _act)
 
     def test_bytes_beyond_an_answer_are_nobodys(self, implementation: HttpMaker) -> None:
         """A server that sends more than it declared, even a second answer, does not get it to the next request."""
 
-        async def act(client: HttpClient, server: ScriptedServer) -> None:
+        async def _act(client: HttpClient, server: ScriptedServer) -> None:
             for _ in range(2):
                 _same((await _post(client, server)).body, b"ok")
                 await _echo(client, server, "mine")
@@ -733,12 +733,12 @@ class HttpContract:
             return pending.pop(0)
 
         pending = [double, tail]
-        _run(implementation, step, act)
+        _run(implementation, step, _act)
 
     def test_a_connection_gone_stale_is_replaced_once(self, implementation: HttpMaker) -> None:
         """Closed while idle, or at the moment of use without a byte: the request is sent once more, on a fresh one."""
 
-        async def act(client: HttpClient, server: ScriptedServer) -> None:
+        async def _act(client: HttpClient, server: ScriptedServer) -> None:
             await _post(client, server)
             await server.until(lambda: server.open == 0)
             await _post(client, server)
@@ -752,22 +752,22 @@ class HttpContract:
         steps = [
             answer(then="close"), answer(), close(), answer(body=b"again"), answer(), reset(), close(), answer(),
         ]  # fmt: skip
-        _run(implementation, steps, act)
+        _run(implementation, steps, _act)
 
     def test_an_answer_that_had_begun_is_not_asked_for_again(self, implementation: HttpMaker) -> None:
         """A reused connection that ends within the head has answered: no second request."""
 
-        async def act(client: HttpClient, server: ScriptedServer) -> None:
+        async def _act(client: HttpClient, server: ScriptedServer) -> None:
             await _post(client, server)
             await _fails(ProviderUnavailable, _post(client, server))
             _same(len(server.requests), 2)
 
-        _run(implementation, [answer(), raw(b"HTTP/1.1 200 OK\r\nconte"), answer()], act)
+        _run(implementation, [answer(), raw(b"HTTP/1.1 200 OK\r\nconte"), answer()], _act)
 
     def test_nothing_is_smuggled_into_a_request(self, implementation: HttpMaker) -> None:
         """Line breaks, control characters and framing headers are refused before anything is sent, values unsaid."""
 
-        async def act(client: HttpClient, server: ScriptedServer) -> None:
+        async def _act(client: HttpClient, server: ScriptedServer) -> None:
             bad_headers = [
                 {"x-api-key": f"{_KEY}\r\nx-evil: 1"}, {"x-api-key": f"{_KEY}\n"}, {"x-api-key": f"{_KEY}\x00"},
                 {"x-api-key": f"{_KEY}é"}, {f"x\r\nx-evil: {_KEY}": "1"}, {"x y": "1"}, {"": "1"}, {"x:": "1"},
@@ -788,12 +788,12 @@ class HttpContract:
                 await _fails(ConfigurationError, client.request(method, server.url, headers={}, timeout_s=30))
             _same(server.connections, 0)
 
-        _run(implementation, [answer()], act)
+        _run(implementation, [answer()], _act)
 
     def test_a_stream_gives_pieces_as_they_come(self, implementation: HttpMaker) -> None:
         """Status and headers are there before the body, pieces before the end; `read` gives the rest."""
 
-        async def act(client: HttpClient, server: ScriptedServer) -> None:
+        async def _act(client: HttpClient, server: ScriptedServer) -> None:
             async with client.stream("POST", server.url, headers={}, body=b"{}", timeout_s=30) as stream:
                 _same((stream.status, stream.headers["content-type"]), (200, "text/event-stream"))
                 pieces = aiter(stream)
@@ -810,22 +810,22 @@ class HttpContract:
             chunked(b"data: 1\n\n", end=False, then="hang"), chunked(b"one", 0.05, b"two", 0.01, b"three"),
             answer(429, body=b"slow down"),
         ]  # fmt: skip
-        _run(implementation, steps, act)
+        _run(implementation, steps, _act)
 
     def test_a_stream_that_failed_does_not_end_well_afterwards(self, implementation: HttpMaker) -> None:
         """Who reads on after a failure, or after leaving, is told again instead of seeing a whole answer."""
 
-        async def act(client: HttpClient, server: ScriptedServer) -> None:
-            async def twice(kind: type[CopykitError], **given: Any) -> None:
+        async def _act(client: HttpClient, server: ScriptedServer) -> None:
+            async def _twice(kind: type[CopykitError], **given: Any) -> None:
                 call: dict[str, Any] = {"headers": {}, "timeout_s": 30.0, **given}
                 async with client.stream("POST", server.url, **call) as stream:
                     first = await _fails(kind, stream.read())
                     second = await _fails(kind, stream.read())
                     expect(first is second, "tells something else the second time")
 
-            await twice(ProviderTimeout, gap_s=0.05)
-            await twice(TruncatedStream)
-            await twice(ProviderProtocolError, limit=5)
+            await _twice(ProviderTimeout, gap_s=0.05)
+            await _twice(TruncatedStream)
+            await _twice(ProviderProtocolError, limit=5)
             async with client.stream("POST", server.url, headers={}, timeout_s=30) as stream:
                 _same(await anext(aiter(stream)), b"abc")
             await _fails(TruncatedStream, stream.read())
@@ -835,13 +835,13 @@ class HttpContract:
             chunked(b"abc", end=False, then="hang"), chunked(b"abc", end=False, then="close"),
             chunked(b"abcdef", end=False, then="hang"), chunked(b"abc", end=False, then="hang"),
         ]  # fmt: skip
-        _run(implementation, steps, act)
+        _run(implementation, steps, _act)
 
     def test_leaving_a_stream_closes_its_connection(self, implementation: HttpMaker) -> None:
         """By a break, by an error of the caller or by cancelling: the server sees the end, and slots are free again."""
 
-        async def act(client: HttpClient, server: ScriptedServer) -> None:
-            async def leave(how: str) -> None:
+        async def _act(client: HttpClient, server: ScriptedServer) -> None:
+            async def _leave(how: str) -> None:
                 async with client.stream("POST", server.url, headers={}, timeout_s=30) as stream:
                     async for _ in stream:
                         if how == "error":
@@ -851,7 +851,7 @@ class HttpContract:
                         await asyncio.sleep(30)
 
             for how in ("break", "error", "cancel", "break"):
-                task = asyncio.create_task(leave(how))
+                task = asyncio.create_task(_leave(how))
                 if how == "cancel":
                     await server.until(lambda: server.open == 1)
                     await asyncio.sleep(0.02)
@@ -860,42 +860,42 @@ class HttpContract:
                 await server.until(lambda: server.open == 0)
             _same(len(server.requests), 4)
 
-        _run(implementation, [chunked(b"x", end=False, then="hang")], act, connections=1)
+        _run(implementation, [chunked(b"x", end=False, then="hang")], _act, connections=1)
 
     def test_tls_garbage_is_a_tls_error(self, implementation: HttpMaker) -> None:
         """A server that speaks something else where TLS was asked for is not talked to."""
 
-        async def act(client: HttpClient, server: ScriptedServer) -> None:
+        async def _act(client: HttpClient, server: ScriptedServer) -> None:
             secure = server.url.replace("http:", "https:")
             for _ in range(2):
                 await _fails(ProviderTLSError, client.request("POST", secure, headers={}, timeout_s=30))
             _same(server.requests, [])
 
-        _run(implementation, [raw(b"HTTP/1.1 400 Bad Request\r\n\r\n", early=True)], act)
+        _run(implementation, [raw(b"HTTP/1.1 400 Bad Request\r\n\r\n", early=True)], _act)
 
     def test_another_event_loop_gets_connections_of_its_own(self, implementation: HttpMaker) -> None:
         """One client serves three loops, one after the other and one inside a thread; each closes what it opened."""
         client = implementation.new(connections=2, tls=None, proxies=False)
 
-        async def once(text: str) -> None:
+        async def _once(text: str) -> None:
             async with ScriptedServer(_echoing) as server:
                 await _echo(client, server, text)
 
-        asyncio.run(once("a"))
+        asyncio.run(_once("a"))
 
-        async def nested() -> None:
+        async def _nested() -> None:
             async with ScriptedServer(_echoing) as server:
                 await _echo(client, server, "b")
-                await asyncio.to_thread(lambda: asyncio.run(once("c")))
+                await asyncio.to_thread(lambda: asyncio.run(_once("c")))
                 await _echo(client, server, "d")
                 _same(server.connections, 1)
 
-        asyncio.run(nested())
+        asyncio.run(_nested())
 
     def test_a_closed_client_takes_no_more_calls(self, implementation: HttpMaker) -> None:
         """Its connections are gone, closing twice is nothing, and a call says that it is closed."""
 
-        async def act(client: HttpClient, server: ScriptedServer) -> None:
+        async def _act(client: HttpClient, server: ScriptedServer) -> None:
             await _echo(client, server, "a")
             await client.aclose()
             await server.until(lambda: server.open == 0)
@@ -907,7 +907,7 @@ class HttpContract:
             else:
                 expect(False, "works on")
 
-        _run(implementation, _echoing, act)
+        _run(implementation, _echoing, _act)
 
 
 def _echoing(received: Received) -> Step:
@@ -922,14 +922,14 @@ def _first(steps: list[Step]) -> Callable[[Received], Step]:
 def _run(
     maker: HttpMaker,
     steps: list[Step] | Callable[[Received], Step],
-    act: _Test,
+    _act: _Test,
     *,
     connections: int = 4,
 ) -> None:
     async def main() -> None:
         client = maker.new(connections=connections, tls=None, proxies=False)
         async with asyncio.timeout(120), ScriptedServer(steps) as server:
-            await act(client, server)
+            await _act(client, server)
             await client.aclose()
 
     asyncio.run(main())
@@ -997,21 +997,21 @@ def _black_hole() -> Any:
 
 
 async def _five() -> list[int]:
-    async def one(n: int) -> int:
+    async def _one(n: int) -> int:
         await asyncio.sleep(0)
         return await asyncio.to_thread(lambda: n)
 
     async with asyncio.timeout(30):
-        return await asyncio.gather(*(one(n) for n in range(5)))
+        return await asyncio.gather(*(_one(n) for n in range(5)))
 
 
 def _same(found: object, expected: object, about: object = "") -> None:
     expect(found == expected, f"{found!r} instead of {expected!r} {about!r}")
 
 
-def _outcome(act: Any, argument: Any) -> str:
+def _outcome(_act: Any, argument: Any) -> str:
     try:
-        return repr(act(argument))
+        return repr(_act(argument))
     except TypeError:
         return "TypeError"
     except ValueError:
