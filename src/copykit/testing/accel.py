@@ -369,11 +369,15 @@ class SystemContract:
             sum(range(10_000))
 
     def test_memory_in_use_grows_when_it_is_used(self, implementation: System) -> None:
-        """Holding 64 MiB more shows as at least half of that."""
+        """Holding 64 MiB more shows as at least half of that, or more of it where others give memory back meanwhile."""
         before = implementation.rss_bytes()
-        block = b"\x01" * 2**26
-        after = implementation.rss_bytes()
-        expect(before is None or after is None or after - before > len(block) // 2, "does not see new memory")
+        held: list[bytes] = []
+        seen = before is None
+        while not seen and len(held) < 8:
+            held.append(b"\x01" * 2**26)
+            after = implementation.rss_bytes()
+            seen = after is None or before is None or after - before > 2**25
+        expect(seen, "does not see new memory")
 
 
 class LoopContract:
