@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 __all__ = [
     "AttemptFinished",
+    "AttemptStarted",
     "BatchItemFinished",
     "CacheFailed",
     "CacheLooked",
@@ -60,12 +61,31 @@ class CacheFailed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class AttemptStarted(Event):
+    """A call is about to be sent to a provider; one that writes in this process for nothing sends none.
+
+    Whoever keeps these and `AttemptFinished` on a disk knows after a crash which calls were in the air.
+    """
+
+    call: int
+    """Unique in this process, from 1."""
+    target: str
+    worst_usd: float | None
+    """What was promised to it: the most it can cost. None where no budget holds, so that nothing was promised."""
+
+
+@dataclass(frozen=True, slots=True)
 class AttemptFinished(Event):
-    """One provider call ended, well or not."""
+    """One provider call ended, well or not, or was cancelled."""
 
     target: str
     outcome: str
+    """``ok``, ``cancelled`` or an error's code."""
     latency_s: float
+    call: int = 0
+    """The number it was started with; 0 where nothing was sent."""
+    cost_usd: float | None = 0.0
+    """What was charged, as the receipt has it: a worst case where nobody told the cost; None if that is unknown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,11 @@ class Reservation:
         self.estimated = False
         """Whether the charge is the worst case, for want of a true one."""
 
+    @property
+    def worst_usd(self) -> float:
+        """What was promised: the most that the call can cost."""
+        return self._amount / _PICO
+
     def settle(self, cost_usd: float | None) -> float:
         """Charge what the call cost, and give it; the worst case if that is None or no amount of money.
 
