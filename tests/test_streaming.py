@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from copykit import CopywritingInput, CopywritingServiceV11, Settings
+from copykit.brief.compile import compile_brief
 from copykit.brief.prompt import Prompt, RepairPrompt
 from copykit.errors import NoProviderSucceeded, ProviderUnavailable, TruncatedStream
-from copykit.models import Usage
+from copykit.models import CopywritingOutput, Usage
 from copykit.providers.base import Completion
 from copykit.providers.registry import register_provider, unregister_provider
 from copykit.settings import RoutingSettings
@@ -28,8 +29,12 @@ from copykit.streaming import (
     StreamFailed,
     StreamFinished,
     StreamStarted,
+    Watch,
+    as_mapping,
+    relay,
 )
 from copykit.testing import FakeProvider
+from copykit.writing import output_of, write
 
 TEXT = "Norr, the oak desk. See it today."
 BRIEF = CopywritingInput(product_description="Oak desk", product_name="Norr", target_platform="x.post")
@@ -108,6 +113,73 @@ def test_what_is_mended_afterwards_is_told(writer: Streaming) -> None:
     mended = next(event for event in events if isinstance(event, FieldMended))
     assert (mended.field, mended.text, mended.rule) == ("text", TEXT, "C-03")
     assert isinstance(writer.asked[1], RepairPrompt)
+
+
+def watched(request: CopywritingInput) -> list[StreamEvent]:
+    """Collect what a watch is told of one answer and its repairs."""
+
+    async def story() -> list[StreamEvent]:
+        brief = compile_brief(request)
+        router = desk("streaming").engine.router
+
+        async def generate(watch: Watch) -> CopywritingOutput:
+            asking = router.begin(brief, ("streaming",))
+            watch.began(brief)
+            asking.on_text = watch.text
+            return output_of(await write(asking, brief, watch=watch), brief, key="", versions={})
+
+        async with aclosing(relay(generate)) as events:
+            return [event async for event in events]
+
+    return asyncio.run(story())
+
+
+def test_a_repair_is_told_when_it_is_made_by_the_number_that_was_shown(writer: Streaming) -> None:
+    """The first of three variants is asked for again and the result puts another first: its mend names the first."""
+    texts = ["Norr for 99 EUR.", TEXT, "Norr, the oak desk, oiled by hand. See it today."]
+    again = Completion(text=json.dumps({"texts": {"1": "Norr. Oak desk."}}))
+    writer.will_say(json.dumps({"variants": [{"fields": {"text": text}} for text in texts]}), again)
+    events = watched(BRIEF.model_copy(update={"variants": 3, "key_points": ["Oiled by hand"]}))
+    assert [(e.variant, e.text) for e in events if isinstance(e, FieldDone)] == list(enumerate(texts))
+    (mended,) = (event for event in events if isinstance(event, FieldMended))
+    assert (mended.variant, mended.field, mended.text) == (0, "text", "Norr. Oak desk.")
+    assert (mended.rule, mended.how) == ("C-03", "asked again")
+    assert {violation.severity for violation in mended.violations} == {"info", "warning"}
+    shown = [mended.text, *texts[1:]]
+    last = events[-1]
+    assert isinstance(last, StreamFinished)
+    assert sorted(last.order) == [0, 1, 2]
+    assert last.order[0] == 2
+    assert [variant.fields["text"] for variant in last.output.variants] == [shown[at] for at in last.order]
+
+
+def test_an_item_that_is_dropped_is_told_as_empty(writer: Streaming) -> None:
+    """Of two alike the second goes; what stood behind it moves up, and its old place is empty."""
+    fields = {"text": TEXT, "hashtags": ["#Oak", "#Oak", "#Desk"]}
+    writer.will_say(fields)
+    events = watched(BRIEF.model_copy(update={"target_platform": "instagram.caption"}))
+    mended = {event.field: (event.text, event.rule) for event in events if isinstance(event, FieldMended)}
+    assert mended == {"hashtags[1]": ("#Desk", "M-12"), "hashtags[2]": ("", "M-12")}
+
+
+def test_events_are_json(writer: Streaming) -> None:
+    """Each has its kind and its fields; the result is as `generate` gives it, an error has code and message."""
+    writer.will_say({"text": "Norr, the oak desk, only 99 EUR."}, json.dumps({"texts": {"1": TEXT}}))
+    told = [json.loads(json.dumps(as_mapping(event))) for event in events_of("streaming")]
+    assert list(dict.fromkeys(one["event"] for one in told)) == [
+        "started",
+        "delta",
+        "field",
+        "mended",
+        "finished",
+    ]
+    assert told[0] == {"event": "started", "placement": "x.post", "language": "en"}
+    (done,) = (one for one in told if one["event"] == "field")
+    assert [v["rule"] for v in done["violations"] if v["severity"] == "error"] == ["C-03"]
+    assert told[-1]["output"]["text"] == TEXT
+    failed = as_mapping(StreamFailed(ProviderUnavailable("down")))
+    error = {"code": "provider_unavailable", "message": "down", "retryable": True}
+    assert failed == {"event": "failed", "error": error}
 
 
 def test_no_other_model_goes_on_with_what_was_shown(writer: Streaming) -> None:

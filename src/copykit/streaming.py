@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from copykit.brief.brief import Brief
+from copykit.drafts.accept import Judged
 from copykit.drafts.again import HOW
 from copykit.drafts.check import Checker
 from copykit.errors import CopykitError
-from copykit.models import CopywritingOutput, Violation
+from copykit.models import CopywritingOutput, Repair, Violation
 
 __all__ = [
     "FieldDelta",
@@ -22,6 +24,7 @@ __all__ = [
     "StreamFinished",
     "StreamStarted",
     "Watch",
+    "as_mapping",
     "relay",
 ]
 
@@ -44,6 +47,7 @@ class FieldDelta(StreamEvent):
     """More of a text, as the model writes it: not checked yet."""
 
     variant: int
+    """Counted from 0 in the order of writing, as in all events."""
     field: str
     """``text``, or ``headlines[3]``."""
     text: str
@@ -66,8 +70,12 @@ class FieldMended(StreamEvent):
     variant: int
     field: str
     text: str
+    """Empty for an item that was dropped."""
     rule: str
+    """Of what was wrong; several, with commas between them, where one change mended them all."""
     how: str
+    violations: tuple[Violation, ...] = ()
+    """Those of the new text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,8 @@ class StreamFinished(StreamEvent):
     """The result as `generate` gives it, with its receipt. Its variants stand best first, which may be another order."""
 
     output: CopywritingOutput
+    order: tuple[int, ...] = ()
+    """For each variant of the result, which of those told it is; empty if none was told while it was written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +92,35 @@ class StreamFailed(StreamEvent):
     """Nothing more comes. What was shown until then is no result; no other model goes on with it."""
 
     error: CopykitError
+
+
+_NAMES: dict[type[StreamEvent], str] = {
+    StreamStarted: "started",
+    FieldDelta: "delta",
+    FieldDone: "field",
+    FieldMended: "mended",
+    StreamFinished: "finished",
+    StreamFailed: "failed",
+}
+
+
+def as_mapping(event: StreamEvent) -> dict[str, Any]:
+    """Give *event* as JSON can hold it: its kind as ``event``, and its fields by their names.
+
+    Kinds are ``started``, ``delta``, ``field``, ``mended``, ``finished`` and ``failed``. An error is its ``code``, its
+    ``message`` and whether it is ``retryable``.
+    """
+    told: dict[str, Any] = {"event": _NAMES[type(event)]}
+    for one in fields(event):
+        value = getattr(event, one.name)
+        if isinstance(value, CopywritingOutput):
+            value = value.model_dump(mode="json")
+        elif isinstance(value, CopykitError):
+            value = {"code": value.code, "message": value.message, "retryable": value.retryable}
+        elif one.name == "violations":
+            value = [violation.model_dump(mode="json") for violation in value]
+        told[one.name] = list(value) if isinstance(value, tuple) else value
+    return told
 
 
 class FieldReader:
@@ -203,7 +242,9 @@ class Watch:
     events: asyncio.Queue[StreamEvent | None] = field(default_factory=asyncio.Queue)
     _reader: FieldReader | None = None
     _checker: Checker | None = None
-    _whole: set[tuple[int, str]] = field(default_factory=set)
+    _told: dict[tuple[int, str], str] = field(default_factory=dict)
+    """Texts that were told whole, as they stand after what was told since."""
+    _judged: Sequence[Judged] = ()
 
     def began(self, brief: Brief) -> None:
         """Take in the brief that is being written."""
@@ -217,26 +258,42 @@ class Watch:
             return
         for variant, label, said, whole in self._reader.feed(piece):
             if whole:
-                self._whole.add((variant, label))
+                self._told[variant, label] = said
                 self.events.put_nowait(FieldDone(variant, label, said, self._violations(label, said)))
             else:
                 self.events.put_nowait(FieldDelta(variant, label, said))
 
+    def judged(self, judged: Sequence[Judged]) -> None:
+        """Take in what became of the answer's texts, in their order: once checked, and after each repair."""
+        if not self._told:  # nothing was shown, and what comes of this answer is not known yet
+            return
+        self._judged = judged
+        for number, (variant, repairs) in enumerate(judged):
+            now = dict(_all(variant.fields))
+            for label in [label for at, label in self._told if at == number]:
+                text = now.get(label, "")
+                if text != self._told[number, label]:
+                    self._told[number, label] = text
+                    found = tuple(v for v in variant.violations if v.field == label)
+                    rule, how = _why(label, repairs)
+                    self.events.put_nowait(FieldMended(number, label, text, rule, how, found))
+
     def finished(self, output: CopywritingOutput) -> None:
-        """Tell what was not told piece by piece, what was changed since, and the result."""
-        if not self._whole:
+        """Tell what was not told piece by piece, and the result."""
+        if not self._told:
             for number, variant in enumerate(output.variants):
-                for name, value in variant.fields.items():
-                    for label, text in _labelled(name, value):
-                        found = tuple(v for v in variant.violations if v.field == label)
-                        self.events.put_nowait(FieldDone(number, label, text, found))
-        for repair in output.receipt.repairs:
-            if repair.how == HOW or self._whole:
-                mended = dict(_all(output.variants[repair.variant].fields)).get(repair.field)
-                if mended is not None:
-                    event = FieldMended(repair.variant, repair.field, mended, repair.rule, repair.how)
+                for label, text in _all(variant.fields):
+                    found = tuple(v for v in variant.violations if v.field == label)
+                    self.events.put_nowait(FieldDone(number, label, text, found))
+        if not self._judged:  # nobody told of repairs when they were made
+            for repair in output.receipt.repairs:
+                text = dict(_all(output.variants[repair.variant].fields)).get(repair.field, "")
+                if (repair.how == HOW or self._told) and text:
+                    event = FieldMended(repair.variant, repair.field, text, repair.rule, repair.how)
                     self.events.put_nowait(event)
-        self.events.put_nowait(StreamFinished(output))
+        shown = [id(variant) for variant, _ in self._judged]
+        order = tuple(shown.index(id(variant)) for variant in output.variants if id(variant) in shown)
+        self.events.put_nowait(StreamFinished(output, order))
 
     def _violations(self, label: str, text: str) -> tuple[Violation, ...]:
         checker = self._checker
@@ -244,6 +301,15 @@ class Watch:
             return ()
         spec = next(s for s in checker.brief.fields if s.name == label.partition("[")[0])
         return tuple(checker.text(spec, text, label))
+
+
+def _why(label: str, repairs: Sequence[Repair]) -> tuple[str, str]:
+    """Give rule and means of what changed *label*; of an item that moved up, those of the one that was dropped."""
+    name = label.partition("[")[0]
+    own = [repair for repair in repairs if repair.field == label]
+    kin = [repair for repair in repairs if repair.field.partition("[")[0] == name]
+    last = (own or kin)[-1:]
+    return (last[0].rule, last[0].how) if last else ("", "as the whole answer has it")
 
 
 def _labelled(name: str, value: str | list[str]) -> Iterator[tuple[str, str]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from copykit.brief.brief import Brief
 from copykit.caching.key import output_id
@@ -20,7 +21,10 @@ from copykit.models import (
     RestrictionReport,
     Usage,
 )
-from copykit.routing.router import Answer, Asking
+from copykit.routing.asking import Answer, Asking
+
+if TYPE_CHECKING:
+    from copykit.streaming import Watch
 
 __all__ = ["Written", "output_of", "write"]
 
@@ -38,11 +42,11 @@ class Written:
     """Over all attempts."""
 
 
-async def write(asking: Asking, brief: Brief) -> Written:
+async def write(asking: Asking, brief: Brief, *, watch: Watch | None = None) -> Written:
     """Write *brief*: the first target whose copy passes serves; if none does, the copy with the fewest errors.
 
     Copy of a model that fails is mended first: the texts that failed are asked for again, alone, at most twice a
-    target. Copy that still fails sends the request on to the next target.
+    target. Copy that still fails sends the request on to the next target. A *watch* is told what each judging found.
 
     Raises:
         CopykitError: no target gave any copy; as `Router.ask`.
@@ -56,8 +60,10 @@ async def write(asking: Asking, brief: Brief) -> Written:
                 raise
             break
         judged = judge_each(answer.drafts, brief, written_by_model=answer.by_model)
+        if watch is not None:
+            watch.judged(judged)
         if answer.by_model:
-            judged = await _asked_again(asking, brief, judged)
+            judged = await _asked_again(asking, brief, judged, watch)
         variants, repairs = arrange(judged)
         errors = [v.rule for v in variants[0].violations if v.severity == "error"]
         asking.judged(accepted=not errors, why=", ".join(sorted(set(errors))))
@@ -69,7 +75,9 @@ async def write(asking: Asking, brief: Brief) -> Written:
     return Written(variants, repairs, answer, tuple(asking.attempts), asking.usage)
 
 
-async def _asked_again(asking: Asking, brief: Brief, judged: Sequence[Judged]) -> list[Judged]:
+async def _asked_again(
+    asking: Asking, brief: Brief, judged: Sequence[Judged], watch: Watch | None
+) -> list[Judged]:
     """Ask for what failed until nothing fails, no more may be asked, or the same fault comes back."""
     judged = list(judged)
     seen: set[tuple[int, str, frozenset[str]]] = set()
@@ -83,6 +91,8 @@ async def _asked_again(asking: Asking, brief: Brief, judged: Sequence[Judged]) -
             break
         drafts, repairs = mended(judged, asked, texts)
         judged = judge_each(drafts, brief, written_by_model=True, carried=repairs)
+        if watch is not None:
+            watch.judged(judged)
     return judged
 
 
