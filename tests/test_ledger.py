@@ -73,6 +73,8 @@ def test_a_number_in_any_digits_traces(number: int, script: str) -> None:
         ("21 November 2026", "22 November", "date"),
         ("2026-11-21", "November 21, 2027", "date"),
         ("see example.com", "see example.org", "url"),
+        ("see example.com", "see elsewhere.zip/c?d=1", "url"),
+        ("see example.com", "see shop.elsewhere.top:8080/c", "url"),
         ("E471 free", "E472 free", "number"),
         ("10 million cups", "10 cups", "number"),
     ],
@@ -100,6 +102,8 @@ def test_another_kind_value_or_currency_does_not_trace(brief: str, copy: str, ki
         ("write to me@example.com", "me@example.com"),
         ("+49 30 1234567", "+49 (30) 1234567"),
         ("three colours", "3 colours"),
+        ("see elsewhere.zip/c", "https://elsewhere.zip/c"),
+        ("sizes", "s.m.l/xl and/or w/o approx./ca. lid"),
     ],
 )
 def test_another_spelling_traces(brief: str, copy: str) -> None:

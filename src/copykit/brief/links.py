@@ -26,7 +26,9 @@ def _link() -> re.Pattern[str]:
         r"|www\.[\w-]+(?:\.[\w-]+)+(?:[/?#][^\s<>\"'»”]*)?"
         # A bare domain is all small letters or all capitals; "nice.It" is a missing space.
         rf"|(?:(?-i:{domain}{tld})|(?-i:(?:[A-Z0-9-]{{2,}}\.)+{tld.upper()}))(?![\w@-])(?!\.\w)"
-        r"(?:/[^\s<>\"'»”\u3000-\u303f\uff00-\uffef]*)?)",
+        r"(?:/[^\s<>\"'»”\u3000-\u303f\uff00-\uffef]*)?"
+        # Whatever its ending, a dotted name with a path behind it is an address.
+        r"|(?-i:(?:[a-z0-9][a-z0-9-]+\.)+[a-z]{2,24})(?::\d+)?/[a-zA-Z0-9?#][^\s<>\"'»”\u3000-\u303f\uff00-\uffef]*)",
         re.ASCII | re.IGNORECASE,
     )
 
