@@ -61,7 +61,7 @@ class EmbeddingRemote(Remote):
                 raise charge(error, _sum(usage, charge_of(error))) from error.__cause__
             vectors += page.vectors
             usage = _sum(usage, page.usage)
-            served = page.model or served
+            served = self._hidden(page.model) or served
         return Embeddings(vectors, served, usage)
 
     async def _page(self, texts: Sequence[str], model: str) -> Page:

@@ -31,6 +31,7 @@ from copykit.providers.facts import model_facts, provider_facts
 from copykit.providers.remote import (
     by_status,
     count,
+    presentable,
     refuse_unfinished,
     retry_after,
     text_of,
@@ -202,6 +203,7 @@ class LangChainProvider:
             stop=_STOPS.get(reason, reason) or None,
             request_id=text_of(getattr(message, "id", None)) or None,
         )
+        completion = presentable(completion)
         most = usage.output_tokens if usage is not None and usage.output_tokens else prompt.max_output_tokens
         refuse_unfinished(completion, prompt, most)
         return completion

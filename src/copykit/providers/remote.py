@@ -22,6 +22,7 @@ from copykit.drafts.parse import parse
 from copykit.errors import (
     AuthenticationFailed,
     ConfigurationError,
+    ContentRefused,
     MalformedCompletion,
     ModelNotFound,
     ProviderError,
@@ -32,7 +33,7 @@ from copykit.errors import (
     TruncatedStream,
 )
 from copykit.models import Usage
-from copykit.providers.base import Completion, charge, charge_of
+from copykit.providers.base import BatchJobs, Completion, charge, charge_of
 from copykit.providers.facts import ModelFacts, model_facts, provider_facts
 from copykit.settings import Secret
 
@@ -52,10 +53,14 @@ __all__ = [
     "document_of",
     "listed",
     "mapping",
+    "presentable",
+    "quietly",
     "refuse_unfinished",
     "retirement",
     "retry_after",
+    "shown",
     "text_of",
+    "well_formed",
     "without_counts",
     "without_keys",
 ]
@@ -220,19 +225,21 @@ class Remote(ABC):
                     timeout_s=self.facts.timeout_s,
                 ) as reply:
                     if reply.status != 200:
-                        raise self._failure(reply.status, reply.headers, _quietly(await reply.read()))
+                        raise self._failure(reply.status, reply.headers, quietly(await reply.read()))
                     if reply.headers.get("content-type", "").startswith("application/json"):
                         # a failure told before the stream began, or a server that does not stream
                         whole = self._read(document_of(await reply.read(), reply.headers), reply.headers)
                         completion = self._finished(whole, prompt, call)
-                        yield whole.text
+                        yield completion.text
                     else:
                         reader, events = self._reader(reply.headers), EventStream()
+                        half = ""
                         async for chunk in reply:
                             for event in events.feed(chunk):
                                 if reader.done:  # what follows the end says nothing
                                     break
-                                if text := reader.take(event):
+                                text, half = _cut_between_characters(half + reader.take(event))
+                                if text:
                                     given += len(text.encode())
                                     if given > call.max_tokens * _BYTES_PER_TOKEN:
                                         raise ProviderProtocolError(
@@ -244,6 +251,8 @@ class Remote(ABC):
                         if not reader.done:
                             raise TruncatedStream("the stream ended before its end signal")
                         completion = self._finished(reader.completion(), prompt, call)
+                        if half:
+                            yield well_formed(half)
             yield completion
         except ProviderError as error:
             if reader is not None and charge_of(error) is None:
@@ -260,7 +269,15 @@ class Remote(ABC):
         with self._told(""):
             document, _ = await self._document("GET", self._models_path, timeout_s=_LISTING_S)
             rows = listed(document.get(self._models_key), self._models_key)
-            return tuple(map(self._listed, (row for row in rows if isinstance(row, dict))))
+            found = map(self._listed, (row for row in rows if isinstance(row, dict)))
+            return tuple(
+                row._replace(name=self._hidden(row.name), retires=row.retires and self._hidden(row.retires))
+                for row in found
+            )
+
+    def batch_jobs(self) -> BatchJobs | None:
+        """Give what submits batch jobs; None where this wire format, or who speaks it, has none."""
+        return None
 
     async def aclose(self) -> None:
         """Close the connections, unless they are the caller's own."""
@@ -348,11 +365,13 @@ class Remote(ABC):
             limit=limit,
         )
         if reply.status != 200:
-            raise self._failure(reply.status, reply.headers, _quietly(reply.body))
+            raise self._failure(reply.status, reply.headers, quietly(reply.body))
         return document_of(reply.body, reply.headers), reply.headers
 
     async def _call(self, prompt: Prompt, *, streamed: bool) -> Call:
-        model = prompt.model or self._model or await self._only_model()
+        return self._put(prompt, prompt.model or self._model or await self._only_model(), streamed=streamed)
+
+    def _put(self, prompt: Prompt, model: str, *, streamed: bool) -> Call:
         facts = model_facts(self.facts_name, model)
         # reasoning counts against the same maximum, which no model of its family exceeds
         max_tokens = min(prompt.max_output_tokens + facts.room, facts.output)
@@ -376,6 +395,8 @@ class Remote(ABC):
             hidden = self._hidden(error.message)
             if hidden != error.message:
                 error.message, error.args = hidden, (hidden,)
+            if isinstance(error, ContentRefused) and error.category is not None:
+                error.category = self._hidden(error.category)
             raise
 
     def _hidden(self, text: str) -> str:
@@ -385,6 +406,10 @@ class Remote(ABC):
 
     def _finished(self, completion: Completion, prompt: Prompt, call: Call) -> Completion:
         """Refuse what is no whole answer; add what its reader should know."""
+        completion = presentable(completion, self._hidden)
+        if self._key is not None and self._key.reveal() in completion.text:
+            told = ProviderProtocolError("the answer holds the credential that it was asked for with")
+            raise charge(told, completion.usage)
         refuse_unfinished(completion, prompt, call.max_tokens)
         remarks = retirement(self.facts_name, call.model, date.today())
         served = completion.model or call.model
@@ -392,8 +417,47 @@ class Remote(ABC):
 
 
 def without_keys(text: str) -> str:
-    """Give a provider's own words with what looks like a credential taken out, and then no longer than is told."""
-    return _KEY.sub("***", text)[:_MAX_TOLD]
+    """Give a provider's own words with what looks like a credential taken out, fit to be told as `shown` has it."""
+    return shown(_KEY.sub("***", text))
+
+
+def shown(text: str) -> str:
+    """Give a provider's own words fit for a log line, a receipt and a terminal.
+
+    At most 400 characters; white space of any kind is a space, and what has no form of its own (control characters,
+    turns of direction, halves of surrogate pairs) is U+FFFD.
+    """
+    text = text[:_MAX_TOLD]
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in text)
+
+
+def presentable(completion: Completion, tell: Callable[[str], str] = without_keys) -> Completion:
+    """Give *completion* with text that can be encoded, and with what else the provider says as *tell* has it."""
+    return replace(
+        completion,
+        text=well_formed(completion.text),
+        model=completion.model and tell(completion.model),
+        stop=completion.stop and tell(completion.stop),
+        request_id=completion.request_id and tell(completion.request_id),
+        info=tuple(map(tell, completion.info)),
+    )
+
+
+def well_formed(text: str) -> str:
+    """Join surrogate pairs that came as two escapes; a half alone, which no encoding can hold, becomes U+FFFD."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def _cut_between_characters(text: str) -> tuple[str, str]:
+    """Give *text* well formed, and apart from it the first half of a surrogate pair whose other half is to come."""
+    end = len(text) - 1 if text and "\ud800" <= text[-1] <= "\udbff" else len(text)
+    return well_formed(text[:end]), text[end:]
 
 
 def refuse_unfinished(completion: Completion, prompt: Prompt, max_tokens: int) -> None:
@@ -469,15 +533,17 @@ def retry_after(headers: Headers) -> float | None:
 
 
 def _seconds_until(told: str, now: str) -> float:
-    try:
-        end = parsedate_to_datetime(told)
-    except ValueError:
+    end = _moment(told)
+    if end is None:
         return -1.0
+    return (end - (_moment(now[:64]) or datetime.now(UTC))).total_seconds()
+
+
+def _moment(told: str) -> datetime | None:
     try:
-        start = parsedate_to_datetime(now[:64])
-    except ValueError:
-        start = datetime.now(UTC)
-    return (end.astimezone(UTC) - start.astimezone(UTC)).total_seconds()
+        return parsedate_to_datetime(told).astimezone(UTC)
+    except (ValueError, OverflowError):  # no date, or one that no calendar has
+        return None
 
 
 def document_of(body: bytes, headers: Headers) -> dict[str, Any]:
@@ -492,7 +558,7 @@ def document_of(body: bytes, headers: Headers) -> dict[str, Any]:
     return mapping(value, "the answer")
 
 
-def _quietly(body: bytes) -> Any:
+def quietly(body: bytes) -> Any:
     """Decode the body of a failure, which may be anything."""
     try:
         return json.loads(body)
