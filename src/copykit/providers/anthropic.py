@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from copykit.brief.prompt import Prompt
 from copykit.errors import ContentRefused, ContextTooLong, ProviderError, ProviderQuotaError
 from copykit.models import Usage
-from copykit.providers.base import Completion, charge
+from copykit.providers.base import BatchJobs, Completion, charge
 from copykit.providers.facts import ModelFacts
 from copykit.providers.remote import (
     Call,
@@ -161,6 +161,12 @@ class Anthropic(Remote):
 
     def _failure(self, status: int, headers: Headers, document: Any) -> ProviderError:
         return failure(status, headers, document)
+
+    def batch_jobs(self) -> BatchJobs | None:
+        """Give what submits batch jobs."""
+        from copykit.providers.anthropic_jobs import AnthropicJobs  # only who submits some pays for it
+
+        return AnthropicJobs(self)
 
 
 def accepted(schema: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from copykit.brief.prompt import Prompt
 from copykit.drafts.draft import Draft
@@ -12,6 +12,9 @@ from copykit.errors import ProviderError
 from copykit.models import Usage
 
 __all__ = [
+    "BatchJob",
+    "BatchJobs",
+    "Batching",
     "Closable",
     "Completion",
     "Embedder",
@@ -97,6 +100,104 @@ class Embedder(Protocol):
 
         Raises as `Provider.complete` does.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class BatchJob:
+    """A batch job as its provider tells of it."""
+
+    id: str
+    state: Literal["pending", "running", "ended", "failed", "expired", "cancelled"]
+    """``failed``: refused or broken as a whole. The last four are final; all but ``failed`` may have results."""
+    total: int | None = None
+    """Requests in it; None where the provider does not tell, as with the next two."""
+    done: int | None = None
+    """Of these, those that were answered."""
+    failed: int | None = None
+    """Those that were not and will not be."""
+    reason: str = ""
+    """Why it failed, in the provider's words."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.state not in ("pending", "running")
+
+
+@runtime_checkable
+class BatchJobs(Protocol):
+    """Many prompts at a lower price, answered within a day: one exchange a call, no retry inside.
+
+    All methods that ask the provider raise as `Provider.complete` does.
+    """
+
+    most_requests: int
+    """Of one job."""
+    most_bytes: int
+    """Of one job, all its requests together."""
+
+    def encode(self, key: str, prompt: Prompt) -> bytes:
+        """Put *prompt* as one request of a job, exactly as `Provider.complete` would.
+
+        Args:
+            key: by which its result is known; 1 to 64 letters, digits, underscores and hyphens.
+        """
+        ...
+
+    async def submit(self, requests: Sequence[bytes], *, model: str, label: str) -> str:
+        """Begin a job for *requests*, as `encode` gave them; gives the provider's id of it.
+
+        Args:
+            model: of all of them.
+            label: a name of the caller's own, by which `find` knows the job where the provider keeps such.
+        """
+        ...
+
+    async def find(self, label: str, *, requests: int, since: float) -> list[str]:
+        """Give the ids of the jobs that may be the one begun under *label*, for want of a note.
+
+        Args:
+            requests: how many it has.
+            since: when it was begun at the earliest, in seconds of the epoch.
+        """
+        ...
+
+    async def job(self, job_id: str) -> BatchJob:
+        """Tell how far a job is."""
+        ...
+
+    def results(self, job_id: str) -> AsyncIterator[tuple[str, bytes]]:
+        """Give key and answer of each request, in any order, as they come; the answer is to be `read`.
+
+        Raises:
+            TruncatedStream: the results ended before their end; those given are whole.
+        """
+        ...
+
+    def read(self, answer: bytes) -> Completion:
+        """Read one answer as it came.
+
+        Raises:
+            ProviderError: the request failed, was refused or was not come to; `charge_of` tells what it cost.
+        """
+        ...
+
+    def check(self, completion: Completion, prompt: Prompt) -> Completion:
+        """Refuse what is no whole answer to *prompt*, as `Provider.complete` would, and add its remarks."""
+        ...
+
+    async def cancel(self, job_id: str) -> None:
+        """Stop a job; what it has answered can still be had, and is charged."""
+        ...
+
+
+@runtime_checkable
+class Batching(Protocol):
+    """A provider that may have batch jobs."""
+
+    def batch_jobs(self) -> BatchJobs | None:
+        """Give what submits them; None if it has none."""
         ...
 
 

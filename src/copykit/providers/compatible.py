@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 from copykit.brief.prompt import Prompt
 from copykit.errors import ConfigurationError
+from copykit.providers.base import BatchJobs
 from copykit.providers.facts import ModelFacts
 from copykit.providers.openai import OpenAI, chat_body, response_format
 from copykit.providers.remote import Call
@@ -48,6 +49,10 @@ class Compatible(OpenAI):
         if own.local_base_url is None:
             raise ConfigurationError("local needs an address: set COPYKIT_LOCAL_BASE_URL")
         return cls(base_url=own.local_base_url, key=own.local_key)
+
+    def batch_jobs(self) -> BatchJobs | None:
+        """Give None: such servers have none."""
+        return None
 
     def _encode(self, prompt: Prompt, model: str, facts: ModelFacts, max_tokens: int, streamed: bool) -> Call:
         body = chat_body(prompt, model, facts, streamed)

@@ -27,6 +27,10 @@ class ProviderFacts:
     """Bound of one exchange, in seconds."""
     embedding: str = ""
     """The model asked for vectors when none is named; empty if there is no such."""
+    job_requests: int = 0
+    """Most requests of one batch job; 0 where there are no such jobs."""
+    job_bytes: int = 0
+    """Most bytes of one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +71,14 @@ def _table() -> dict[str, Any]:
 def provider_facts(provider: str) -> ProviderFacts:
     """Give what is known of *provider*; KeyError if nothing is."""
     row = _table()[provider]
-    embedding = row.get("embedding", "")
     return ProviderFacts(
-        row["base_url"], row["model"], tuple(row["keys"]), float(row["timeout_s"]), embedding
+        row["base_url"],
+        row["model"],
+        tuple(row["keys"]),
+        float(row["timeout_s"]),
+        embedding=row.get("embedding", ""),
+        job_requests=row.get("job_requests", 0),
+        job_bytes=row.get("job_bytes", 0),
     )
 
 

@@ -15,7 +15,7 @@ from copykit.errors import (
     ProviderProtocolError,
 )
 from copykit.models import Usage
-from copykit.providers.base import Completion, charge
+from copykit.providers.base import BatchJobs, Completion, charge
 from copykit.providers.embedding import EmbeddingRemote, Page, vector
 from copykit.providers.facts import ModelFacts
 from copykit.providers.remote import (
@@ -140,6 +140,12 @@ class Google(EmbeddingRemote):
 
     def _failure(self, status: int, headers: Headers, document: Any) -> ProviderError:
         return failure(status, headers, document)
+
+    def batch_jobs(self) -> BatchJobs | None:
+        """Give what submits batch jobs."""
+        from copykit.providers.google_jobs import GoogleJobs  # only who submits some pays for it
+
+        return GoogleJobs(self)
 
     def _embedding_call(self, texts: Sequence[str], model: str) -> tuple[str, dict[str, Any]]:
         name = model.removeprefix("models/")

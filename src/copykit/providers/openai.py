@@ -19,7 +19,7 @@ from copykit.errors import (
     TruncatedStream,
 )
 from copykit.models import Usage
-from copykit.providers.base import Completion, charge
+from copykit.providers.base import BatchJobs, Completion, charge
 from copykit.providers.embedding import EmbeddingRemote, Page, vector
 from copykit.providers.facts import ModelFacts
 from copykit.providers.remote import (
@@ -150,6 +150,12 @@ class OpenAI(EmbeddingRemote):
 
     def _failure(self, status: int, headers: Headers, document: Any) -> ProviderError:
         return failure(status, headers, document)
+
+    def batch_jobs(self) -> BatchJobs | None:
+        """Give what submits batch jobs."""
+        from copykit.providers.openai_jobs import OpenAIJobs  # only who submits some pays for it
+
+        return OpenAIJobs(self)
 
     def _embedding_call(self, texts: Sequence[str], model: str) -> tuple[str, dict[str, Any]]:
         body: dict[str, Any] = {"model": model, "input": list(texts)}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from copykit.brief.prompt import Prompt
 from copykit.errors import ContentRefused, ProviderError, ProviderQuotaError, RateLimited
+from copykit.providers.base import BatchJobs
 from copykit.providers.facts import ModelFacts
 from copykit.providers.openai import OpenAI, chat_body, failure, response_format, strict
 from copykit.providers.remote import Call, Headers, Repeats, retry_after
@@ -57,6 +58,10 @@ class OpenRouter(OpenAI):
             referer=own.openrouter_referer,
             title=own.openrouter_title,
         )
+
+    def batch_jobs(self) -> BatchJobs | None:
+        """Give None: those of OpenRouter have a form of their own."""
+        return None
 
     def _encode(self, prompt: Prompt, model: str, facts: ModelFacts, max_tokens: int, streamed: bool) -> Call:
         body = chat_body(prompt, model, facts, streamed)
