@@ -69,6 +69,11 @@ MECHANICAL = [
     ("M-26", "See https://lumo.example/a", "See lumo", {"placement": AD, "source": "https://lumo.example/a"}),
     ("M-26", "Write to hi@lumo.example", "Write to us at once", {"placement": AD, "source": "hi@lumo.example"}),
     ("M-27", " A lamp", "A lamp", {}),
+    ("M-29", "A lamp. Take a look. Take a look.", "A lamp. Take a look. Then take another look.", {}),
+    ("M-29", "Look here. Go. Go. Go. Go.", "Look here. Go. Go. Go.", {}),
+    ("M-29", "A lamp and a desk lamp and a desk lamp and a desk", "A lamp of 40 x 40 x 40 x 40 cm", {"source": "40 x 40"}),
+    ("M-29", "A small lamp for the desk a small lamp for the desk", "Lumo for the desk. Lumo for the desk is here.", {}),
+    ("M-29", "Hello there. " * 4, "Hello there. " * 4, {"_good": {"source": "Hello there. " * 4}}),
     ("M-28", 'A "lamp" and a “desk” here', "A “lamp” and a “desk” here", {}),
     ("P-ALL-1", "A lamp  for the desk", "A lamp for the desk", {}),
     ("P-ALL-2", "A lamp (for the desk", "A lamp (for the desk) :)", {}),
@@ -84,6 +89,29 @@ def test_mechanical_rule_fires_on_its_fault_only(
     innocent: dict[str, object] = {**settings, **more.get("_good", {})}  # type: ignore[dict-item]
     assert rule in ids(bad, **settings)
     assert rule not in ids(good, **innocent)
+
+
+@pytest.mark.parametrize(
+    ("tag", "bad", "good"),
+    [
+        ("ja", "この机は小さいです。この机は小さいです。", "この机は小さいです。この机は白いです。"),
+        ("ja", "小さな机と椅子と小さな机と椅子と小さな机と椅子と", "ドキドキワクワク、小さな机。"),
+        ("zh-Hans", "看看这张小桌子吧看看这张小桌子吧", "看看这张小桌子，看看那张小椅子。"),
+        ("hi", "यह छोटी मेज़ है। यह छोटी मेज़ है।", "यह छोटी मेज़ है। यह बड़ी मेज़ है।"),
+    ],
+)
+def test_a_loop_is_found_in_scripts_without_capitals_or_spaces(tag: str, bad: str, good: str) -> None:
+    """Where no spaces part words, runs of characters take the place of phrases."""
+    assert "M-29" in ids(bad, tag)
+    assert "M-29" not in ids(good, tag)
+
+
+def test_a_call_that_comes_back_at_the_end_of_a_long_text_is_a_warning() -> None:
+    """A short sentence said twice in a long text is told, and does not hold the text back."""
+    lines = [f"The {word} desk stands beside the window." for word in "small large white black round".split()]
+    text = " ".join(["See the details here.", *lines, "See the details here."])
+    assert [v.severity for v in found(text) if v.rule == "M-29"] == ["warning"]
+    assert [v.severity for v in found(text + " See the details here.") if v.rule == "M-29"] == ["error"]
 
 
 LOCALE = [
@@ -766,20 +794,8 @@ def test_every_rule_of_the_code_is_in_the_data() -> None:
     import re
     from importlib.resources import files
 
-    root = files("copykit.drafts")
-    code = "".join(
-        root.joinpath(f"{name}.py").read_text(encoding="utf-8")
-        for name in (
-            "check",
-            "whole",
-            "claims",
-            "mechanics",
-            "locale_marks",
-            "language_match",
-            "wording",
-            "repair",
-        )
-    )
+    modules = [entry for entry in files("copykit.drafts").iterdir() if entry.name.endswith(".py")]
+    code = "".join(entry.read_text(encoding="utf-8") for entry in modules)
     claimed = {rule for tag in GOOD for rule in load_toml(f"rules/claims/{tag.partition('-')[0]}.toml")} - {
         "OK"
     }

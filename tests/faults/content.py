@@ -167,11 +167,7 @@ async def c07(stage: Stage) -> None:
             stage.note(f"{count} of 3 variants: {asked.output.info}")
 
 
-@fault(
-    "C08",
-    "endless repetition",
-    broken="the same sentence five times in a short text passes (drafts/check.py)",
-)
+@fault("C08", "endless repetition")
 async def c08(stage: Stage) -> None:
     vendor = stage.vendor()
     loop = "Take a look at the desk. "
@@ -182,9 +178,14 @@ async def c08(stage: Stage) -> None:
             assert held_back(asked), f"{len(text)} characters of repetition passed"
             if len(text) > 262_144:
                 assert asked.kind == "MalformedCompletion"
-    once = copy_of("Norr. Oak desk. Take a look. Take a look. Take a look. Take a look. Take a look.")
-    asked = await stage.ask(stage.engine((vendor, await stage.server(vendor.says(once)))))
-    assert flagged(asked)
+    for short in (
+        "Norr. Oak desk. Take a look. Take a look. Take a look. Take a look. Take a look.",
+        "Norr. Oak desk with an oiled surface. Norr. Oak desk with an oiled surface.",
+        "Norr is an oak desk and an oak desk and an oak desk and an oak desk.",
+    ):
+        server = await stage.server(vendor.says(copy_of(short)))
+        asked = await stage.ask(stage.engine((vendor, server)))
+        assert held_back(asked), f"passed: {asked.output.text!r}"
 
 
 @fault("C09", "left-over placeholders, echoes of the prompt", lacks="echoes of system text: J03")

@@ -17,6 +17,7 @@ from copykit.drafts.editorial import EditorialRule, editorial_text, split
 from copykit.drafts.language_match import language_match
 from copykit.drafts.locale_marks import apply_marks, locale_marks, marked_characters, plain_typing
 from copykit.drafts.look import WORD, WORD_CLASS, Look, lowered, violation
+from copykit.drafts.loops import loops
 from copykit.drafts.measure import measure, px_size
 from copykit.drafts.mechanics import HASHTAG, Surface, emoji_over, sentences, surface
 from copykit.drafts.needed import missing_facts
@@ -452,6 +453,9 @@ class Checker:
 
     def _surface_rules(self, field: _Field, look: Look, found: list[Violation]) -> None:
         found.extend(surface(look, self._surface))
+        again = loops(look, spaced=self._wording.spaced, source=self._surface.source)
+        if again is not None:
+            found.append(again)
         if not self._marked.isdisjoint(look.chars):
             found.extend(locale_marks(look, self.brief.language, plain=self._surface.plain))
         policy, tone = self.brief.placement.emoji, self.brief.tone
