@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # the service imports this module, and one brief needs no rea
     from copykit.feeds.mapping import ColumnMap
     from copykit.feeds.rows import BadRow, Row
 
-__all__ = ["BadRecord", "BatchStats", "Generates", "Job", "gather", "plan", "run_batch"]
+__all__ = ["BadRecord", "BatchStats", "Generates", "Job", "Keeper", "gather", "plan", "run_batch"]
 
 ITEM_DEADLINE_S = 300.0
 """Seconds one item may take; longer than an interactive request's 120, since nobody waits for the first
@@ -33,6 +33,18 @@ class Generates(Protocol):
 
     async def generate(self, request: CopywritingInput, *, row: int | None = None) -> CopywritingOutput:
         """Answer one request; *row* makes the answer's id its own."""
+        ...
+
+
+class Keeper(Protocol):
+    """Keeps lines that are finished before an earlier one is, so that they outlive the process: a `Journal`."""
+
+    def begin(self, place: int) -> BatchLine | None:
+        """Note that the task that asks works on the line at *place* from now on; give that line if it is kept."""
+        ...
+
+    def keep(self, place: int, line: BatchLine) -> BatchLine:
+        """Keep *line*, and give it as it will be written."""
         ...
 
 
@@ -239,7 +251,12 @@ def _own_language(row: Row, mapping: ColumnMap) -> str:
 
 
 async def run_batch(
-    engine: Generates, jobs: Iterable[Job], *, concurrency: int = 8
+    engine: Generates,
+    jobs: Iterable[Job],
+    *,
+    concurrency: int = 8,
+    first: int = 0,
+    keeper: Keeper | None = None,
 ) -> AsyncGenerator[BatchLine, None]:
     """Give one line per job, in the order of *jobs*, whatever order the answers come in.
 
@@ -249,12 +266,19 @@ async def run_batch(
     At most *concurrency* requests are with the engine, and at most four times as many answers wait for a
     slower one before them, so memory does not grow with the number of jobs. A job that fails gives a line
     that says why. Closing the iterator early cancels what is in flight.
+
+    Args:
+        first: place of the first job in the whole run, counted from 0.
+        keeper: is given each line that is finished before an earlier one, and asked before each job whether it
+            keeps its line already; such a job is not answered again.
     """
     if concurrency < 1:
         raise InvalidRequest("concurrency", concurrency, "at least 1")
     engine = _Frugal(engine)
-    source = enumerate(jobs)
+    source = enumerate(jobs, first)
     done: dict[int, BatchLine] = {}
+    front = first
+    """The first place whose line is not finished."""
     window = asyncio.Semaphore(concurrency * 4)
     ready = asyncio.Event()
     broken: list[BaseException] = []
@@ -265,13 +289,21 @@ async def run_batch(
         A worker asks for its next job when it is free, so an engine that answers without waiting costs no
         task switch per job: only the window makes it pause.
         """
+        nonlocal front
         try:
             while True:
                 await window.acquire()
                 place, job = next(source, (-1, None))
                 if job is None:
                     return
-                done[place] = await _answer(engine, job)
+                line = keeper.begin(place) if keeper is not None else None
+                if line is None:
+                    line = await _answer(engine, job)
+                    if keeper is not None and place != front and job.request is not None:
+                        line = keeper.keep(place, line)
+                done[place] = line
+                while front in done:
+                    front += 1
                 ready.set()
         except BaseException as error:
             broken.append(error)
@@ -280,7 +312,7 @@ async def run_batch(
             ready.set()
 
     workers = [asyncio.create_task(work()) for _ in range(concurrency)]
-    place = 0
+    place = first
     try:
         while True:
             while place in done:

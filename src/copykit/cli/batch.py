@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Container, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # what only a batch needs is imported when one runs: `copykit
     from copykit.cli.batch_order import Order, Work
     from copykit.feeds.export import Exported
     from copykit.feeds.journal import Journal
+    from copykit.feeds.underway import Underway
     from copykit.settings import Settings
 
 __all__ = ["EXIT_SOME_FAILED", "command"]
@@ -195,10 +196,11 @@ def _run(order: Order, path: Path, console: Console) -> dict[str, Any]:
         if not order.resume:
             _confirm(work, stats, console)  # before anything is written over
         finished = _begin(work, journal, stats)
+        spent_usd = _spent(journal.underway, stats)
         if order.resume and not finished:
-            _confirm(work, stats, console)
+            _confirm(work, stats, console, spent_usd, journal.underway.ahead)
         resumed = journal.done
-        seconds = 0.0 if finished else _generate(work, journal, stats, console)
+        seconds = 0.0 if finished else _generate(work, journal, stats, console, spent_usd)
     exported = _export(work)
     files = {str(order.outputs.packed or order.outputs.journal): journal.done, **exported.files}
     order.outputs.pack()
@@ -206,6 +208,7 @@ def _run(order: Order, path: Path, console: Console) -> dict[str, Any]:
         "input": order.source,
         "rows_in": work.rows_in,
         **_counts(stats),
+        "lost": journal.underway.lost.as_dict(),
         "budget_usd": order.budget_usd,
         "seconds": round(seconds, 3),
         "lines_per_s": round((stats.lines - resumed) / seconds, 1) if seconds else None,
@@ -221,39 +224,57 @@ def _run(order: Order, path: Path, console: Console) -> dict[str, Any]:
 def _estimate(order: Order, path: Path, console: Console) -> dict[str, Any]:
     """Tell what the run, or with --resume the rest of it, would cost."""
     from copykit.batch import BatchStats
-    from copykit.cli.batch_money import estimate, report
+    from copykit.cli.batch_money import estimate, report, worst_of
     from copykit.cli.batch_order import prepare
     from copykit.cli.batch_view import show_mapping, show_progress
-    from copykit.feeds.journal import whole_lines
+    from copykit.feeds.journal import Journal, whole_lines
 
     work = prepare(order, path)
     show_mapping(work, console)
     done = BatchStats()
+    journal = Journal(order.outputs.journal, {})
     if order.resume:
         for line in whole_lines(order.outputs.journal):
             done.add(line)
+        journal.look(done.lines, worst_of(work))
+    spent_usd, kept = _spent(journal.underway, done), journal.underway.ahead
     with show_progress(console, work.lines, done.lines, doing="reading") as step:
-        found = estimate(work, skip=done.lines, spent_usd=done.cost_usd, step=step)
+        found = estimate(work, skip=done.lines, kept=kept, spent_usd=spent_usd, step=step)
     return report(work, found)
 
 
-def _confirm(work: Work, stats: BatchStats, console: Console) -> None:
+def _spent(underway: Underway, stats: BatchStats) -> float:
+    """Give what earlier parts of the run cost: its lines, those that wait for their turn, and what was lost."""
+    from copykit.batch import cost_of
+
+    waiting = sum(cost_of(line)[0] for line in underway.lines())
+    return stats.cost_usd + waiting + underway.lost.cost_usd
+
+
+def _confirm(
+    work: Work,
+    stats: BatchStats,
+    console: Console,
+    spent_usd: float = 0.0,
+    kept: Container[int] = (),
+) -> None:
     from copykit.cli.batch_money import confirm
     from copykit.cli.batch_view import show_progress
 
     with show_progress(console, work.lines, stats.lines, doing="estimating") as step:
-        confirm(work, skip=stats.lines, spent_usd=stats.cost_usd, step=step)
+        confirm(work, skip=stats.lines, kept=kept, spent_usd=spent_usd, step=step)
 
 
 def _begin(work: Work, journal: Journal, stats: BatchStats) -> bool:
     """Open the journal, anew or where it was left; True if nothing is left to write."""
+    from copykit.cli.batch_money import worst_of
     from copykit.feeds.journal import read_lines
 
     if not work.order.resume:
         journal.start(overwrite=work.order.overwrite)
         return False
     work.order.outputs.unpack()
-    finished = journal.resume()
+    finished = journal.resume(worst_of(work))
     for line in islice(read_lines(journal.path), journal.done):
         stats.add(line)
     if last := journal.last():
@@ -264,23 +285,25 @@ def _begin(work: Work, journal: Journal, stats: BatchStats) -> bool:
     return finished
 
 
-def _generate(work: Work, journal: Journal, stats: BatchStats, console: Console) -> float:
+def _generate(work: Work, journal: Journal, stats: BatchStats, console: Console, spent_usd: float) -> float:
     """Write the lines that are not yet there; gives the seconds it took."""
     import gc
     import time
 
+    from copykit import events
     from copykit.accel import loop as loops
     from copykit.batch import run_batch
     from copykit.cli.batch_money import capped
     from copykit.cli.batch_view import show_progress
 
-    settings = capped(work, stats.cost_usd)
+    settings = capped(work, spent_usd)
 
     async def drive(step: Callable[[int], None]) -> None:
-        jobs = work.jobs(skip=journal.done)
+        first = journal.done
+        jobs, at_once = work.jobs(skip=first), work.concurrency
         async with (
             _engine(settings) as engine,
-            aclosing(run_batch(engine, jobs, concurrency=work.concurrency)) as lines,
+            aclosing(run_batch(engine, jobs, concurrency=at_once, first=first, keeper=journal)) as lines,
         ):
             async for line in lines:
                 stats.add(journal.write(line))
@@ -289,8 +312,12 @@ def _generate(work: Work, journal: Journal, stats: BatchStats, console: Console)
                     gc.freeze()  # catalogue and phrases are loaded for good: no use in walking them again
 
     started = time.monotonic()
-    with show_progress(console, work.lines, journal.done) as step:
-        loops.run(drive(step))
+    events.subscribe(journal.underway)
+    try:
+        with show_progress(console, work.lines, journal.done) as step:
+            loops.run(drive(step))
+    finally:
+        events.unsubscribe(journal.underway)
     seconds = time.monotonic() - started
     journal.finish()
     return seconds

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +15,17 @@ from copykit.routing.estimate import ASSUMED, Estimate, Estimator
 
 if TYPE_CHECKING:
     from copykit.cli.batch_order import Work
+    from copykit.feeds.underway import Worst
     from copykit.settings import Settings
 
-__all__ = ["capped", "confirm", "estimate", "report", "usd"]
+__all__ = ["capped", "confirm", "estimate", "report", "usd", "worst_of"]
 
 
 def estimate(
     work: Work,
     *,
     skip: int = 0,
+    kept: Container[int] = (),
     spent_usd: float = 0.0,
     step: Callable[[int], None] = lambda _: None,
     stop_above: float | None = None,
@@ -31,7 +33,8 @@ def estimate(
     """Say what the lines of *work* after the first *skip* may cost, within the budgets that hold.
 
     Args:
-        spent_usd: what the first ones cost.
+        kept: places, counted from 0, of further lines that are done.
+        spent_usd: what the done ones cost, and what was paid in vain.
         step: told the number of each line looked at.
         stop_above: dollars from which on the worst case need not be known better.
     """
@@ -41,6 +44,8 @@ def estimate(
         if estimator.free and stop_above is not None:
             return estimator.look()
         for number, job in enumerate(work.jobs(skip=skip), skip + 1):
+            if number - 1 in kept:
+                continue
             if job.request is None:
                 estimator.refused()
             else:
@@ -74,7 +79,25 @@ def capped(work: Work, spent_usd: float) -> Settings:
     return replace(settings, routing=replace(settings.routing, budget_usd=least))
 
 
-def confirm(work: Work, *, skip: int, spent_usd: float, step: Callable[[int], None]) -> None:
+def worst_of(work: Work) -> Worst:
+    """Give what says how much a call to a target may cost at most for the line at a place; None if nobody knows."""
+
+    def worst(place: int, target: str) -> float | None:
+        job = next(work.jobs(skip=place), None)
+        if job is None or job.request is None:
+            return None
+        estimator = Estimator(work.settings, (target,))
+        try:
+            return estimator.worst_call_usd(job.request)
+        finally:
+            loops.run(estimator.aclose())
+
+    return worst
+
+
+def confirm(
+    work: Work, *, skip: int, kept: Container[int], spent_usd: float, step: Callable[[int], None]
+) -> None:
     """Ask whether a run that may cost more than ``batch.confirm_usd`` is meant; --yes has said so.
 
     Raises:
@@ -84,9 +107,8 @@ def confirm(work: Work, *, skip: int, spent_usd: float, step: Callable[[int], No
         return
     limit, asks = work.settings.batch.confirm_usd, _can_ask(work.order.source)
     # where nobody can be asked, how far above does not matter
-    found = estimate(
-        work, skip=skip, spent_usd=spent_usd, step=step, stop_above=float("inf") if asks else limit
-    )
+    stop_above = float("inf") if asks else limit
+    found = estimate(work, skip=skip, kept=kept, spent_usd=spent_usd, step=step, stop_above=stop_above)
     if _is_within(found, limit):
         return
     if found.worst_usd is None:

@@ -74,6 +74,8 @@ def show_summary(summary: dict[str, Any], console: Console) -> None:
             "written by", ", ".join(f"{escape(who)} ({n})" for who, n in summary["served_by"].items())
         )
     table.add_row("cost", _cost(summary))
+    if summary["lost"]["calls"]:
+        table.add_row("lost", _lost(summary["lost"]))
     if summary["lines_per_s"]:
         table.add_row("speed", f"{summary['lines_per_s']} lines/s in {summary['seconds']} s")
     if summary["resumed_after"]:
@@ -97,6 +99,16 @@ def _cost(summary: dict[str, Any]) -> str:
     if summary["saved_usd"]:
         parts.append(f"a cache saved {summary['saved_usd']:.4g} USD")
     return ", ".join(parts)
+
+
+def _lost(lost: dict[str, Any]) -> str:
+    """Say what was paid in vain because the run was killed."""
+    told = f"{lost['calls']} calls whose lines were not written, {usd(lost['cost_usd'])}"
+    if lost["estimated_calls"]:
+        told += f", of which {usd(lost['estimated_usd'])} at worst for {lost['estimated_calls']} in the air"
+    if lost["cost_unknown"]:
+        told += f"; unknown for {lost['cost_unknown']}"
+    return told
 
 
 def show_estimate(found: dict[str, Any], console: Console) -> None:

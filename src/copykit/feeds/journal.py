@@ -2,7 +2,7 @@
 
 Lines are written in the order of the jobs, so what a killed run left is a prefix of the whole. Resuming
 checks that the run is the same one (same input, same parameters), cuts off a line that was half written, and
-goes on after the rest.
+goes on after the rest. Finished lines whose turn has not come, and calls in the air, stand beside it (`Underway`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any
 
 from copykit.errors import InvalidRequest
+from copykit.feeds.underway import Losses, Underway, Worst
 from copykit.models import BatchLine
 
 __all__ = ["Journal", "differences", "read_lines", "replace_file", "whole_lines"]
@@ -26,6 +27,8 @@ class Journal:
     def __init__(self, path: Path, parameters: Mapping[str, Any]) -> None:
         self.path = path
         self.sidecar = path.with_name(path.name + ".run.json")
+        self.underway = Underway(path.with_name(path.name + ".underway.jsonl"))
+        """What is begun and not yet written; there while the run is unfinished."""
         self.done = 0
         """Lines in the file."""
         self._parameters = json.loads(json.dumps(parameters))
@@ -43,8 +46,10 @@ class Journal:
         self._open()
         # in this order, so that dying in between never leaves old lines beside a new note or the reverse
         self.sidecar.unlink(missing_ok=True)
+        self.underway.remove()
         self._stream.truncate(0)
         self._note(finished=False)
+        self.underway.open()
 
     def refusal(self, path: Path) -> InvalidRequest:
         """Say why *path*, this file or one that was made from it, is not written over."""
@@ -56,8 +61,11 @@ class Journal:
             reason = "holds an unfinished run; --resume goes on with it, --overwrite starts anew"
         return InvalidRequest("out", str(path), reason)
 
-    def resume(self) -> bool:
+    def resume(self, worst: Worst = lambda place, target: None) -> bool:
         """Go on with the file, or start a new one where there is none; True if the run was already finished.
+
+        Args:
+            worst: asked for calls that were in the air when the run was killed and to which nothing was promised.
 
         Raises:
             InvalidRequest: the run that left it had another input or other parameters (all are named), its
@@ -86,7 +94,21 @@ class Journal:
         if keep < self.path.stat().st_size:
             self._stream.truncate(keep)
             finished = False
+        self.underway.read(self.done, worst, Losses.of(note.get("lost", {})))
+        if finished:
+            self.underway.remove()
+        else:
+            self.underway.open()
         return finished
+
+    def look(self, done: int, worst: Worst) -> None:
+        """Take in what is under way beside a file of *done* whole lines; nothing is written, a run may be at it now.
+
+        Raises:
+            InvalidRequest: the run's note is damaged.
+        """
+        note = self._read_note() if self.sidecar.exists() else {}
+        self.underway.read(done, worst, Losses.of(note.get("lost", {})))
 
     def last(self) -> BatchLine | None:
         """Give the last whole line, None in an empty file."""
@@ -106,28 +128,38 @@ class Journal:
     def write(self, line: BatchLine) -> BatchLine:
         """Append *line* and give what was written; once this returns, killing the process does not lose it.
 
-        A result that cannot be written as JSON (half a surrogate pair out of a model) becomes a failed line.
+        A line that was kept is written as it was then, byte for byte. A result that cannot be written as JSON (half a
+        surrogate pair out of a model) becomes a failed line.
         """
-        try:
-            text = line.model_dump_json()
-        except ValueError as problem:
-            reason = f"the result cannot be written: {problem}"
-            error = {"code": "output_invalid", "message": reason, "reason": "the result cannot be written"}
-            line = line.model_copy(update={"status": "failed", "error": error, "output": None})
-            text = line.model_dump_json()
-        rest = memoryview(text.encode() + b"\n")
+        text = self.underway.ahead.get(self.done)
+        if text is None:
+            line, text = _written(line)
+        rest = memoryview(text + b"\n")
         while rest:
             rest = rest[self._stream.write(rest) :]
         self.done += 1
+        self.underway.written()
+        return line
+
+    def begin(self, place: int) -> BatchLine | None:
+        """Note that the task that asks works on the line at *place*, counted from 0; give that line if it is kept."""
+        return self.underway.begin(place)
+
+    def keep(self, place: int, line: BatchLine) -> BatchLine:
+        """Keep a line whose turn has not come and give it as it will be written; killing the process does not lose it."""
+        line, text = _written(line)
+        self.underway.keep(place, text)
         return line
 
     def finish(self) -> None:
         """Bring everything to the disk and note that the run is complete."""
         os.fsync(self._stream.fileno())
         self._note(finished=True)
+        self.underway.remove()
 
     def close(self) -> None:
         """Close the file; what was written stays."""
+        self.underway.close()
         if self._stream is not None:
             self._stream.close()
             self._stream = None
@@ -170,9 +202,10 @@ class Journal:
             return False
 
     def _note(self, *, finished: bool) -> None:
-        text = json.dumps(
-            {"finished": finished, "parameters": self._parameters}, ensure_ascii=False, indent=1
-        )
+        note = {"finished": finished, "parameters": self._parameters}
+        if self.underway.lost.calls:
+            note["lost"] = self.underway.lost.as_dict()
+        text = json.dumps(note, ensure_ascii=False, indent=1)
         with replace_file(self.sidecar) as stream:
             stream.write(text.encode() + b"\n")
 
@@ -213,6 +246,17 @@ def whole_lines(path: Path) -> Iterator[BatchLine]:
         for number, raw in enumerate(stream, 1):
             if raw.endswith(b"\n"):
                 yield _parse(raw, number)
+
+
+def _written(line: BatchLine) -> tuple[BatchLine, bytes]:
+    """Give *line* as it can be written, and its JSON."""
+    try:
+        return line, line.model_dump_json().encode()
+    except ValueError as problem:
+        reason = f"the result cannot be written: {problem}"
+        error = {"code": "output_invalid", "message": reason, "reason": "the result cannot be written"}
+        line = line.model_copy(update={"status": "failed", "error": error, "output": None})
+        return line, line.model_dump_json().encode()
 
 
 def _parse(raw: bytes, number: int) -> BatchLine:

@@ -122,6 +122,23 @@ class Estimator:
         self._out = Range(self._out.usual, self._out.most + MAX_CALLS * most_out)
         self._worst_usd = None if unknown or self._worst_usd is None else self._worst_usd + worst
 
+    def worst_call_usd(self, request: CopywritingInput) -> float | None:
+        """Give the most that one call for *request* may cost, to the dearest target; None if nobody knows."""
+        try:
+            brief = compile_brief(request)
+        except InvalidRequest:
+            return 0.0
+        worst = 0.0
+        for target, provider in self._targets:
+            if provider is None:
+                continue
+            prompt = build_prompt(brief, nonce="0" * 16, model=target.partition(":")[2] or None)
+            price, size, tokens = self._bounds(target, provider, prompt)
+            if price is None:
+                return None
+            worst = max(worst, price.worst_usd(size, tokens))
+        return worst
+
     def refused(self) -> None:
         """Count a request that will not be sent."""
         self._not_asked += 1
