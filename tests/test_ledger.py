@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from copykit.brief.catalog import language
 from copykit.brief.figures import Figures, readings
 from copykit.brief.ledger import Ledger
+from copykit.data import load_json
 
 DIGITS = [
     "0123456789",
@@ -198,3 +199,34 @@ def test_compound_number_words_have_their_value(tag: str, copy: str, value: int)
 def test_what_is_remembered_of_figures_is_bounded() -> None:
     """Readings of ever new figures do not pile up."""
     assert readings.cache_info().maxsize is not None
+
+
+def test_what_is_remembered_of_texts_is_bounded_and_says_the_same() -> None:
+    """A text that was entered before adds the same again, and ever new ones do not pile up."""
+    from copykit.brief import ledger as room
+
+    long = "A desk, 120 cm wide, for 249 EUR until 3 May 2027. " * 8
+    texts = (
+        "249 EUR",
+        "120x60 cm",
+        "25 % off",
+        "see www.example.com",
+        "me@example.com",
+        "+34 911 234 567",
+        long,
+    )
+    assert ledger(*texts) == ledger(*texts)
+    assert room._entry_kept.cache_info().maxsize is not None
+
+
+def test_texts_of_one_length_are_kept_in_one_order() -> None:
+    """What copy repeats whole is looked for in an order that hangs on the texts alone."""
+    assert ledger("30 km", "20 cm", "1 l").verbatim == ledger("1 l", "20 cm", "30 km").verbatim
+
+
+def test_every_sign_and_code_of_a_currency_is_found_alone() -> None:
+    """A quick look before the exact one overlooks none of them."""
+    known = load_json("figures.json")["currencies"]
+    alone = [sign for sign in known if sign != "codes" and not sign[-1].isalpha()]
+    for written in (*alone, *known["codes"]):
+        assert Figures.of("en").currencies_in(f"all prices in {written} only"), written

@@ -132,6 +132,7 @@ class Figures:
     __slots__ = (
         "_after",
         "_alone",
+        "_alone_hint",
         "_before",
         "_dates",
         "_gate",
@@ -167,6 +168,8 @@ class Figures:
         self._signs = {s: c for s, c in {**signs, **codes}.items() if s in codes or not s[-1].isalpha()}
         alone = "|".join(map(re.escape, sorted(self._signs, key=len, reverse=True)))
         self._alone = lazy(rf"(?<![^\W\d_])(?:{alone})(?![^\W\d_])")
+        marks = "".join(re.escape(c) for c in {c for s in self._signs for c in s} if not c.isalpha())
+        self._alone_hint = lazy(f"[A-Z{marks}](?:(?<![A-Z])|[A-Z]{{2}})")
         percent = tables["percent"]
         self._percent_after = lazy(
             "[ -]?(?:" + "|".join(map(re.escape, sorted(percent["after"], key=len, reverse=True))) + ")",
@@ -205,6 +208,8 @@ class Figures:
 
     def currencies_in(self, text: str) -> frozenset[str]:
         """Give the ISO codes of currencies named in *text*, beside a number or alone."""
+        if not self._alone_hint.search(text):
+            return frozenset()
         return frozenset(code for codes in self._alone.findall(text) for code in self._signs[codes])
 
     def may_hold(self, text: str) -> bool:
@@ -293,9 +298,10 @@ class Figures:
 
     def _spelled(self, text: str) -> Iterator[Figure]:
         lower = text.lower()
-        if len(lower) != len(text) or not any(
-            word in lower and self._begins(word, lower) for word in self._stems
-        ):
+        if len(lower) != len(text):
+            return
+        stems = [stem for stem in self._stems if stem in lower]
+        if not any(self._begins(stem, lower) for stem in stems):
             return
         if self._gate.isdisjoint(_WORD.findall(lower)):
             return
@@ -303,11 +309,9 @@ class Figures:
         span: tuple[int, int] | None = None
         for match in _WORD.finditer(lower):
             value = self.words.get(match.group())
-            joined = span is not None and re.fullmatch(
-                r"[\s-]+(?:(?:and|y|e|et|und|en)\s+)?", lower[span[1] : match.start()]
-            )
             if value is None:
                 continue
+            joined = span is not None and _JOINT.fullmatch(lower, span[1], match.start())
             if span is not None and joined and (value >= 100 or current >= _TENS > value):
                 current = current * value if value >= 100 else current + value
                 span = (span[0], match.end())
@@ -329,7 +333,8 @@ class Figures:
 
     def _word_figure(self, text: str, value: int, span: tuple[int, int]) -> Figure:
         values: frozenset[Value] = frozenset({Decimal(value)})
-        if percent := self._percent_after.match(text, span[1]):
+        follows = _next(text, span[1])
+        if follows in self._percent_first and (percent := self._percent_after.match(text, span[1])):
             return Figure("percent", values, span[0], percent.end(), span, spelled=True)
         if after := self._after.after(text, span[1]):
             return Figure("price", values, span[0], after[1], span, currencies=after[0], spelled=True)
@@ -383,6 +388,8 @@ class Figures:
                 yield Figure("number", values, start, stop, (start, end), unit=name, spelled=True)
 
 
+_JOINT = lazy(r"[\s-]+(?:(?:and|y|e|et|und|en)\s+)?")
+_RANGE = lazy(r" ?(?:-|x|×|~|to|a|à|bis|tot|do|al|至|から) ?")
 _DIVIDED = lazy(r"\d[-/.]\d{1,2}[-/.]\d")
 _WORD = lazy(r"[^\W\d_]+(?:[\u0900-\u0903\u093a-\u094f\u0902]+[^\W\d_]*)*")
 
@@ -423,9 +430,7 @@ def _ranges(figures: list[Figure], text: str) -> Iterator[Figure]:
             and figure.kind == "number"
             and not figure.unit
             and following.kind in ("price", "percent", "number")
-            and re.fullmatch(
-                r" ?(?:-|x|×|~|to|a|à|bis|tot|do|al|至|から) ?", text[figure.end : following.start]
-            )
+            and _RANGE.fullmatch(text, figure.end, following.start)
         ):
             yield figure._replace(kind=following.kind, currencies=following.currencies, unit=following.unit)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import field
 from decimal import Decimal
+from functools import lru_cache
 from typing import Literal, NamedTuple
 from unicodedata import category
 
@@ -54,7 +55,7 @@ class Ledger(NamedTuple):
     @classmethod
     def build(cls, texts: Iterable[str], language: Language) -> Ledger:
         """Enter every figure of *texts*, which are in *language* or in English."""
-        texts = tuple(texts)
+        texts = tuple(dict.fromkeys(texts))
         figures = Figures.of(language.tag)
         numbers: dict[Value, set[str]] = {}
         prices: dict[Value, set[str]] = {}
@@ -64,35 +65,22 @@ class Ledger(NamedTuple):
         links: set[tuple[str, str]] = set()
         mails: set[str] = set()
         phones: set[str] = set()
-
-        def enter(value: Value, unit: str) -> None:
-            numbers.setdefault(value, set()).add(unit)
-
+        verbatim: set[str] = set()
         for text in texts:
-            currencies |= figures.currencies_in(text)
-            links.update(canonical_link(text[a:b]) for a, b in find_links(text))
-            mails.update(text[a:b].lower() for a, b in find_mails(text))
-            phones.update(_bare(m.group()) for m in _PHONE.finditer(text) if _is_phone(m.group()))
-            for figure in figures.read(text):
-                if figure.kind == "percent":
-                    percents |= figure.values
-                elif figure.kind == "price":
-                    for value in figure.values:
-                        prices.setdefault(value, set()).update(figure.currencies)
-                        enter(value, "")
-                    currencies |= figure.currencies
-                elif figure.kind == "date":
-                    for date in figure.values:
-                        if isinstance(date, tuple):
-                            dates.add(date)
-                            for count in date:
-                                if count is not None:
-                                    enter(Decimal(count), "date")
-                else:
-                    for value in figure.values:
-                        enter(value, figure.unit)
-                for part in figure.parts:
-                    enter(part, figure.unit)
+            entry = _entry_kept(text, figures) if len(text) <= _MAX_KEPT else _entry(text, figures)
+            if entry is _NO_ENTRY:
+                continue
+            currencies |= entry.currencies
+            percents |= entry.percents
+            dates |= entry.dates
+            links |= entry.links
+            mails |= entry.mails
+            phones |= entry.phones
+            verbatim |= entry.verbatim
+            for value, unit in entry.numbers:
+                numbers.setdefault(value, set()).add(unit)
+            for value, codes in entry.prices:
+                prices.setdefault(value, set()).update(codes)
         return cls(
             figures,
             {k: frozenset(v) for k, v in numbers.items()},
@@ -103,7 +91,7 @@ class Ledger(NamedTuple):
             frozenset(links),
             frozenset(mails),
             frozenset(phones),
-            _verbatim(texts, figures),
+            tuple(sorted(verbatim, key=lambda text: (-len(text), text))),
         )
 
     def untraced(self, text: str) -> list[Untraced]:
@@ -172,6 +160,65 @@ class Ledger(NamedTuple):
         return False
 
 
+class _Entry(NamedTuple):
+    """What one text adds to a ledger."""
+
+    numbers: tuple[tuple[Value, str], ...] = ()
+    percents: frozenset[Value] = frozenset()
+    prices: tuple[tuple[Value, frozenset[str]], ...] = ()
+    currencies: frozenset[str] = frozenset()
+    dates: frozenset[tuple[int | None, int, int]] = frozenset()
+    links: frozenset[tuple[str, str]] = frozenset()
+    mails: frozenset[str] = frozenset()
+    phones: frozenset[str] = frozenset()
+    verbatim: frozenset[str] = frozenset()
+
+
+_NO_ENTRY = _Entry()
+_MAX_KEPT = 200
+"""Characters of a text whose entry is kept: values, points and names come again and again, descriptions rarely."""
+
+
+@lru_cache(maxsize=1024)
+def _entry_kept(text: str, figures: Figures) -> _Entry:
+    return _entry(text, figures)
+
+
+def _entry(text: str, figures: Figures) -> _Entry:
+    numbers: list[tuple[Value, str]] = []
+    prices: list[tuple[Value, frozenset[str]]] = []
+    percents: set[Value] = set()
+    currencies = set(figures.currencies_in(text))
+    dates: set[tuple[int | None, int, int]] = set()
+    for figure in figures.read(text):
+        if figure.kind == "percent":
+            percents |= figure.values
+        elif figure.kind == "price":
+            prices += [(value, figure.currencies) for value in figure.values]
+            numbers += [(value, "") for value in figure.values]
+            currencies |= figure.currencies
+        elif figure.kind == "date":
+            for date in figure.values:
+                if isinstance(date, tuple):
+                    dates.add(date)
+                    numbers += [(Decimal(count), "date") for count in date if count is not None]
+        else:
+            numbers += [(value, figure.unit) for value in figure.values]
+        numbers += [(part, figure.unit) for part in figure.parts]
+    entry = _Entry(
+        tuple(numbers),
+        frozenset(percents),
+        tuple(prices),
+        frozenset(currencies),
+        frozenset(dates),
+        frozenset(canonical_link(text[a:b]) for a, b in find_links(text)),
+        frozenset(text[a:b].lower() for a, b in find_mails(text)),
+        frozenset(_bare(m.group()) for m in _PHONE.finditer(text) if _is_phone(m.group())),
+        frozenset((_folded(text),)) if _is_verbatim(text, figures) else frozenset(),
+    )
+    return entry if any(entry) else _NO_ENTRY
+
+
 def _bare(phone: str) -> str:
     return "".join(str(int(c)) for c in phone if c.isdigit()).lstrip("0")
 
@@ -183,16 +230,11 @@ def _is_phone(written: str) -> bool:
 _MAX_VERBATIM = 60
 
 
-def _verbatim(texts: Iterable[str], figures: Figures) -> tuple[str, ...]:
-    """Give the short texts that hold a figure together with a letter or sign: never a bare number."""
-    pieces = {
-        text
-        for text in texts
-        if 3 <= len(text) <= _MAX_VERBATIM or text.startswith("http")
-        if text.startswith("http") or figures.may_hold(text)
-        if any(c.isalpha() or category(c) == "Sc" for c in text)
-    }
-    return tuple(sorted(map(_folded, pieces), key=len, reverse=True))
+def _is_verbatim(text: str, figures: Figures) -> bool:
+    """Tell whether *text* is short and holds a figure together with a letter or sign: never a bare number."""
+    if not text.startswith("http") and not (3 <= len(text) <= _MAX_VERBATIM and figures.may_hold(text)):
+        return False
+    return any(c.isalpha() or category(c) == "Sc" for c in text)
 
 
 # Patterns that hold for every brief: one with the brief's own texts takes half a millisecond to compile.
