@@ -21,7 +21,7 @@ from copykit.feeds.journal import read_lines
 from copykit.models import Attempt, BatchLine, CopywritingInput
 from copykit.providers.base import Completion
 from copykit.providers.registry import register_provider, unregister_provider
-from copykit.routing.router import MAX_CALLS
+from copykit.routing.asking import MAX_CALLS
 from copykit.settings import RoutingSettings, Settings
 from copykit.testing import FakeProvider
 

@@ -522,6 +522,7 @@ def test_the_events_of_a_generation_are_told_in_order(fake: FakeProvider) -> Non
     assert [n for n in names if n != "FieldRepaired"] == [
         "GenerationStarted",
         "CacheLooked",
+        "AttemptStarted",
         "AttemptFinished",
         "GenerationFinished",
     ]
@@ -544,7 +545,7 @@ def test_stats_count_what_happened() -> None:
     assert stats["cache"]["hits"] == 1
     assert stats["targets"] == {"phrasebank": {"ok": 1}}
     assert stats["cache_tier"]["entries"] == 1
-    assert stats["config"]["circuit_breaker"]["effect"].startswith("ignored:")
+    assert stats["config"]["adaptive_batching"]["effect"].startswith("ignored:")
 
 
 def test_an_engine_s_hook_that_raises_is_dropped(fake: FakeProvider) -> None:
@@ -751,6 +752,10 @@ class TestPerformanceConfig:
             "max_workers",
             "cache_size",
             "intelligent_caching",
+            "auto_scaling",
+            "load_balancing",
+            "circuit_breaker",
+            "retry_mechanism",
         }
         assert all(t["acts"] or t["effect"].startswith("ignored: ") for t in told.values())
 

@@ -125,7 +125,7 @@ def watched(request: CopywritingInput) -> list[StreamEvent]:
         async def generate(watch: Watch) -> CopywritingOutput:
             asking = router.begin(brief, ("streaming",))
             watch.began(brief)
-            asking.on_text = watch.text
+            asking.listen(watch.text)
             return output_of(await write(asking, brief, watch=watch), brief, key="", versions={})
 
         async with aclosing(relay(generate)) as events:

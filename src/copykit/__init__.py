@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from copykit.accel.registry import register_candidate
     from copykit.errors import CopykitError, InvalidRequest, MissingExtra
     from copykit.models import Brand, CopyVariant, CopywritingInput, CopywritingOutput, FieldOverride
+    from copykit.performance import PerformanceConfig
     from copykit.providers.registry import register_provider
     from copykit.service import CopywritingService, CopywritingServiceV11
-    from copykit.settings import PerformanceConfig, Settings
+    from copykit.settings import Settings
     from copykit.stats import PerformanceTracker
 
 __all__ = [
@@ -49,7 +50,7 @@ _HOME = {
     "FieldOverride": "models",
     "InvalidRequest": "errors",
     "MissingExtra": "errors",
-    "PerformanceConfig": "settings",
+    "PerformanceConfig": "performance",
     "PerformanceTracker": "stats",
     "Settings": "settings",
     "register_candidate": "accel.registry",

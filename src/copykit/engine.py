@@ -10,21 +10,22 @@ from copy import copy
 from typing import TYPE_CHECKING
 
 from copykit import events
-from copykit.brief.catalog import platforms_version
 from copykit.brief.compile import compile_brief
 from copykit.brief.merge import unplaced
-from copykit.brief.prompt import REVISION
 from copykit.caching.base import Cache
-from copykit.caching.key import output_id, request_key
+from copykit.caching.key import output_id
 from copykit.caching.registry import cache_from
 from copykit.caching.results import Results
-from copykit.errors import ConfigurationError, CopykitError, DeadlineExceeded, InvalidRequest
+from copykit.errors import ConfigurationError, CopykitError, DeadlineExceeded
 from copykit.flight import Flight
 from copykit.models import CopywritingInput, CopywritingOutput
-from copykit.providers.facts import full_name
 from copykit.providers.registry import check_targets
+from copykit.routing.asking import Given
+from copykit.routing.call import GRACE_S
 from copykit.routing.router import Router
 from copykit.settings import Settings
+from copykit.sharing import answered_with_another, paid_by_another
+from copykit.work import Work, plan_work
 from copykit.writing import output_of, write
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Engine:
     def __init__(
         self, settings: Settings, *, cache: Cache | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        if problems := check_targets(settings.routing.providers, settings.providers):
+        if problems := check_targets(settings.routing.targets, settings.providers):
             raise ConfigurationError(problems)
         self.settings = settings
         self.results = Results(
@@ -69,11 +70,17 @@ class Engine:
         return relay(lambda watch: self.generate(request, watch=watch))
 
     async def generate(
-        self, request: CopywritingInput, *, row: int | None = None, watch: Watch | None = None
+        self,
+        request: CopywritingInput,
+        *,
+        row: int | None = None,
+        watch: Watch | None = None,
+        given: Given | None = None,
     ) -> CopywritingOutput:
         """Give checked copy for *request*; *row* enters only the result's id, so that rows of a batch differ.
 
-        A *watch* is told what is written meanwhile; such a call is made for itself alone.
+        A *watch* is told what is written meanwhile, and *given* is what a batch job wrote for the request: such calls
+        are made for themselves alone.
 
         Raises:
             InvalidRequest: the request cannot be served, with field and nearest valid value.
@@ -83,7 +90,7 @@ class Engine:
         started, number = self._clock(), f"r{next(self._numbers)}"
         self._emit(events.GenerationStarted(number))
         try:
-            output = await self._answer(request, watch)
+            output = await self._answer(request, watch, given)
         except CopykitError as error:
             own = copy(error)  # callers that shared the work share its error, and each has its own number
             own.request_id = number
@@ -108,57 +115,70 @@ class Engine:
         )
         return output
 
-    async def _answer(self, request: CopywritingInput, watch: Watch | None) -> CopywritingOutput:
-        targets = self._targets(request)
-        versions = {"prompt": REVISION, "platforms": platforms_version()}
-        key = request_key(request, target=full_name(targets[0]), versions=versions)
-        deadline_s = request.deadline_s or self.settings.routing.deadline_s
+    async def _answer(
+        self, request: CopywritingInput, watch: Watch | None, given: Given | None
+    ) -> CopywritingOutput:
+        work = self.plan(request)
         try:
-            async with asyncio.timeout(deadline_s) as deadline:
-                if request.cache in _READS and (found := await self.results.look_up(key)) is not None:
+            async with asyncio.timeout(work.deadline_s + GRACE_S) as deadline:
+                looks = request.cache in _READS and given is None
+                if looks and (found := await self.results.look_up(work.key)) is not None:
                     return found
-                if watch is not None:
-                    return await self._write(request, targets, versions, key, watch)
-                output, shared = await self._flight.run(
-                    f"{request.cache}:{key}", lambda: self._write(request, targets, versions, key)
-                )
+                if watch is not None or given is not None:
+                    return await self._write(work, watch=watch, given=given)
+                return await self._shared(work)
         except TimeoutError:
             if not deadline.expired():  # a provider's own, which says nothing of this request's time
                 raise
-            raise DeadlineExceeded(deadline_s) from None
-        return output.model_copy(deep=True) if shared else output
+            raise DeadlineExceeded(work.deadline_s) from None
+
+    async def _shared(self, work: Work) -> CopywritingOutput:
+        """Write, or wait for an identical request in progress; one of those that wait to the end pays for it."""
+        while True:
+            seat = self._flight.seat(f"{work.request.cache}:{work.key}", lambda: self._write(work))
+            try:
+                output = await seat.landing()
+            except CopykitError as error:
+                if seat.pays:
+                    raise
+                if isinstance(error, DeadlineExceeded) and self._clock() < work.deadline_at:
+                    continue  # whoever began it had less time
+                raise paid_by_another(error) from error.__cause__
+            if not seat.pays:
+                return answered_with_another(output)
+            return output.model_copy(deep=True) if seat.shared else output
+
+    def plan(self, request: CopywritingInput) -> Work:
+        """Say who is to write *request*, under which key, and by when."""
+        return plan_work(request, self.router, now=self._clock())
 
     async def _write(
-        self,
-        request: CopywritingInput,
-        targets: tuple[str, ...],
-        versions: dict[str, str],
-        key: str,
-        watch: Watch | None = None,
+        self, work: Work, *, watch: Watch | None = None, given: Given | None = None
     ) -> CopywritingOutput:
+        request, key, versions = work.request, work.key, work.versions
         brief = compile_brief(request)
-        deadline_at = self._clock() + (request.deadline_s or self.settings.routing.deadline_s)
-        asking = self.router.begin(brief, targets, deadline_at=deadline_at)
+        asking = self.router.begin(brief, work.targets, deadline_at=work.deadline_at, given=given)
         if watch is not None:
             watch.began(brief)
-            asking.on_text = watch.text
-        written = await write(asking, brief)
+            asking.listen(watch.text)
+        try:
+            async with asyncio.timeout(work.deadline_at - self._clock()) as deadline:
+                written = await write(asking, brief, watch=watch)
+        except TimeoutError:
+            if not deadline.expired():
+                raise
+            raise DeadlineExceeded(work.deadline_s, asking.attempts) from None
+        except CopykitError as error:
+            error.attempts = error.attempts or tuple(asking.attempts)  # they may have cost money
+            raise
         for repair in written.repairs:
             self._emit(events.FieldRepaired(repair.field, repair.rule))
         output = output_of(written, brief, key=key, versions=versions)
         output.info += [*unplaced(request.personalization, written.variants), *self.settings.ignored]
         accepted = written.variants[0].status != "rejected"
-        if accepted and request.cache in _WRITES and written.answer.target == targets[0]:
+        if accepted and request.cache in _WRITES and written.answer.target in work.first:
             await self.results.store(key, output)
         return output
-
-    def _targets(self, request: CopywritingInput) -> tuple[str, ...]:
-        named, model = request.provider, request.model
-        if model is None:
-            return self.settings.routing.providers if named is None else (named,)
-        if not model or not named or ":" in named:
-            raise InvalidRequest("model", model, "names a model, beside a provider that is named without one")
-        return (f"{named}:{model}",)
 
     def add_hook(self, hook: events.Hook) -> None:
         """Send this engine's events to *hook*; one that raises is dropped, as process-wide ones are."""

@@ -71,6 +71,9 @@ class CopykitError(Exception):
     retryable: bool = False
     """Whether the same call may succeed later without a change."""
 
+    attempts: tuple[Any, ...] = ()
+    """The calls that were made before it, as receipts have them: they may have cost money."""
+
     def __init__(self, message: str, *, request_id: str | None = None) -> None:
         super().__init__(message)
         self.message = message
@@ -326,13 +329,13 @@ class BudgetExceeded(CopykitError):
 
 
 class DeadlineExceeded(CopykitError):
-    """The request's own deadline passed before an answer was ready."""
+    """The request's own deadline passed before an answer was ready; *attempts* are what was tried until then."""
 
     code = "deadline_exceeded"
     retryable = True
 
-    def __init__(self, after_s: float) -> None:
-        self.after_s = after_s
+    def __init__(self, after_s: float, attempts: Sequence[Any] = ()) -> None:
+        self.after_s, self.attempts = after_s, tuple(attempts)
         super().__init__(f"no answer within the deadline of {after_s:g} s")
 
 

@@ -9,8 +9,9 @@ from copykit.caching.base import Cache
 from copykit.engine import Engine
 from copykit.errors import ConfigurationError, CopykitError, InvalidRequest
 from copykit.models import CopywritingInput, CopywritingOutput
+from copykit.performance import PerformanceConfig
 from copykit.providers.registry import check_targets
-from copykit.settings import PerformanceConfig, Settings
+from copykit.settings import Settings
 from copykit.stats import Stats
 
 if TYPE_CHECKING:

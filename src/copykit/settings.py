@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,15 @@ from copykit.accel import registry
 from copykit.errors import ConfigurationError, nearest_names
 
 __all__ = [
+    "BALANCES",
     "BatchSettings",
     "CacheSettings",
-    "PerformanceConfig",
+    "Group",
     "ProvidersSettings",
     "RoutingSettings",
     "Secret",
     "Settings",
+    "at_least",
 ]
 
 
@@ -85,24 +87,47 @@ class CacheSettings:
     def __post_init__(self) -> None:
         if not isinstance(self.url, str):
             raise ConfigurationError(f"cache.url={self.url!r}: must be text, e.g. memory://")
-        _at_least("cache.max_entries", self.max_entries, 0, whole=True)
-        _at_least("cache.max_bytes", self.max_bytes, 0, whole=True)
-        _at_least("cache.ttl_s", self.ttl_s, 0.001)
+        at_least("cache.max_entries", self.max_entries, 0, whole=True)
+        at_least("cache.max_bytes", self.max_bytes, 0, whole=True)
+        at_least("cache.ttl_s", self.ttl_s, 0.001)
+
+
+Group = tuple[tuple[str, float], ...]
+"""Targets of which any may be asked first, each with its weight; a single one is asked in its place."""
+
+BALANCES = ("weighted", "least_loaded", "fastest")
 
 
 @dataclass(frozen=True, slots=True)
 class RoutingSettings:
-    """Who writes, in which order, and for how long."""
+    """Who writes, in which order, for how long and for how much."""
 
     providers: tuple[str, ...] = ()
-    """Ordered targets, ``name`` or ``name:model``; the next is asked when one fails. Empty stands for the
-    providers whose keys are set, as `Settings` fills it in, and for the phrase bank where there are none."""
+    """Ordered targets, ``name``, ``name:model`` or a deployment's alias; the next is asked when one fails. Empty
+    stands for the providers whose keys are set, as `Settings` fills it in, and for the phrase bank where there are
+    none."""
+    deployments: Mapping[str, Sequence[str] | Mapping[str, float]] = field(default_factory=dict)
+    """Targets by alias. A list is asked in its order: ``{"main": ["openai:gpt-6-luna", "anthropic"]}``; a mapping
+    gives each target a weight, and any of them may be asked first: ``{"shared": {"openai": 3, "google": 1}}``."""
+    balance: str | None = None
+    """How one of a weighted deployment's targets is chosen: ``weighted`` draws by weight; ``least_loaded`` draws two
+    so, and takes the one with more room; ``fastest`` takes the one that is expected to answer first. None is
+    ``weighted``."""
     deadline_s: float = 120.0
     """Seconds one request may take when it names no deadline of its own."""
     budget_usd: float | None = None
     """Dollars that all calls of this process may cost together; None for no bound."""
     request_budget_usd: float | None = None
     """Dollars that one request may cost, its repeats and other targets included; None for no bound."""
+    repeats: int = 2
+    """Calls of the same target after a passing failure, within the three of a request; 0 never asks it again."""
+    breaker: bool = True
+    """Whether a target that fails often is left alone for a while."""
+    most_calls: int = 256
+    """Calls of one target in progress at a time, however many it takes."""
+    hedge_share: float = 0.0
+    """Share of the requests of a minute (0 to 1) for which a second target may be asked beside one that is late;
+    0.05 is a good one, 0 never does. The slower call is cancelled and paid for."""
     fall_back_on_refusal: bool = False
     """Whether another target is asked when a model declines to write."""
     prices: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -112,11 +137,72 @@ class RoutingSettings:
     def __post_init__(self) -> None:
         for name in ("budget_usd", "request_budget_usd"):
             if getattr(self, name) is not None:
-                _at_least(f"routing.{name}", getattr(self, name), 0)
-        names: object = self.providers  # as `_at_least` has it
+                at_least(f"routing.{name}", getattr(self, name), 0)
+        names: object = self.providers  # as `at_least` has it
         if not isinstance(names, tuple | list) or not all(isinstance(n, str) and n.strip() for n in names):
             raise ConfigurationError(f"routing.providers={names!r}: must be a list of names")
-        _at_least("routing.deadline_s", self.deadline_s, 0.001)
+        at_least("routing.deadline_s", self.deadline_s, 0.001)
+        at_least("routing.repeats", self.repeats, 0, whole=True)
+        at_least("routing.most_calls", self.most_calls, 1, whole=True)
+        at_least("routing.hedge_share", self.hedge_share, 0)
+        problems = [*_deployment_problems(self.deployments), *self._balance_problems()]
+        breaker: object = self.breaker
+        if not isinstance(breaker, bool):
+            problems.append(f"routing.breaker={self.breaker!r}: must be true or false")
+        if self.hedge_share > 1:
+            problems.append(f"routing.hedge_share={self.hedge_share!r}: must be a share, 0 to 1")
+        if problems:
+            raise ConfigurationError(problems)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """All targets that *providers* stand for, in order, each once."""
+        return tuple(dict.fromkeys(name for group in self.groups(self.providers) for name, _ in group))
+
+    def groups(self, names: Iterable[str]) -> tuple[Group, ...]:
+        """Give *names* with their deployments opened, in the order in which they are asked."""
+        return tuple(group for name in names for group in self._opened(name))
+
+    def _opened(self, name: str) -> tuple[Group, ...]:
+        members = self.deployments.get(name)
+        if members is None:
+            return (((name, 1.0),),)
+        if isinstance(members, Mapping):
+            return (tuple((target, float(weight)) for target, weight in members.items()),)
+        return tuple(((target, 1.0),) for target in members)
+
+    def _balance_problems(self) -> list[str]:
+        if self.balance is None or self.balance in BALANCES:
+            return []
+        near = nearest_names(str(self.balance), BALANCES, 1)
+        hint = f"nearest: {near[0]}" if near else "one of " + ", ".join(BALANCES)
+        return [f"routing.balance={self.balance!r}: unknown; {hint}"]
+
+
+def _deployment_problems(deployments: object) -> list[str]:
+    """Say what is wrong with *deployments*, which a file may have filled with anything."""
+    if not isinstance(deployments, Mapping):
+        return [f"routing.deployments={deployments!r}: must map an alias to its targets"]
+    problems = []
+    for alias, members in deployments.items():
+        name = f"routing.deployments.{alias}"
+        if not isinstance(alias, str) or not alias or ":" in alias or alias != alias.strip():
+            problems.append(f"{name}: an alias is a name without a colon, unlike name:model")
+        if not isinstance(members, Mapping | list | tuple) or not members:
+            problems.append(f"{name}={members!r}: must be a list of targets, or targets with weights")
+            continue
+        for target in members:
+            if not isinstance(target, str) or not target.strip():
+                problems.append(f"{name}: {target!r} is no target")
+            elif target in deployments:
+                problems.append(f"{name}: {target!r} is a deployment itself; name its targets")
+        if isinstance(members, Mapping):
+            problems += [
+                f"{name}.{target}={weight!r}: a weight is a number above 0"
+                for target, weight in members.items()
+                if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < 1e9
+            ]
+    return problems
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +214,8 @@ class BatchSettings:
     """Dollars that a run may cost at worst before ``copykit batch`` asks whether it is meant."""
 
     def __post_init__(self) -> None:
-        _at_least("batch.concurrency", self.concurrency, 1, whole=True)
-        _at_least("batch.confirm_usd", self.confirm_usd, 0)
+        at_least("batch.concurrency", self.concurrency, 1, whole=True)
+        at_least("batch.confirm_usd", self.confirm_usd, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,99 +352,6 @@ class Settings:
         return _assembled(cls, values, problems, tuple(ignored), check_targets)
 
 
-@dataclass(frozen=True, slots=True)
-class PerformanceConfig:
-    """The thirteen-field form that older callers pass: it maps onto the settings groups.
-
-    Only what the caller sets lies over the settings; a number left at None is the settings' own. `explain` says
-    of each field what it does here, or why it is ignored.
-    """
-
-    max_workers: int | None = None
-    """Provider calls in progress per process: `BatchSettings.concurrency`. Never operating-system processes."""
-    batch_size: int = 10
-    cache_size: int | None = None
-    """Results kept in memory: `CacheSettings.max_entries`."""
-    gpu_memory_fraction: float = 0.8
-    auto_scaling: bool = False
-    intelligent_caching: bool = True
-    """False turns result caching off."""
-    memory_optimization: bool = False
-    gpu_memory_management: bool = False
-    adaptive_batching: bool = False
-    predictive_caching: bool = False
-    load_balancing: bool = False
-    circuit_breaker: bool = False
-    retry_mechanism: bool = False
-
-    def __post_init__(self) -> None:
-        if self.max_workers is not None:
-            _at_least("max_workers", self.max_workers, 1, whole=True)
-        _at_least("batch_size", self.batch_size, 1, whole=True)
-        if self.cache_size is not None:
-            _at_least("cache_size", self.cache_size, 0, whole=True)
-        if not 0 <= self.gpu_memory_fraction <= 1:
-            raise ConfigurationError(f"gpu_memory_fraction={self.gpu_memory_fraction}: must be 0 to 1")
-
-    @classmethod
-    def everything(cls) -> PerformanceConfig:
-        """Give the preset of `CopywritingServiceV11`: every switch on."""
-        switches = {f.name: True for f in fields(cls) if f.type == "bool"}
-        return cls(**switches)
-
-    def applied_to(self, settings: Settings) -> Settings:
-        """Give *settings* with the fields that act, and were set, laid over them."""
-        cache, batch = settings.cache, settings.batch
-        entries = self.cache_size if self.intelligent_caching else 0
-        if entries is not None:
-            cache = replace(cache, max_entries=entries)
-        if self.max_workers is not None:
-            batch = replace(batch, concurrency=self.max_workers)
-        return replace(settings, cache=cache, batch=batch)
-
-    def filled_from(self, settings: Settings) -> PerformanceConfig:
-        """Give the form with the numbers of *settings* where none was set: what a service runs with."""
-        workers, entries = self.max_workers, self.cache_size
-        return replace(
-            self,
-            max_workers=settings.batch.concurrency if workers is None else workers,
-            cache_size=settings.cache.max_entries if entries is None else entries,
-        )
-
-    def explain(self) -> dict[str, dict[str, Any]]:
-        """Map each field to ``{"value", "acts", "effect"}``; *effect* says what it does or why it is ignored.
-
-        A value of None stands for the settings' own.
-        """
-        return {
-            f.name: {
-                "value": getattr(self, f.name),
-                "acts": f.name in _ACTING,
-                "effect": _ACTING.get(f.name) or f"ignored: {_IDLE[f.name]}",
-            }
-            for f in fields(self)
-        }
-
-
-_ACTING = {
-    "max_workers": "requests of a batch in progress at once",
-    "cache_size": "results kept in memory",
-    "intelligent_caching": "result caching on or off",
-}
-_IDLE = {
-    "batch_size": "no backend with grouped calls exists yet",
-    "gpu_memory_fraction": "nothing here allocates GPU memory yet",
-    "auto_scaling": "concurrency is fixed until providers report throttling",
-    "memory_optimization": "memory pressure is not watched yet",
-    "gpu_memory_management": "nothing here allocates GPU memory yet",
-    "adaptive_batching": "no backend with grouped calls exists yet",
-    "predictive_caching": "the cache does not prefetch yet",
-    "load_balancing": "targets are asked in order; there are no weights yet",
-    "circuit_breaker": "no network provider exists yet that a breaker could guard",
-    "retry_mechanism": "no network provider exists yet whose calls could be repeated",
-}
-
-
 def _names(text: str) -> tuple[str, ...]:
     names = tuple(part.strip() for part in text.split(",") if part.strip())
     if not names:
@@ -390,6 +383,8 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "COPYKIT_BUDGET_USD": ("routing.budget_usd", float),
     "COPYKIT_REQUEST_BUDGET_USD": ("routing.request_budget_usd", float),
     "COPYKIT_FALL_BACK_ON_REFUSAL": ("routing.fall_back_on_refusal", _switch),
+    "COPYKIT_BALANCE": ("routing.balance", str),
+    "COPYKIT_HEDGE_SHARE": ("routing.hedge_share", float),
     "COPYKIT_CACHE_URL": ("cache.url", str),
     "COPYKIT_CACHE_ENTRIES": ("cache.max_entries", int),
     "COPYKIT_CACHE_BYTES": ("cache.max_bytes", int),
@@ -425,6 +420,14 @@ _NOT_YET = {
     "BATCH_SIZE": "no backend with grouped calls exists yet",
 }
 _OTHER = ("COPYKIT_CONFIG",)
+_FILE_ONLY = (
+    "routing.prices",
+    "routing.deployments",
+    "routing.repeats",
+    "routing.breaker",
+    "routing.most_calls",
+)
+"""Settings that code and ``copykit.toml`` name, and no variable does."""
 
 
 def _read_file(path: Path | str | None) -> tuple[dict[str, Any], list[str]]:
@@ -438,7 +441,10 @@ def _read_file(path: Path | str | None) -> tuple[dict[str, Any], list[str]]:
         return {}, [f"{found}: {error}"]
     values: dict[str, Any] = {}
     problems: list[str] = []
-    kinds: dict[str, Callable[[str], Any]] = {**dict(_VARIABLES.values()), "routing.prices": _as_it_is}
+    kinds: dict[str, Callable[[str], Any]] = {
+        **dict(_VARIABLES.values()),
+        **dict.fromkeys(_FILE_ONLY, _as_it_is),
+    }
     for group, entries in table.items():
         for name, value in entries.items() if isinstance(entries, dict) else [("", entries)]:
             key = f"{group}.{name}".rstrip(".")
@@ -492,13 +498,14 @@ def _assembled(
         except TypeError as error:
             problems.append(f"{name}: {error}")
     if check_targets and "routing" in groups and "providers" in groups:
-        problems.extend(check_targets(groups["routing"].providers, groups["providers"]))
+        problems.extend(check_targets(groups["routing"].targets, groups["providers"]))
     if problems:
         raise ConfigurationError(problems)
     return kind(**groups, ignored=ignored)
 
 
-def _at_least(name: str, value: object, bound: float, *, whole: bool = False) -> None:
+def at_least(name: str, value: object, bound: float, *, whole: bool = False) -> None:
+    """Refuse *value* for the setting *name* unless it is a number of at least *bound*."""
     # a form filled from a file or by a caller without a type checker may hold anything
     kinds = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not bound <= value < 1e15:

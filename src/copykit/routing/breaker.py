@@ -6,6 +6,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from sys import maxsize
 from typing import Literal, NamedTuple
 
 from .health import Latencies
@@ -48,6 +49,11 @@ class BreakerRules:
     """Calls at a time while half open, and answers that close."""
     probe_lease_s: float = 300.0
     """After this a probe that never reported gives its place back: the longest deadline there is, a batch item's."""
+
+    @classmethod
+    def never(cls) -> BreakerRules:
+        """Give rules under which a breaker only counts, and never opens."""
+        return cls(min_calls=maxsize, transport_row=maxsize)
 
 
 class Permit(NamedTuple):

@@ -12,8 +12,8 @@ from copykit.errors import InvalidRequest
 from copykit.models import CopywritingInput, Usage
 from copykit.providers.base import Closable, Priced, Provider
 from copykit.providers.registry import make_provider, provider_source
+from copykit.routing.asking import MAX_CALLS
 from copykit.routing.budget import Price, Prices
-from copykit.routing.router import MAX_CALLS
 from copykit.settings import Settings
 
 __all__ = ["ASSUMED", "Estimate", "Estimator", "Range"]

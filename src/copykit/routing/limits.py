@@ -41,6 +41,10 @@ class AdaptiveLimit:
         """Calls that may be in progress now."""
         return int(self._exact)
 
+    def cut_since(self, moment: float) -> bool:
+        """Say whether the limit was cut after *moment*: the target is taking less."""
+        return self._cut_at > moment
+
     def succeeded(self, in_progress: int) -> None:
         """Take in one answer that came while *in_progress* calls were out, itself included.
 
@@ -91,6 +95,11 @@ class Concurrency:
     def waiting(self) -> int:
         """Callers in the queue."""
         return len(self._queue)
+
+    @property
+    def load(self) -> float:
+        """Calls in progress and waiting, the next one included, as a share of the limit: above 1 where it would wait."""
+        return (self._taken + len(self._queue) + 1) / self.limit.limit
 
     def slot(self) -> Slot:
         """Give a slot to wait for with ``async with``; how long is the caller's own deadline."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from copykit.routing.breaker import Breaker, Permit
+from copykit.routing.breaker import Breaker, BreakerRules, Permit
 from copykit.routing.health import Cooldowns, Latencies, Rest
 from copykit.routing.limits import AdaptiveLimit, Concurrency
 from copykit.routing.retry import RetryBudget
@@ -22,15 +22,16 @@ class Target:
         self,
         name: str,
         *,
-        start: int,
+        limit: AdaptiveLimit,
         repeats: RetryBudget,
+        rules: BreakerRules,
         clock: Callable[[], float],
         chance: Callable[[], float],
     ) -> None:
         self.name = name
         self.provider, _, self.model = name.partition(":")
-        self.breaker = Breaker(chance=chance)
-        self.slots = Concurrency(AdaptiveLimit(start), clock=clock)
+        self.breaker = Breaker(rules, chance=chance)
+        self.slots = Concurrency(limit, clock=clock)
         self.usual = Latencies()
         self.repeats = RetryBudget(repeats)
         self.accepted = 0
@@ -62,6 +63,8 @@ class Targets:
 
     Args:
         start: calls at a time that a target is trusted with at first.
+        most: calls at a time, however many a target takes.
+        rules: when a target is left alone.
         clock: monotonic seconds.
         chance: numbers in [0, 1), for jitter.
     """
@@ -70,11 +73,14 @@ class Targets:
         self,
         *,
         start: int = 8,
+        most: int = 256,
+        rules: BreakerRules | None = None,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.rests = Cooldowns()
-        self._start = start
+        self._start, self._most = min(start, most), most
+        self._rules = rules or BreakerRules()
         self._clock = clock
         self._chance = chance
         self._repeats = RetryBudget()
@@ -88,7 +94,12 @@ class Targets:
                 idle = next((n for n, t in self._known.items() if not t.slots.in_progress), None)
                 self._known.pop(idle or next(iter(self._known)))
             target = self._known[name] = Target(
-                name, start=self._start, repeats=self._repeats, clock=self._clock, chance=self._chance
+                name,
+                limit=AdaptiveLimit(self._start, most=self._most),
+                repeats=self._repeats,
+                rules=self._rules,
+                clock=self._clock,
+                chance=self._chance,
             )
         return target
 

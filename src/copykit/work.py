@@ -1,0 +1,67 @@
+"""What is decided about a request before anything is written: by whom, under which key, by when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from copykit.brief.catalog import platforms_version
+from copykit.brief.prompt import REVISION
+from copykit.caching.key import request_key
+from copykit.errors import InvalidRequest
+from copykit.models import CopywritingInput
+from copykit.providers.facts import full_name
+from copykit.routing.router import Router
+from copykit.settings import Group, RoutingSettings
+
+__all__ = ["Work", "groups_of", "plan_work"]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One request and what was decided about it."""
+
+    request: CopywritingInput
+    targets: tuple[str, ...]
+    """In the order in which they are asked."""
+    first: tuple[str, ...]
+    """Those of them that the settings ask first: their copy is kept, another's is not."""
+    versions: dict[str, str]
+    key: str
+    deadline_s: float
+    deadline_at: float
+    """By the engine's clock."""
+
+
+def plan_work(request: CopywritingInput, router: Router, *, now: float) -> Work:
+    """Say who is to write *request*, under which key, and by when.
+
+    The targets of a weighted deployment share one key: whichever of them wrote it, the copy serves all.
+
+    Raises:
+        InvalidRequest: the request names a model in a way that fits no target.
+    """
+    routing = router.settings.routing
+    groups = groups_of(request, routing)
+    first = tuple(target for target, _ in groups[0])
+    versions = {"prompt": REVISION, "platforms": platforms_version()}
+    writers = "|".join(sorted(map(full_name, first)))
+    deadline_s = request.deadline_s or routing.deadline_s
+    return Work(
+        request=request,
+        targets=router.order(groups),
+        first=first,
+        versions=versions,
+        key=request_key(request, target=writers, versions=versions),
+        deadline_s=deadline_s,
+        deadline_at=now + deadline_s,
+    )
+
+
+def groups_of(request: CopywritingInput, routing: RoutingSettings) -> tuple[Group, ...]:
+    """Give the targets that may write *request*: those it names, else the settings' own."""
+    named, model = request.provider, request.model
+    if model is None:
+        return routing.groups(routing.providers if named is None else (named,))
+    if not model or not named or ":" in named or named in routing.deployments:
+        raise InvalidRequest("model", model, "names a model, beside a provider that is named without one")
+    return routing.groups((f"{named}:{model}",))
