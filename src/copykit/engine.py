@@ -168,9 +168,6 @@ class Engine:
             if not deadline.expired():
                 raise
             raise DeadlineExceeded(work.deadline_s, asking.attempts) from None
-        except CopykitError as error:
-            error.attempts = error.attempts or tuple(asking.attempts)  # they may have cost money
-            raise
         for repair in written.repairs:
             self._emit(events.FieldRepaired(repair.field, repair.rule))
         output = output_of(written, brief, key=key, versions=versions)

@@ -55,8 +55,9 @@ async def write(asking: Asking, brief: Brief, *, watch: Watch | None = None) -> 
     while True:
         try:
             answer = await asking.next()
-        except CopykitError:
+        except CopykitError as error:
             if best is None:
+                error.attempts = tuple(asking.attempts)  # they may have cost money
                 raise
             break
         judged = judge_each(answer.drafts, brief, written_by_model=answer.by_model)

@@ -72,6 +72,8 @@ class Given:
     answer: Completion | ProviderError
     money: Reservation | None = None
     """What was promised for it when it was submitted."""
+    nonce: str = ""
+    """The mark of the prompt it answers; empty if that is not known any more."""
 
 
 class Asking:
@@ -192,7 +194,8 @@ class Asking:
         self._caller.given(target, money, answer)
         if isinstance(answer, Completion):
             try:
-                if build_prompt(self._brief, nonce="", model=None).is_told_by(answer.text):
+                nonce = given.nonce or os.urandom(8).hex()
+                if build_prompt(self._brief, nonce=nonce).is_told_by(answer.text):
                     raise MalformedCompletion("the answer repeats its instructions")
                 taken = self._answer(target, answer, self._drafts(answer))
             except MalformedCompletion as error:
