@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import socket
 import ssl
 import subprocess
 import sys
@@ -294,6 +295,86 @@ def test_idle_connections_are_closed_after_their_time(implementation, monkeypatc
             await server.until(lambda: server.open == 0)
             assert (await post(client, server.url)).body == b"ab"
             await client.aclose()
+
+    run(main())
+
+
+@pytest.mark.parametrize("size", [2, 900_000])
+def test_aiohttp_sends_in_the_turn_in_which_a_call_begins(size):
+    """Calls that begin together do not wait for one another to be made ready; what a socket cannot take follows."""
+    try:
+        wires = registry.load("http", "aiohttp")
+    except ConfigurationError as error:
+        pytest.skip(str(error))
+    head = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
+
+    async def main():
+        client = wires.new(connections=2, tls=None, proxies=False)
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # not all of a long body at once
+            url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+            first = asyncio.create_task(post(client, url))
+            line, _ = await asyncio.to_thread(listening.accept)
+            line.settimeout(30)
+            await asyncio.to_thread(line.recv, 65536)
+            line.sendall(head)
+            await first
+            second = asyncio.create_task(post(client, url, body=b"x" * size))
+            await asyncio.sleep(0)
+            got = line.recv(65536)  # the loop stands still meanwhile
+            assert got.startswith(b"POST ")
+            assert size == 2 or len(got) < size
+            whole = got.index(b"\r\n\r\n") + 4 + size
+            while len(got) < whole:
+                got += await asyncio.to_thread(line.recv, 65536)
+            line.sendall(head)
+            assert (await second).body == b"ok"
+            third = asyncio.create_task(post(client, url, body=b"x" * size))
+            await asyncio.sleep(0)
+            third.cancel()
+            await asyncio.gather(third, return_exceptions=True)
+            left = line.recv(65536)
+            while left:  # a call that is given up ends its connection, also in the middle of its body
+                left = await asyncio.to_thread(line.recv, 65536)
+            line.close()
+            await client.aclose()
+
+    run(main())
+
+
+class SlowSocket:
+    """A request whose socket takes the second half later."""
+
+    def __init__(self):
+        self.ready = asyncio.get_running_loop().create_future()
+        self.did = []
+
+    async def write_bytes(self, first, second):
+        """Write both halves."""
+        try:
+            self.did.append(first)
+            await self.ready
+            self.did.append(second)
+        except asyncio.CancelledError:
+            self.did.append("closed")
+            raise
+
+
+def test_what_a_socket_does_not_take_at_once_is_left_to_a_task():
+    """The rest is written when the socket is ready; cancelled, it ends as it would have ended alone."""
+
+    async def main():
+        written_at_once = http_wires._written_at_once(SlowSocket)
+        whole, left = written_at_once(), written_at_once()
+        task, given_up = (asyncio.create_task(one.write_bytes("head", "body")) for one in (whole, left))
+        assert whole.did == left.did == ["head"]
+        await asyncio.sleep(0)
+        whole.ready.set_result(None)
+        given_up.cancel()
+        assert await asyncio.gather(task, given_up, return_exceptions=True) != [None, None]
+        assert whole.did == ["head", "body"]
+        assert left.did == ["head", "closed"]
+        assert given_up.cancelled()
 
     run(main())
 
