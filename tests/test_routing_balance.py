@@ -14,6 +14,7 @@ import pytest
 
 from copykit import CopywritingInput, CopywritingService, CopywritingServiceV11
 from copykit.brief.compile import compile_brief
+from copykit.cli.providers import survey
 from copykit.errors import (
     ConfigurationError,
     ContentRefused,
@@ -430,3 +431,21 @@ def test_calls_of_a_target_stay_at_the_workers_unless_they_may_grow(hedged: Hedg
     assert most() == 3
     form = {"auto_scaling": True}
     assert most() > 6
+
+
+def test_whoever_lists_targets_lists_those_of_deployments(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Health and `copykit providers` see what an alias stands for, not the alias."""
+    monkeypatch.chdir(tmp_path)
+    settings = settings_of(providers=("main",), deployments={"main": {"phrasebank": 1}})
+
+    async def story() -> dict[str, Any]:
+        async with CopywritingService(settings) as desk:
+            told: dict[str, Any] = await desk.health()
+            return told
+
+    told = asyncio.run(story())
+    assert (told["status"], told["providers"]) == ("ok", ["phrasebank"])
+    standing = asyncio.run(survey(settings, reach=False))
+    assert [one.target for one in standing if one.place == 1] == ["phrasebank"]

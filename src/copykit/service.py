@@ -99,7 +99,7 @@ class _Service:
 
     async def health(self) -> dict[str, Any]:
         """Tell whether the service can answer, and with what."""
-        targets = self.engine.settings.routing.providers
+        targets = self.engine.settings.routing.targets
         unknown = [target for target in targets if check_targets((target,))]
         return {
             "status": "degraded" if unknown else "ok",

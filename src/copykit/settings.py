@@ -157,7 +157,11 @@ class RoutingSettings:
     @property
     def targets(self) -> tuple[str, ...]:
         """All targets that *providers* stand for, in order, each once."""
-        return tuple(dict.fromkeys(name for group in self.groups(self.providers) for name, _ in group))
+        return self.targets_of(self.providers)
+
+    def targets_of(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Give all targets that *names* stand for, in order, each once."""
+        return tuple(dict.fromkeys(name for group in self.groups(names) for name, _ in group))
 
     def groups(self, names: Iterable[str]) -> tuple[Group, ...]:
         """Give *names* with their deployments opened, in the order in which they are asked."""

@@ -13,7 +13,7 @@ from copykit.providers.facts import full_name
 from copykit.routing.router import Router
 from copykit.settings import Group, RoutingSettings
 
-__all__ = ["Work", "groups_of", "plan_work"]
+__all__ = ["Work", "plan_work"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def plan_work(request: CopywritingInput, router: Router, *, now: float) -> Work:
         InvalidRequest: the request names a model in a way that fits no target.
     """
     routing = router.settings.routing
-    groups = groups_of(request, routing)
+    groups = router.groups if request.provider is request.model is None else _named(request, routing)
     first = tuple(target for target, _ in groups[0])
     versions = {"prompt": REVISION, "platforms": platforms_version()}
     writers = "|".join(sorted(map(full_name, first)))
@@ -57,11 +57,10 @@ def plan_work(request: CopywritingInput, router: Router, *, now: float) -> Work:
     )
 
 
-def groups_of(request: CopywritingInput, routing: RoutingSettings) -> tuple[Group, ...]:
-    """Give the targets that may write *request*: those it names, else the settings' own."""
+def _named(request: CopywritingInput, routing: RoutingSettings) -> tuple[Group, ...]:
     named, model = request.provider, request.model
-    if model is None:
-        return routing.groups(routing.providers if named is None else (named,))
+    if named and model is None:
+        return routing.groups((named,))
     if not model or not named or ":" in named or named in routing.deployments:
         raise InvalidRequest("model", model, "names a model, beside a provider that is named without one")
     return routing.groups((f"{named}:{model}",))

@@ -156,7 +156,8 @@ class Work:
     def targets(self) -> tuple[str, ...]:
         """Who is asked, in order."""
         named = self.order.options.get("provider")
-        return self.settings.routing.providers if named is None else (named,)
+        routing = self.settings.routing
+        return routing.targets if named is None else routing.targets_of((named,))
 
     @property
     def concurrency(self) -> int:
@@ -203,7 +204,7 @@ class Work:
             "limit": self.order.limit,
             "copykit": version("copykit"),
             "platform data": catalog.platforms_version(),
-            "configured providers": list(self.settings.routing.providers),
+            "configured providers": list(self.settings.routing.targets),
             "final url": self.order.destination.final_url if self.final_url() else None,
             **self.order.options,
         }

@@ -138,7 +138,7 @@ async def survey(settings: Settings, *, reach: bool = True, within_s: float = RE
     from copykit.providers.registry import provider_names
     from copykit.routing.budget import Prices
 
-    targets = list(dict.fromkeys(settings.routing.providers))
+    targets = list(settings.routing.targets)
     taken = {_name(target) for target in targets}
     others = [name for name in provider_names() if name not in taken]
     prices = Prices(settings.routing.prices)

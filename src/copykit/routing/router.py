@@ -64,6 +64,8 @@ class Router:
         )
         self.backoff = Backoff(chance=chance)
         self.hedges = Hedges(routing.hedge_share)
+        self.groups = routing.groups(routing.providers)
+        """Who is asked where a request names nobody."""
         self.prices = Prices(routing.prices)
         self.ledger = Ledger(routing.budget_usd, scope="budget")
         self._emit = emit
