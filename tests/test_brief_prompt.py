@@ -124,3 +124,4 @@ def test_an_answer_that_repeats_its_instructions_is_known() -> None:
     assert prompt.is_told_by(f"Sure! {line}")
     assert prompt.is_told_by("Oak desk n0nce")
     assert not prompt.is_told_by("Oak desk. See it today.")
+    assert not build_prompt(prompt.brief, nonce="").is_told_by("Oak desk. See it today.")

@@ -37,6 +37,7 @@ LAYERS = {
     "streaming": 4,
     "engine": 4.25,
     "batch": 4.5,
+    "economy": 4.75,
     "stats": 4,
     "service": 5,
     "sync": 6,

@@ -65,7 +65,8 @@ class Prompt:
     def is_told_by(self, text: str) -> bool:
         """Whether an answer repeats what it was told: the mark of the data, or a long line of the instructions."""
         lines = (line[:_TELLING] for line in self.system.splitlines() if len(line) >= _TELLING)
-        return self.nonce in text or any(line in text for line in lines)
+        marked = bool(self.nonce) and self.nonce in text  # no mark stands in every text
+        return marked or any(line in text for line in lines)
 
     @cached_property
     def rules(self) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from copykit.accel import json
 from copykit.brief.prompt import Prompt
 from copykit.errors import InvalidRequest, ProviderProtocolError, TruncatedStream
 from copykit.providers.base import BatchJob, Completion
 from copykit.providers.remote import Call, Headers, Remote, document_of, quietly
+
+if TYPE_CHECKING:
+    from copykit.accel.http import HttpClient
 
 __all__ = ["RemoteJobs"]
 
@@ -131,15 +134,25 @@ class RemoteJobs(ABC):
         return document
 
     async def _send(self, path: str, body: bytes, headers: Headers | None = None) -> dict[str, Any]:
-        """Send bytes as they are; give the answer's document."""
+        """Send bytes as they are, once; give the answer's document.
+
+        On a connection of its own: a request on one that was idle is sent again where that turns out to be closed,
+        which would begin a job twice.
+        """
         remote = self._remote
-        reply = await remote._client().request(
-            "POST",
-            remote.base_url + path,
-            headers={**remote._headers(), **(headers or {})},
-            body=body,
-            timeout_s=_TRANSFER_S,
-        )
+        given = remote._given
+        client = given if given is not None else _own_client()
+        try:
+            reply = await client.request(
+                "POST",
+                remote.base_url + path,
+                headers={**remote._headers(), **(headers or {})},
+                body=body,
+                timeout_s=_TRANSFER_S,
+            )
+        finally:
+            if given is None:
+                await client.aclose()
         if reply.status not in (200, 202):
             raise remote._failure(reply.status, reply.headers, quietly(reply.body))
         return document_of(reply.body, reply.headers)
@@ -170,6 +183,12 @@ class RemoteJobs(ABC):
                     raise ProviderProtocolError(f"a result is larger than {_MOST_OF_A_LINE} bytes")
             if rest.strip():
                 yield _whole(bytes(rest))
+
+
+def _own_client() -> HttpClient:
+    from copykit.accel.http import open_client  # as late as every provider does
+
+    return open_client(connections=1)
 
 
 def _whole(line: bytes) -> bytes:

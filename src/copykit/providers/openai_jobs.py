@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from copykit.accel import json
 from copykit.errors import ProviderProtocolError, ProviderUnavailable
 from copykit.providers.base import BatchJob, Completion
 from copykit.providers.jobs import RemoteJobs
@@ -58,7 +59,7 @@ class OpenAIJobs(RemoteJobs):
             "completion_window": "24h",
             "metadata": {"label": label},
         }
-        return (await self._ask("POST", "/batches", body)).get("id")
+        return (await self._send("/batches", json.dumps(body))).get("id")
 
     async def _upload(self, requests: Sequence[bytes], label: str) -> str:
         boundary = os.urandom(16).hex()

@@ -192,8 +192,8 @@ class JobServer:
                 answer(404, json={}) if job is None else answer(body=self._cut(self._openai_lines(job, kind)))
             )
         if path == "/v1/batches" and asked.method == "POST":
-            rows = map(json.loads, self._files[asked.json()["input_file_id"]].splitlines())
-            requests = {row["custom_id"]: row["body"] for row in rows}
+            lines = map(json.loads, self._files[asked.json()["input_file_id"]].splitlines())
+            requests = {line["custom_id"]: line["body"] for line in lines}
             return self._begin(asked.json()["metadata"]["label"], requests, "batch_{}")
         if path == "/v1/batches":
             rows = [self._openai_job(job) for job in reversed(self.jobs)]
