@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from copykit.brief.prompt import Wanted, build_repair
 from copykit.errors import (
     AuthenticationFailed,
     ConfigurationError,
@@ -325,6 +326,19 @@ def test_an_answer_cut_by_its_length() -> None:
             complete(FakeHttp().will_answer(answer(text, "length")))
     with pytest.raises(MalformedCompletion, match="reasoning took all"):
         complete(FakeHttp().will_answer(answer("", "length")))
+
+
+def test_texts_asked_for_again_count_where_they_are_whole() -> None:
+    """An answer cut by its length keeps them in the shape that was asked for; a half one is refused."""
+    first = prompt()
+    spec = first.brief.fields[0]
+    again = build_repair(first.brief, [Wanted("text", spec, "99 EUR", ("C-03: a price",))], nonce="n0nce")
+    whole = '{"texts": {"1": "Oak desk, 120x60 cm."}}'
+    kept = asyncio.run(provider(FakeHttp().will_answer(answer(whole, "length"))).complete(again))
+    assert kept.text == whole
+    for half in (whole[:-12], "Oak desk, 120x60 cm, made for"):
+        with pytest.raises(MalformedCompletion, match="cut at"):
+            asyncio.run(provider(FakeHttp().will_answer(answer(half, "length"))).complete(again))
 
 
 def test_parts_of_content_are_joined() -> None:

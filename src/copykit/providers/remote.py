@@ -17,8 +17,8 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from copykit.accel import json
-from copykit.brief.prompt import Prompt
-from copykit.drafts.parse import parse
+from copykit.brief.prompt import Prompt, RepairPrompt
+from copykit.drafts.parse import parse, parse_texts
 from copykit.errors import (
     AuthenticationFailed,
     ConfigurationError,
@@ -466,9 +466,13 @@ def refuse_unfinished(completion: Completion, prompt: Prompt, max_tokens: int) -
         why = f"reasoning took all {max_tokens} tokens" if completion.stop == "length" else "no text"
         raise charge(MalformedCompletion(f"the answer is empty: {why}", empty=True), completion.usage)
     if completion.stop == "length":
+        whole = completion.text.rstrip().endswith(("}", "]", "```"))
+        text = completion.text if whole else ""
         try:
-            whole = completion.text.rstrip().endswith(("}", "]", "```"))
-            parse(completion.text if whole else "", prompt.brief)
+            if isinstance(prompt, RepairPrompt):
+                parse_texts(text, prompt.brief, len(prompt.wanted))
+            else:
+                parse(text, prompt.brief)
         except MalformedCompletion:
             cut = MalformedCompletion(f"the answer was cut at {max_tokens} tokens", excerpt=completion.text)
             raise charge(cut, completion.usage) from None
