@@ -50,7 +50,7 @@ class Echo(FakeProvider):
         """Answer after others had the chance to ask."""
         await asyncio.sleep(0)
         request = prompt.brief.request
-        self.will_say({"text": f"{request.product_name}: {request.product_description}"})
+        self.will_say({"text": f"{request.product_name}: {request.product_description}. Take a look."})
         return await super().complete(prompt)
 
 
@@ -227,6 +227,48 @@ def test_a_resumed_run_has_what_its_earlier_parts_left(echo: Echo, call: Call) -
     assert len(echo.asked) == 1
     assert failures() == ["budget_exceeded", "bad_record"]
     assert summary["cost_usd"] == pytest.approx(2 * COST)
+
+
+@pytest.mark.parametrize("promised", [WORST, None])
+def test_what_a_killed_run_paid_in_vain_counts_as_spent(
+    echo: Echo, call: Call, promised: float | None
+) -> None:
+    """
+    A call that ended counts its cost, one in the air its worst case, also where none was promised: in the estimate, in the
+    budget and in the summary; a line that was finished before its turn is neither lost nor asked for again.
+    """
+    call("--out", "out.jsonl", "--yes")
+    journal, note = Path("out.jsonl"), Path("out.jsonl.run.json")
+    first, _, third, _ = journal.read_bytes().splitlines()
+    journal.write_bytes(first + b"\n")
+    note.write_text(note.read_text().replace("true", "false"))
+    begun = [
+        {"begun": n, "place": p, "target": "one", "worst_usd": promised}
+        for n, p in enumerate((0, 1, 1, 2), 1)
+    ]
+    ended = [{"ended": n, "cost_usd": cost} for n, cost in ((1, COST), (2, 0.5), (4, COST))]
+    entries = "".join(json.dumps(entry) + "\n" for entry in (*begun, *ended))
+    entries += '{"ahead":2,"line":' + third.decode() + "}\n"
+    Path("out.jsonl.underway.jsonl").write_text(entries)
+    echo.asked.clear()
+    spent = 2 * COST + 0.5 + WORST
+    words = ("--out", "out.jsonl", "--resume", "--json")
+    found = json.loads(call(*words, "--estimate", "--budget", spent + 1).stdout)
+    assert (found["asked"], found["not_asked"]) == (1, 1)
+    assert found["worst_usd"] == pytest.approx(1)
+    assert Path("out.jsonl.underway.jsonl").read_text() == entries
+    summary = json.loads(call(*words, "--budget", spent + WORST - 0.01, "--yes").stdout)
+    assert (echo.asked, failures()) == ([], ["budget_exceeded", "bad_record"])
+    assert summary["cost_usd"] == pytest.approx(2 * COST)
+    assert summary["lost"] == {
+        "calls": 2,
+        "cost_usd": 0.5 + WORST,
+        "estimated_calls": 1,
+        "estimated_usd": WORST,
+        "cost_unknown": 0,
+    }
+    shown = call("--out", "out.jsonl", "--resume", "--budget", spent + WORST - 0.01).stderr
+    assert "2 calls whose lines were not written, 2.5 USD, of which 2 USD at worst for 1 in the air" in shown
 
 
 def test_the_summary_adds_up_what_was_paid_and_saved(echo: Echo, call: Call, tmp_path: Path) -> None:
