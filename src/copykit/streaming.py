@@ -242,6 +242,8 @@ class Watch:
     events: asyncio.Queue[StreamEvent | None] = field(default_factory=asyncio.Queue)
     _reader: FieldReader | None = None
     _checker: Checker | None = None
+    _lists: frozenset[str] = frozenset()
+    """Fields that hold several texts: a model that gives a single one gives the first."""
     _told: dict[tuple[int, str], str] = field(default_factory=dict)
     """Texts that were told whole, as they stand after what was told since."""
     _judged: Sequence[Judged] = ()
@@ -249,6 +251,7 @@ class Watch:
     def began(self, brief: Brief) -> None:
         """Take in the brief that is being written."""
         self._reader = FieldReader(frozenset(spec.name for spec in brief.fields))
+        self._lists = frozenset(spec.name for spec in brief.fields if spec.max_count > 1)
         self._checker = Checker(brief, written_by_model=True)
         self.events.put_nowait(StreamStarted(brief.placement.id, brief.language.tag))
 
@@ -257,6 +260,7 @@ class Watch:
         if self._reader is None:
             return
         for variant, label, said, whole in self._reader.feed(piece):
+            label = f"{label}[0]" if label in self._lists else label
             if whole:
                 self._told[variant, label] = said
                 self.events.put_nowait(FieldDone(variant, label, said, self._violations(label, said)))
@@ -285,10 +289,9 @@ class Watch:
                 for label, text in _all(variant.fields):
                     found = tuple(v for v in variant.violations if v.field == label)
                     self.events.put_nowait(FieldDone(number, label, text, found))
-        if not self._judged:  # nobody told of repairs when they were made
             for repair in output.receipt.repairs:
                 text = dict(_all(output.variants[repair.variant].fields)).get(repair.field, "")
-                if (repair.how == HOW or self._told) and text:
+                if repair.how == HOW and text:
                     event = FieldMended(repair.variant, repair.field, text, repair.rule, repair.how)
                     self.events.put_nowait(event)
         shown = [id(variant) for variant, _ in self._judged]

@@ -7,11 +7,13 @@ from rich.text import Text
 
 from copykit.errors import ConfigurationError, CopykitError
 
-__all__ = ["CONFIGURATION", "USAGE", "complain"]
+__all__ = ["CONFIGURATION", "INTERRUPTED", "USAGE", "complain"]
 
 USAGE = 2
 CONFIGURATION = 78
 """EX_CONFIG of sysexits.h: what is wrong is the settings, not the call."""
+INTERRUPTED = 130
+"""As shells have it for a program that Ctrl-C ended."""
 
 
 def complain(error: CopykitError | str) -> int:
