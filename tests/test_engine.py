@@ -412,6 +412,20 @@ def test_every_field_is_either_shaping_or_known_not_to_be() -> None:
     assert set(CHANGES) | {"cache", "deadline_s"} == set(CopywritingInput.model_fields)
 
 
+def test_the_receipt_names_the_revision_of_the_brand(fake: FakeProvider) -> None:
+    """Equal brands have equal names, other content another one; without a brand there is none."""
+    fake.will_say(GOOD)
+
+    async def story() -> list[dict[str, str]]:
+        desk = service()
+        brands = [Brand(name="Norr"), Brand(name="Norr"), Brand(name="Norr", terms=["iPad"]), None]
+        return [(await desk.generate(request(brand=brand))).receipt.versions for brand in brands]
+
+    first, second, third, without = run(story())
+    assert first["brand"] == second["brand"] != third["brand"]
+    assert "brand" not in without
+
+
 def test_the_key_depends_on_target_versions_and_tenant_but_not_on_the_deadline() -> None:
     """What writes and for whom is part of the key; how long it may take is not."""
     base = {"target": "a", "versions": {"p": "1"}}

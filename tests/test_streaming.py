@@ -265,6 +265,7 @@ def test_any_answer_is_read_alike_however_it_is_cut(
 def test_a_single_text_of_a_list_field_is_its_first(writer: Streaming) -> None:
     """Models give one text where a list is wanted: it is told under the name that the result has."""
     writer.will_say({"text": TEXT, "hashtags": "#Oak"})
-    events = watched(BRIEF.model_copy(update={"target_platform": "instagram.caption"}))
+    request = BRIEF.model_copy(update={"target_platform": "instagram.caption"})
+    events = events_of("streaming", request=request)
     assert [e.field for e in events if isinstance(e, FieldDone)] == ["text", "hashtags[0]"]
     assert not [e for e in events if isinstance(e, FieldMended) and e.field == "hashtags"]

@@ -264,7 +264,7 @@ class Receipt(_Model):
     attempts: list[Attempt] = Field(default_factory=list)
     repairs: list[Repair] = Field(default_factory=list)
     versions: dict[str, str] = Field(default_factory=dict)
-    """Revisions of ``prompt``, ``platforms`` and ``brand`` that shaped the copy."""
+    """Revisions of ``prompt`` and ``platforms`` that shaped the copy, and of the request's ``brand`` where it has one."""
     key: str = ""
 
 

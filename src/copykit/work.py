@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from copykit.brief.catalog import platforms_version
 from copykit.brief.prompt import REVISION
-from copykit.caching.key import request_key
+from copykit.caching.key import request_key, revision_of
 from copykit.errors import InvalidRequest
 from copykit.models import CopywritingInput
 from copykit.providers.facts import full_name
@@ -44,6 +44,8 @@ def plan_work(request: CopywritingInput, router: Router, *, now: float) -> Work:
     groups = router.groups if request.provider is request.model is None else _named(request, routing)
     first = tuple(target for target, _ in groups[0])
     versions = {"prompt": REVISION, "platforms": platforms_version()}
+    if request.brand is not None:
+        versions["brand"] = revision_of(request.brand)
     writers = "|".join(sorted(map(full_name, first)))
     deadline_s = request.deadline_s or routing.deadline_s
     return Work(

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from copykit.models import CopywritingInput
 
-__all__ = ["output_id", "request_key"]
+__all__ = ["output_id", "request_key", "revision_of"]
 
 _NOT_SHAPING = ("cache", "deadline_s")
 """Fields that change how an answer is fetched, never what it is."""
@@ -30,6 +30,12 @@ def request_key(request: CopywritingInput, *, target: str, versions: dict[str, s
         default=_plain,
     )
     return hashlib.sha256(form.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def revision_of(part: BaseModel) -> str:
+    """Name the content of one part of a request, e.g. its brand: equal contents have equal names on every machine."""
+    form = json.dumps(sorted(part.__dict__.items()), ensure_ascii=False, default=_plain)
+    return hashlib.sha256(form.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def output_id(key: str, row: int | None) -> str:

@@ -182,7 +182,7 @@ class Asking:
             return
         self._target.rejected += 1
         for at in reversed(range(len(self.attempts))):
-            if self.attempts[at].target == self._target.name:
+            if (self.attempts[at].target, self.attempts[at].outcome) == (self._target.name, "ok"):
                 self.attempts[at] = self.attempts[at].model_copy(update={"reason": f"copy rejected: {why}"})
                 break
 
