@@ -121,3 +121,9 @@ def test_shouted_text_of_two_words_is_calmed(text: str, cased: str) -> None:
 def test_where_nouns_have_capitals_words_keep_theirs() -> None:
     """German: nobody can tell the nouns of a shouted line, so all words but the small ones keep a capital."""
     assert sentence_case("SCHREIBTISCH AUS EICHE", frozenset({"aus"})) == "Schreibtisch aus Eiche"
+
+
+@given(st.text(max_size=60) | st.text("aeé\u0301 \u00a0<&-\u212b", max_size=20))
+def test_texts_that_need_nothing_and_texts_that_do_come_out_alike(text: str) -> None:
+    """A line break at the end takes the long way, and changes nothing."""
+    assert plain_text(text + "\n") == plain_text(text)

@@ -299,3 +299,8 @@ def test_bait_takes_linear_time(unit: str) -> None:
     started = time.process_time()
     extract(unit * (50_000 // len(unit)), "", "en")
     assert time.process_time() - started < 30
+
+
+def test_what_is_remembered_of_descriptions_is_bounded() -> None:
+    """Ever new products do not pile up."""
+    assert extract.cache_info().maxsize == 64

@@ -667,6 +667,7 @@ def is_the_same(tag: str, served: Language) -> bool:
     )
 
 
+@lru_cache(maxsize=256)
 def region_of(tag: str) -> str | None:
     """Give the country a BCP-47 *tag* names (``es-MX``: ``MX``), or None.
 

@@ -66,6 +66,8 @@ def plain_text(text: str) -> str:
     Only elements that HTML knows, and names with a hyphen or colon, are markup; scripts, styles and comments
     go with what they hold. Text that a feed escaped twice is undone twice.
     """
+    if text.isprintable() and "<" not in text and "&" not in text and "  " not in text:
+        return (text if text.isascii() else unicodedata.normalize("NFC", text)).strip()
     text = _without_markup(text)
     for _ in range(2):
         if "&" not in text:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from copykit.brief import catalog
 from copykit.brief.brief import Brief, Fact
@@ -94,8 +94,7 @@ def compile_brief(request: CopywritingInput) -> Brief:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Words:
+class _Words(NamedTuple):
     """The caller's words, cleaned and within their bounds."""
 
     description: str
@@ -275,6 +274,8 @@ def _personalization(tokens: dict[str, str]) -> None:
 
 def _fits_somewhere(field: str, text: str, where: str, fields: tuple[FieldSpec, ...]) -> None:
     """Refuse *text* that is longer than any field takes: used as it is, it would never appear."""
+    if not text or "://" in text:
+        return
     bounds = [
         min(
             (limit.hard for limit in spec.limits if limit.hard and limit.unit in _AT_LEAST_CODE_POINTS),
@@ -284,7 +285,7 @@ def _fits_somewhere(field: str, text: str, where: str, fields: tuple[FieldSpec, 
         if spec.role not in ("path", "url", "identifier", "info")
     ]
     longest = max((bound for bound in bounds if bound is not None), default=None)
-    if None not in bounds and longest is not None and len(text) > longest and "://" not in text:
+    if None not in bounds and longest is not None and len(text) > longest:
         raise InvalidRequest(
             field, text, f"{len(text)} characters; no field of {where} takes more than {longest:g}"
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from copykit.brief.clean import acronyms, sentence_case
@@ -39,9 +39,12 @@ _COUNT = lazy(r"[\d.,/×-]*\d[\d.,/×x-]*%?", re.IGNORECASE)
 """A figure by itself: a phrase that begins with one counts, and does not say what the thing is."""
 _BADGE = lazy(r"^(?:\[[^\[\]]{1,24}\]|\([^()]{1,24}\)|【[^【】]{1,24}】|（[^（）]{1,24}）)\s*(?=\S)")
 _BRACKET = lazy(r"[\[(（【]")
+_BRACKET_OR_END = lazy(r"[(\[{（【)\]}）】]")
 _FINAL = ".!?…。！？।؟"
-_CALLS = "!?！？؟"
+_STOPS = (".", "。", "।", "…")
+_CALLS = frozenset("!?！？؟")
 _OPENING_MARKS = "¡¿\"'«“„‘「『"
+_CODE_END = lazy(r"\d[\w-]*[\])]?$")
 _TRAILING_CODE = lazy(
     r"[\s,;]*[\[(]?\b(?:SKU|EAN|GTIN|UPC|MPN|ASIN|REF|ART|ITEM|ARTICLE|ARTIKEL|RÉF|CÓD|COD)"
     r"\b\.?[\s-]?(?:(?:NO|NR|N[°º])\b\.?)?\s?[:#]?\s?(?=[\w-]*\d)[\w-]{2,40}[\])]?$",
@@ -200,10 +203,12 @@ def _is_inside(name: str, line: str, mark: re.Match[str]) -> bool:
     return False
 
 
+@lru_cache(maxsize=64)
 def extract(description: str, name: str, language: str) -> Extract:
     """Take *description* (plain text) apart; *name* is the product name if it is known.
 
-    *language* is the base tag, for articles, pronouns and words that cannot open an item.
+    *language* is the base tag, for articles, pronouns and words that cannot open an item. The last 64 are kept, for
+    briefs of one product for several placements.
     """
     words = _words(language)
     lines, is_list = _lines(description)
@@ -260,7 +265,7 @@ def _leading_name(text: str, words: _Words) -> tuple[str, str]:
 
 def _lead(text: str, name: str, first: str, words: _Words) -> tuple[str, list[str]]:
     """Read the first unit: what stands before the first comma, dash or colon, and the list behind it."""
-    text = _BADGE.sub("", _TRAILING_CODE.sub("", text)) or text
+    text = _BADGE.sub("", _without_code(text)) or text
     is_named = False
     if name and text.casefold().startswith(name.casefold()):
         behind = text[len(name) :]
@@ -285,14 +290,24 @@ def _lead(text: str, name: str, first: str, words: _Words) -> tuple[str, list[st
     return item, [*measures, *_fragments(remainder, words)]
 
 
+def _without_code(text: str) -> str:
+    return _TRAILING_CODE.sub("", text) if _CODE_END.search(text) else text
+
+
 def _split(text: str) -> tuple[str, str]:
-    for mark in sorted((*_DASH.finditer(text), *_COMMA.finditer(text)), key=re.Match.start):
+    if _BRACKET_OR_END.search(text):
+        marks = [*_DASH.finditer(text), *_COMMA.finditer(text)]
+    else:
+        marks = [mark for mark in (_DASH.search(text), _COMMA.search(text)) if mark]
+    for mark in sorted(marks, key=re.Match.start):
         if _depth(text[: mark.start()]) == 0:
             return text[: mark.start()].strip(), text[mark.end() :].strip(" ,;:–—-|，；、،؛：")
     return text.strip(), ""
 
 
 def _depth(text: str) -> int:
+    if not _BRACKET_OR_END.search(text):
+        return 0
     return sum(map(text.count, "([{（【")) - sum(map(text.count, ")]}）】"))
 
 
@@ -309,9 +324,9 @@ def _without_measure(text: str) -> tuple[str, list[str]]:
 
 def _item(lead: str, words: _Words, first: str) -> str:
     lead = _BRACKET.split(lead, maxsplit=1)[0].strip()
-    if lead[:1] in _OPENING_MARKS or first[-1] in _CALLS or any(mark in lead for mark in _CALLS):
+    if lead[:1] in _OPENING_MARKS or first[-1] in _CALLS or not _CALLS.isdisjoint(lead):
         return ""
-    if _ADDRESS.search(lead) or _depth(lead):
+    if _holds_address(lead) or _depth(lead):
         return ""
     lead = words.cased(lead.rstrip(_FINAL).strip())
     tokens = lead.split()
@@ -381,11 +396,9 @@ def _pieces(text: str) -> list[str]:
 
 def _without_stop(piece: str) -> str:
     piece = piece.strip()
-    return (
-        piece
-        if _DOTTED.fullmatch(piece.rsplit(None, 1)[-1] if piece else "")
-        else piece.rstrip(".。।…").rstrip()
-    )
+    if not piece.endswith(_STOPS) or _DOTTED.fullmatch(piece.rsplit(None, 1)[-1]):
+        return piece
+    return piece.rstrip("".join(_STOPS)).rstrip()
 
 
 def _fragments(text: str, words: _Words) -> list[str]:
@@ -408,17 +421,21 @@ def _is_fragment(piece: str, words: _Words) -> bool:
     if (
         piece[0] in "([（【"
         or words.points_back(piece)
-        or _ADDRESS.search(piece)
+        or _holds_address(piece)
         or not any(c.isalnum() for c in piece)
     ):
         return False
-    return not any(mark in piece for mark in _CALLS) and _depth(piece) == 0
+    return _CALLS.isdisjoint(piece) and _depth(piece) == 0
+
+
+def _holds_address(text: str) -> bool:
+    return ("." in text or "@" in text or "://" in text) and _ADDRESS.search(text) is not None
 
 
 def _attribute_lines(units: list[str], words: _Words) -> list[str]:
     return [
         unit
-        for unit in (_TRAILING_CODE.sub("", unit) for unit in units)
+        for unit in map(_without_code, units)
         if unit and unit[-1] not in _FINAL and _is_fragment(unit, words)
     ]
 

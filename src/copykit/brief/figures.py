@@ -141,6 +141,7 @@ class Figures:
         "_percent_after",
         "_percent_before",
         "_percent_first",
+        "_percent_last",
         "_scale",
         "_signs",
         "_stems",
@@ -178,6 +179,8 @@ class Figures:
         self._percent_first = frozenset(w[0] for w in percent["after"]) | {
             w[0].upper() for w in percent["after"]
         }
+        lasts = "".join(sign.rstrip()[-1] for sign in percent["before"])
+        self._percent_last = frozenset(lasts + lasts.upper())
         self._percent_before = lazy(
             "(?:" + "|".join(map(re.escape, percent["before"])) + ") ?$", re.IGNORECASE
         )
@@ -279,7 +282,9 @@ class Figures:
             parts = ()
         if _next(text, end) in self._percent_first and (percent := self._percent_after.match(text, end)):
             return Figure("percent", values, start, percent.end(), digits)
-        if percent := self._percent_before.search(text[max(0, start - 8) : start]):
+        if not self._percent_last.isdisjoint(text[max(0, start - 3) : start]) and (
+            percent := self._percent_before.search(text[max(0, start - 8) : start])
+        ):
             return Figure("percent", values, start - len(percent.group()), end, digits)
         if text.startswith("割", end):
             tenfold = frozenset(v * 10 if isinstance(v, Decimal) else v for v in values)

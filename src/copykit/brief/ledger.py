@@ -67,7 +67,7 @@ class Ledger(NamedTuple):
         phones: set[str] = set()
         verbatim: set[str] = set()
         for text in texts:
-            entry = _entry_kept(text, figures) if len(text) <= _MAX_KEPT else _entry(text, figures)
+            entry = (_entry_kept if len(text) <= _MAX_KEPT else _entry_recent)(text, figures)
             if entry is _NO_ENTRY:
                 continue
             currencies |= entry.currencies
@@ -176,11 +176,17 @@ class _Entry(NamedTuple):
 
 _NO_ENTRY = _Entry()
 _MAX_KEPT = 200
-"""Characters of a text whose entry is kept: values, points and names come again and again, descriptions rarely."""
+"""Characters of a text that may come again at any time, as values, points and names do; longer ones come again soon,
+with the same product for another placement."""
 
 
 @lru_cache(maxsize=1024)
 def _entry_kept(text: str, figures: Figures) -> _Entry:
+    return _entry(text, figures)
+
+
+@lru_cache(maxsize=64)
+def _entry_recent(text: str, figures: Figures) -> _Entry:
     return _entry(text, figures)
 
 

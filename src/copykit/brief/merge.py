@@ -16,8 +16,8 @@ from copykit.models import CopyVariant
 
 __all__ = ["refuse_unfilled", "unplaced"]
 
-_SIGNS = ("{", "[", "%", "*|", "<<")
-"""Every shape holds one of them; most briefs hold none."""
+_SIGN = re.compile(r"[{\[%*<]")
+"""Every shape begins with one of them; most briefs hold none."""
 
 
 def refuse_unfilled(
@@ -63,7 +63,7 @@ def unplaced(declared: Mapping[str, str], variants: Iterable[CopyVariant]) -> li
 
 
 def _tokens(text: str) -> Iterator[tuple[str, re.Pattern[str]]]:
-    if any(sign in text for sign in _SIGNS):
+    if _SIGN.search(text):
         for shape in _shapes():
             for match in shape.finditer(text):
                 yield match.group(), shape

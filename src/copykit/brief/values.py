@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from copykit.brief.clean import acronyms, sentence_case
@@ -38,6 +38,8 @@ _VITAMIN = lazy(r"(?<!\w)[bcdk](?!\w)")
 _EDGES = " •·|.,;:，；：、。*'’-–—"
 _QUOTES = ('"', "“”„", "«»")
 _BRACKETS = {")": "(", "]": "[", "）": "（"}
+_OPENING = frozenset(_BRACKETS.values())
+_BRACKET_MARKS = _OPENING | frozenset(_BRACKETS)
 _CURLY = str.maketrans("{}", "()")
 
 
@@ -156,6 +158,7 @@ def plain_value(key: str, value: str, language: str) -> str:
     return _list(value, language) if is_list(key) else value
 
 
+@lru_cache(maxsize=64)
 def _list(value: str, language: str) -> str:
     value = _own_section(value.replace("_", "").translate(_CURLY), language)
     value = _without_note(_notes_label().sub("", _without_footnotes(value)))
@@ -250,10 +253,12 @@ def _paired(value: str) -> str:
     for marks in _QUOTES:
         if sum(map(value.count, marks)) % 2:
             value = value.translate(dict.fromkeys(map(ord, marks)))
+    if _BRACKET_MARKS.isdisjoint(value):
+        return value
     opened: list[int] = []
     alone: set[int] = set()
     for at, c in enumerate(value):
-        if c in _BRACKETS.values():
+        if c in _OPENING:
             opened.append(at)
         elif c in _BRACKETS:
             if opened and value[opened[-1]] == _BRACKETS[c]:
