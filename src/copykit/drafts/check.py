@@ -14,6 +14,7 @@ from copykit.drafts import whole
 from copykit.drafts.claims import Evidence, address_mix, claims, cliches, spam
 from copykit.drafts.draft import Draft
 from copykit.drafts.editorial import EditorialRule, editorial_text, split
+from copykit.drafts.hollow import Subject
 from copykit.drafts.language_match import language_match
 from copykit.drafts.locale_marks import apply_marks, locale_marks, marked_characters, plain_typing
 from copykit.drafts.look import WORD, WORD_CLASS, Look, lowered, violation
@@ -21,6 +22,7 @@ from copykit.drafts.loops import loops
 from copykit.drafts.measure import measure, px_size
 from copykit.drafts.mechanics import HASHTAG, Surface, emoji_over, sentences, surface
 from copykit.drafts.needed import missing_facts
+from copykit.drafts.residue import residue
 from copykit.drafts.wording import Wording, wording_of
 from copykit.lazy import lazy
 from copykit.models import Severity, Violation
@@ -156,7 +158,8 @@ class Checker:
 
     Args:
         brief: The brief that copy is judged against.
-        written_by_model: Whether a language model wrote the copy; only then does rule C-23 apply.
+        written_by_model: Whether a language model wrote the copy; only then do the rules apply that ask whether it
+            says anything (C-24 to C-26), what else it left in its answer, and whether it must be labelled (C-23).
     """
 
     def __init__(self, brief: Brief, *, written_by_model: bool = False) -> None:
@@ -205,6 +208,8 @@ class Checker:
             plain=plain_typing(brief.placement),
         )
 
+        self._stages = (*_STAGES, Checker._model_rules) if written_by_model else _STAGES
+        self._subject = Subject(brief, self._wording)
         self._marked = marked_characters(self._tag, self._surface.plain)
         self._missing: tuple[str, ...] | None = None
         self._read: dict[tuple[str, str], tuple[Look, list[Violation]]] = {}
@@ -265,6 +270,9 @@ class Checker:
                 written_by_model=self.written_by_model,
             )
         )
+        stray = self._subject.strays(looks) if self.written_by_model else None
+        if stray is not None and not any(v.severity == "error" and v.field == stray.field for v in found):
+            found.append(stray)
         return found
 
     def _missing_facts(self) -> tuple[str, ...]:
@@ -289,7 +297,7 @@ class Checker:
             )
         if field.spec.role == "hashtags" and not _TAG.fullmatch(look.text):
             found.append(violation("M-22", look.label, f"{look.text!r} is not one hashtag"))
-        for stage in _STAGES if field.prose else _SHORT_STAGES:
+        for stage in self._stages if field.prose else _SHORT_STAGES:
             stage(self, field, look, found)
             if first and found and any(v.severity == "error" for v in found):
                 return found
@@ -535,6 +543,18 @@ class Checker:
             broken = editorial_text(rule, look, self.brief)
             if broken is not None:
                 found.append(broken)
+
+    def _model_rules(self, field: _Field, look: Look, found: list[Violation]) -> None:
+        for one in found:
+            if one.rule == "P-ALL-2":  # a model closes what it opens, unless it broke off
+                one.severity = "error"
+        told = {one.rule for one in found}
+        for one in residue(look, field.spec, self.brief, self._wording, self._surface.tokens):
+            if one.rule not in told:
+                told.add(one.rule)
+                found.append(one)
+        if not any(one.severity == "error" for one in found):
+            found.extend(self._subject.faults(field.spec, look))
 
 
 _STAGES = (

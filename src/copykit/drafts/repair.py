@@ -26,6 +26,9 @@ _FENCE = lazy(r"^\s*```[\w-]*\s*\n?|\n?\s*```\s*$")
 _BOLD = lazy(r"\*\*([^*\n]+)\*\*|__([^_\n]+)__")
 _HEADING = lazy(r"^\s{0,3}#{1,6}\s+", re.MULTILINE)
 _LABEL = lazy(r"^[\s*#\"“]*((?:[^\W\d_]+ )?[^\W\d_]+) ?\d{0,2}\s*[:：][*\"”]*\s*", re.IGNORECASE)
+_BREAK = lazy(r"<br[^<>]*>|</(?:p|div|li|ul|ol|h[1-6])\s*>|(?:\\r)?\\n", re.IGNORECASE)
+_FORMAT = lazy(r"</?(?:p|div|li|ul|ol|h[1-6]|b|i|u|em|strong|span)(?:\s[^<>]*)?>", re.IGNORECASE)
+_ENTITY = lazy(r"&(?:[a-z]{2,8}|#\d{2,6}|#x[0-9a-f]{2,6});", re.IGNORECASE)
 _WHOLE_QUOTE = {'"': '"', "“": "”", "„": "“", "«": "»", "「": "」"}
 _DOTS = lazy(r"(?<!\.)\.{3}(?!\.)|(?<!\.)\.{4,}")
 _SHOUT = lazy(r"([!！])(?:[ \u00a0\u202f]*[!！])+")
@@ -160,8 +163,8 @@ def _controls(text: str, brief: Brief) -> str:
 
 
 def _unwrapped(text: str, brief: Brief) -> str:
-    """Take away fences, markup, labels and quotes around the whole text."""
-    text = _FENCE.sub("", text)
+    """Take away fences, markup, escapes, labels and quotes around the whole text."""
+    text = _plain(_FENCE.sub("", text), brief.source_text)
     if "**" in text or "__" in text:
         text = _BOLD.sub(lambda found: found.group(1) or found.group(2), text)
     text = _HEADING.sub("", text)
@@ -179,6 +182,20 @@ def _unwrapped(text: str, brief: Brief) -> str:
         and text[0] not in text[1:-1]
     ) and text not in brief.source_text:
         text = text[1:-1]
+    return text
+
+
+def _plain(text: str, source: str) -> str:
+    """Write what stands in HTML or in escapes plainly, where it only gives text a form."""
+    if "<" in text or "\\" in text:
+        text = _BREAK.sub(lambda found: found.group() if found.group() in source else "\n", text)
+        text = _FORMAT.sub(lambda found: found.group() if found.group() in source else "", text)
+    if "&" in text and _ENTITY.search(text):
+        from html import unescape  # its table of entities is large, and few texts hold one
+
+        text = _ENTITY.sub(
+            lambda found: found.group() if found.group() in source else unescape(found.group()), text
+        )
     return text
 
 
