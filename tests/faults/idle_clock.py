@@ -11,15 +11,17 @@ from typing import Any
 __all__ = ["IdleClockLoop", "run"]
 
 _GRACE_S = 0.002
-"""Real time given to the kernel before a wait is skipped: loopback delivers at once, but not always in the same call."""
+"""Loopback delivers at once, but not always in the same call."""
 _STUCK_S = 20.0
 
 
 class IdleClockLoop(asyncio.SelectorEventLoop):
     """Its `time` stands still while there is work or data, and jumps to the next timer when there is none."""
 
-    def __init__(self) -> None:
+    def __init__(self, grace_s: float = _GRACE_S) -> None:
         self.now = 1_000.0
+        self.grace_s = grace_s
+        """Real time given to the kernel before a wait is skipped; nothing is needed where no socket is."""
         self.threads = 0
         """Calls in other threads that are awaited; no wait is skipped meanwhile."""
         self.names: dict[str, Callable[[], Iterable[str]]] = {}
@@ -72,7 +74,7 @@ class _Skipping:
             if not ready:
                 raise RuntimeError("nothing can happen any more: a task waits for what nobody will give")
             return ready
-        ready = self._inner.select(_GRACE_S)
+        ready = self._inner.select(self._loop.grace_s)
         if not ready:
             self._loop.now += timeout
         return ready

@@ -388,7 +388,7 @@ def _raw_events() -> list[bytes]:
     return [
         b": ping\n\nevent: delta\nid: 7\nretry: 10\ndata: a\ndata:b\ndata\n\ndata: x\r\n\r\n",
         b"\xef\xbb\xbfdata: a\r\rdata: b\n\r\n" + "data: ñ 日本 👟\u2028\u0085x\n\n".encode(),
-        b"data: " + b"x" * 1_990 + b"\n\ndata: " + b"y" * 2_100 + b"\n\n",
+        b"data: " + b"x" * 190 + b"\n\ndata: " + b"y" * 210 + b"\n\n",
         b"data: \xff\xc3\n\ndata: a\x00b\x0b\x0c\n\nevent: x",
     ]
 
@@ -398,7 +398,7 @@ def seeds(name: str) -> list[bytes]:
     streams = {"anthropic": _anthropic_streams, "google": _google_streams}
     answers = {"anthropic": _anthropic, "google": _google}
     if name == "events":
-        return [*_raw_events(), *(one.partition(b"\n\n")[2] for one in _openai_streams())]
+        return [*_raw_events(), *(one.partition(b"\n\n")[2][:300] for one in _openai_streams())]
     if name in ("drafts", "texts", "fields"):
         return [*_answers(), *_repaired(), b'\\{"variants": [{"fields": {"text": "Oak \xff"}}]}']
     vendor, _, kind = name.partition("-")

@@ -93,12 +93,16 @@ def vector(value: Any) -> list[float]:
         except (ValueError, struct.error):
             raise ProviderProtocolError("a vector cannot be decoded") from None
     numbers = listed(value, "a vector")
-    if not numbers or not all(
-        isinstance(number, int | float) and not isinstance(number, bool) and isfinite(number)
-        for number in numbers
-    ):
+    if not numbers or not all(map(_is_number, numbers)):
         raise ProviderProtocolError("a vector holds something else than numbers")
     return [float(number) for number in numbers]
+
+
+def _is_number(value: object) -> bool:
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+    except OverflowError:  # hundreds of digits
+        return False
 
 
 def _is_text(value: object) -> bool:
