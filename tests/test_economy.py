@@ -14,11 +14,12 @@ from typing import Any
 import pytest
 
 from copykit.batch import Job, cost_of
-from copykit.economy import Economy, JobsStopped, Progress, batch_jobs_of, providers_with_jobs
+from copykit.economy import Economy, Progress, jobs_of, providers_with_jobs
 from copykit.engine import Engine
-from copykit.errors import AuthenticationFailed, InvalidRequest
+from copykit.errors import AuthenticationFailed, InvalidRequest, JobsStopped
 from copykit.feeds.job_book import JobBook, book_path
 from copykit.models import BatchLine, CopywritingInput
+from copykit.providers.registry import load_provider
 from copykit.settings import ProvidersSettings, RoutingSettings, Secret, Settings
 from copykit.testing.job_server import TOKENS, JobServer
 from copykit.testing.servers import answer, reset
@@ -646,11 +647,10 @@ def test_a_credential_that_is_gone_ends_the_waiting(vendor: str, tmp_path: Path)
 
 def test_who_has_no_jobs_is_told_who_has(tmp_path: Path) -> None:
     """The message names the providers that take batch jobs."""
-    engine = Engine(Settings(routing=RoutingSettings(providers=("phrasebank",))))
     with pytest.raises(
         InvalidRequest, match=r"phrasebank.*no batch jobs; openai, anthropic, google have them"
     ):
-        batch_jobs_of(engine, "phrasebank")
+        jobs_of(load_provider("phrasebank"), "phrasebank")
     assert providers_with_jobs() == VENDORS
 
 

@@ -21,8 +21,8 @@ from copykit.brief.prompt import Prompt, build_prompt
 from copykit.engine import Engine
 from copykit.errors import (
     BudgetExceeded,
-    CopykitError,
     InvalidRequest,
+    JobsStopped,
     MalformedCompletion,
     ProviderError,
     ProviderUnavailable,
@@ -30,14 +30,23 @@ from copykit.errors import (
 )
 from copykit.feeds.job_book import BookedJob, Item, JobBook
 from copykit.models import BatchLine, CopywritingInput, CopywritingOutput, Usage
-from copykit.providers.base import Batching, BatchJob, BatchJobs, Completion, Priced, charge, charge_of
+from copykit.providers.base import (
+    Batching,
+    BatchJob,
+    BatchJobs,
+    Completion,
+    Priced,
+    Provider,
+    charge,
+    charge_of,
+)
 from copykit.providers.facts import full_name, provider_facts
 from copykit.providers.registry import provider_names
 from copykit.routing.asking import Given
 from copykit.routing.budget import Reservation
 from copykit.routing.router import Router
 
-__all__ = ["Economy", "JobsStopped", "Progress", "batch_jobs_of", "providers_with_jobs"]
+__all__ = ["Economy", "Progress", "jobs_of", "providers_with_jobs"]
 
 _MOST_REQUESTS = 5_000
 _MOST_BYTES = 16 * 2**20
@@ -49,13 +58,6 @@ _AT_ONCE = 200
 _TRIES = 5
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 2.0, 60.0
 _READS = ("on", "read")
-
-
-class JobsStopped(CopykitError):
-    """A job failed or was cancelled; what it answered is kept, and the rest is not asked for unbidden."""
-
-    code = "jobs_stopped"
-    retryable = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +92,12 @@ def providers_with_jobs() -> tuple[str, ...]:
     return tuple(names)
 
 
-def batch_jobs_of(engine: Engine, target: str) -> BatchJobs:
-    """Give the batch jobs of *target* (``name:model``).
+def jobs_of(provider: Provider, target: str) -> BatchJobs:
+    """Give the batch jobs of *provider*, which answers for *target* (``name:model``).
 
     Raises:
         InvalidRequest: it has none; the message names those that have.
     """
-    provider = engine.router.provider(target.partition(":")[0])
     jobs = provider.batch_jobs() if isinstance(provider, Batching) else None
     if jobs is None:
         reason = f"has no batch jobs; {', '.join(providers_with_jobs())} have them"
@@ -148,7 +149,8 @@ class Economy:
         self._sleep = sleep
         self._target = book.target
         self._model = self._target.partition(":")[2] or None
-        self._jobs = batch_jobs_of(engine, self._target)
+        self._name = self._target.partition(":")[0]
+        self._jobs = jobs_of(engine.router.provider(self._name), self._target)
         self._most_requests = min(self._jobs.most_requests, _MOST_REQUESTS)
         self._most_bytes = min(self._jobs.most_bytes, _MOST_BYTES)
         self._price = engine.router.prices.price(full_name(self._target), batch=True)
@@ -290,7 +292,7 @@ class Economy:
             prompt = self._prompt(job.request, key)
         except InvalidRequest:
             return None  # its line will say so
-        provider = self._engine.router.provider(self._target.partition(":")[0])
+        provider = self._engine.router.provider(self._name)
         if not isinstance(provider, Priced):
             raise InvalidRequest("economy", self._target, "states no bounds of its calls")
         worst = 0.0 if self._price is None else self._price.worst_usd(*provider.most(prompt))
@@ -425,8 +427,8 @@ class Economy:
     def _usd(self, usage: Usage | None, model: str | None) -> float | None:
         if usage is None:
             return None
-        prices, name = self._engine.router.prices, self._target.partition(":")[0]
-        served = prices.cost_usd(f"{name}:{model}", usage, batch=True) if model else None
+        prices = self._engine.router.prices
+        served = prices.cost_usd(f"{self._name}:{model}", usage, batch=True) if model else None
         return prices.cost_usd(full_name(self._target), usage, batch=True) if served is None else served
 
     # reading

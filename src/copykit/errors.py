@@ -24,6 +24,7 @@
     ├── DeadlineExceeded                      after_s
     ├── BudgetExceeded                        cap, spent, estimate
     ├── NoProviderSucceeded                   attempts
+    ├── JobsStopped
     └── OutputRejected (strict only)          violations, best
 
 Every error pickles and never carries a key or a token.
@@ -45,6 +46,7 @@ __all__ = [
     "CopykitError",
     "DeadlineExceeded",
     "InvalidRequest",
+    "JobsStopped",
     "MalformedCompletion",
     "MissingExtra",
     "ModelNotFound",
@@ -349,6 +351,13 @@ class NoProviderSucceeded(CopykitError):
         self.attempts = tuple(attempts)
         tried = ", ".join(f"{a.target}: {a.reason or a.outcome}" for a in self.attempts) or "none configured"
         super().__init__(f"no provider succeeded ({tried})")
+
+
+class JobsStopped(CopykitError):
+    """A batch job failed as a whole or was cancelled; what it answered is kept, and nothing else is asked unbidden."""
+
+    code = "jobs_stopped"
+    retryable = True
 
 
 class OutputRejected(CopykitError):

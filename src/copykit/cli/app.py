@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from copykit.cli import batch, benchmark, catalog, check, generate, install_deps, providers
+from copykit.cli import batch, benchmark, catalog, check, economy, generate, install_deps, providers
 
 __all__ = ["app"]
 
@@ -39,6 +39,7 @@ def _root(
 
 app.command("generate")(generate.command)
 app.command("batch")(batch.command)
+app.command("batch-jobs")(economy.command)
 app.add_typer(catalog.app, name="catalog")
 app.command("providers")(providers.command)
 app.command("check")(check.command)

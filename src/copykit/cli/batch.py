@@ -12,22 +12,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from copykit.cli.complaint import complain
-from copykit.errors import ConfigurationError, InvalidRequest
+from copykit.errors import ConfigurationError, InvalidRequest, JobsStopped, ProviderError
 
 if TYPE_CHECKING:  # what only a batch needs is imported when one runs: `copykit generate` starts without it
     from rich.console import Console
 
-    from copykit.batch import BatchStats, Generates
+    from copykit.batch import BatchStats
     from copykit.cli.batch_order import Order, Work
+    from copykit.economy import Progress
+    from copykit.engine import Engine
     from copykit.feeds.export import Exported
     from copykit.feeds.journal import Journal
     from copykit.feeds.underway import Underway
+    from copykit.models import BatchLine
     from copykit.settings import Settings
 
 __all__ = ["EXIT_SOME_FAILED", "command"]
 
 EXIT_SOME_FAILED = 3
 """The run is complete, but lines are rejected or failed, or an upload file holds no row; the result says which and why."""
+EXIT_STOPPED = 75
+"""EX_TEMPFAIL of sysexits.h: the provider of batch jobs cannot go on now; the run can, later."""
 EXIT_INTERRUPTED = 130
 
 _CACHE_ENTRIES = 500
@@ -92,6 +97,13 @@ _Estimate = Annotated[
 _Yes = Annotated[
     bool, typer.Option("--yes", help="Begin without asking, whatever it may cost (COPYKIT_CONFIRM_USD).")
 ]
+_Economy = Annotated[
+    bool,
+    typer.Option("--economy", help="By batch jobs of the first target: half the price, within a day."),
+]
+_NoWait = Annotated[
+    bool, typer.Option("--no-wait", help="With --economy: begin the jobs and stop; --resume collects them.")
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")]
 
 
@@ -118,6 +130,8 @@ def command(
     budget: _Budget = None,
     estimate: _Estimate = False,
     yes: _Yes = False,
+    economy: _Economy = False,
+    no_wait: _NoWait = False,
     json_: _Json = False,
 ) -> None:
     """Write copy for every row of a catalogue.
@@ -128,7 +142,8 @@ def command(
     Example: copykit batch products.csv --out copy.jsonl --platform google_ads.rsa --language en
 
     Exit status: 0 all lines are ok or repaired, 3 the run is complete and some lines are not, 2 wrong usage
-    or input, 78 wrong settings, 130 interrupted (--resume goes on).
+    or input, 75 the provider of batch jobs cannot go on now and 130 interrupted (--resume goes on), 78 wrong
+    settings.
     """
     from rich.console import Console
 
@@ -154,10 +169,12 @@ def command(
             budget_usd=budget,
             yes=yes,
             estimate=estimate,
+            economy=_wanted(economy, no_wait),
+            waits=not no_wait,
         )
         with _spooled(source) as path:
             summary = (_estimate if estimate else _run)(order, path, console)
-    _show(summary, console, as_json=json_, estimated=estimate)
+    _show(summary, console, as_json=json_)
     raise typer.Exit(summary["exit_code"])
 
 
@@ -167,6 +184,12 @@ def _named(out: str | None, estimate: bool) -> str:
     return out or "copy.jsonl"
 
 
+def _wanted(economy: bool, no_wait: bool) -> bool:
+    if no_wait and not economy:
+        raise InvalidRequest("no-wait", no_wait, "is about batch jobs, which --economy asks for")
+    return economy
+
+
 @contextmanager
 def _told(console: Console) -> Iterator[None]:
     """Turn what ends a run early into its message and exit status."""
@@ -174,22 +197,35 @@ def _told(console: Console) -> Iterator[None]:
         yield
     except (InvalidRequest, ConfigurationError) as error:
         raise typer.Exit(complain(error)) from None
+    except (ProviderError, JobsStopped) as error:  # only batch jobs end a run so: a single call's is a line
+        complain(error)
+        _show_how_to_go_on(console)
+        raise typer.Exit(EXIT_STOPPED) from None
     except KeyboardInterrupt:
-        import shlex
-
-        again = shlex.join(word for word in sys.argv[1:] if word not in ("--resume", "--overwrite"))
-        console.print("\ninterrupted; what is done is kept. Go on with:", highlight=False)
-        console.print(f"  copykit {again} --resume", highlight=False, markup=False, soft_wrap=True)
+        told = "; batch jobs go on at the provider" if "--economy" in sys.argv else ""
+        console.print(f"\ninterrupted; what is done is kept{told}.", highlight=False)
+        _show_how_to_go_on(console)
         raise typer.Exit(EXIT_INTERRUPTED) from None
+
+
+def _show_how_to_go_on(console: Console) -> None:
+    import shlex
+
+    again = shlex.join(word for word in sys.argv[1:] if word not in ("--resume", "--overwrite", "--no-wait"))
+    console.print("Go on with:", highlight=False)
+    console.print(f"  copykit {again} --resume", highlight=False, markup=False, soft_wrap=True)
 
 
 def _run(order: Order, path: Path, console: Console) -> dict[str, Any]:
     from copykit.batch import BatchStats
     from copykit.cli.batch_order import prepare
     from copykit.cli.batch_view import show_mapping
+    from copykit.cli.economy import forget_jobs, refuse_open_jobs
     from copykit.feeds.journal import Journal
 
     work = prepare(order, path)
+    if not order.resume:
+        refuse_open_jobs(order.outputs.journal)
     show_mapping(work, console)
     stats = BatchStats()
     with Journal(order.outputs.journal, work.parameters()) as journal:
@@ -200,7 +236,10 @@ def _run(order: Order, path: Path, console: Console) -> dict[str, Any]:
         if order.resume and not finished:
             _confirm(work, stats, console, spent_usd, journal.underway.ahead)
         resumed = journal.done
+        if not finished and not order.waits:
+            return _submit(work, journal, spent_usd)
         seconds = 0.0 if finished else _generate(work, journal, stats, console, spent_usd)
+        forget_jobs(order.outputs.journal)
     exported = _export(work)
     files = {str(order.outputs.packed or order.outputs.journal): journal.done, **exported.files}
     order.outputs.pack()
@@ -268,10 +307,12 @@ def _confirm(
 def _begin(work: Work, journal: Journal, stats: BatchStats) -> bool:
     """Open the journal, anew or where it was left; True if nothing is left to write."""
     from copykit.cli.batch_money import worst_of
+    from copykit.cli.economy import forget_jobs
     from copykit.feeds.journal import read_lines
 
     if not work.order.resume:
         journal.start(overwrite=work.order.overwrite)
+        forget_jobs(journal.path)
         return False
     work.order.outputs.unpack()
     finished = journal.resume(worst_of(work))
@@ -285,6 +326,19 @@ def _begin(work: Work, journal: Journal, stats: BatchStats) -> bool:
     return finished
 
 
+def _submit(work: Work, journal: Journal, spent_usd: float) -> dict[str, Any]:
+    """Begin the batch jobs of the run, and wait for none of them."""
+    from copykit.accel import loop as loops
+    from copykit.cli.batch_money import capped
+    from copykit.cli.economy import submit
+
+    async def drive() -> dict[str, Any]:
+        async with _engine(capped(work, spent_usd)) as engine:
+            return await submit(work, journal, engine)
+
+    return loops.run(drive())
+
+
 def _generate(work: Work, journal: Journal, stats: BatchStats, console: Console, spent_usd: float) -> float:
     """Write the lines that are not yet there; gives the seconds it took."""
     import gc
@@ -292,19 +346,15 @@ def _generate(work: Work, journal: Journal, stats: BatchStats, console: Console,
 
     from copykit import events
     from copykit.accel import loop as loops
-    from copykit.batch import run_batch
     from copykit.cli.batch_money import capped
     from copykit.cli.batch_view import show_progress
+    from copykit.cli.economy import economy_lines, show_waiting
 
     settings = capped(work, spent_usd)
 
-    async def drive(step: Callable[[int], None]) -> None:
-        first = journal.done
-        jobs, at_once = work.jobs(skip=first), work.concurrency
-        async with (
-            _engine(settings) as engine,
-            aclosing(run_batch(engine, jobs, concurrency=at_once, first=first, keeper=journal)) as lines,
-        ):
+    async def drive(step: Callable[[int], None], tell: Callable[[Progress], None]) -> None:
+        lines_of = economy_lines if work.order.economy else _live_lines
+        async with _engine(settings) as engine, lines_of(work, journal, engine, tell) as lines:
             async for line in lines:
                 stats.add(journal.write(line))
                 step(stats.lines)
@@ -314,8 +364,12 @@ def _generate(work: Work, journal: Journal, stats: BatchStats, console: Console,
     started = time.monotonic()
     events.subscribe(journal.underway)
     try:
-        with show_progress(console, work.lines, journal.done) as step:
-            loops.run(drive(step))
+        if work.order.economy:
+            with show_waiting(console, work.lines, journal.done) as (step, tell):
+                loops.run(drive(step, tell))
+        else:
+            with show_progress(console, work.lines, journal.done) as step:
+                loops.run(drive(step, lambda _: None))
     finally:
         events.unsubscribe(journal.underway)
     seconds = time.monotonic() - started
@@ -324,7 +378,22 @@ def _generate(work: Work, journal: Journal, stats: BatchStats, console: Console,
 
 
 @asynccontextmanager
-async def _engine(settings: Settings) -> AsyncIterator[Generates]:
+async def _live_lines(
+    work: Work, journal: Journal, engine: Engine, _: Callable[[Progress], None]
+) -> AsyncIterator[AsyncIterator[BatchLine]]:
+    """Give the lines of the run that are not yet written, by a call each."""
+    from copykit.batch import run_batch
+
+    first = journal.done
+    jobs = work.jobs(skip=first)
+    async with aclosing(
+        run_batch(engine, jobs, concurrency=work.concurrency, first=first, keeper=journal)
+    ) as lines:
+        yield lines
+
+
+@asynccontextmanager
+async def _engine(settings: Settings) -> AsyncIterator[Engine]:
     """Give the engine of one run, and close its cache after it.
 
     The cache is kept small: rows of a catalogue repeat rarely and close together, and a cache that fills for
@@ -406,12 +475,18 @@ def _spooled(source: str) -> Iterator[Path]:
         yield Path(spool.name)
 
 
-def _show(summary: dict[str, Any], console: Console, *, as_json: bool, estimated: bool) -> None:
+def _show(summary: dict[str, Any], console: Console, *, as_json: bool) -> None:
     if as_json:
         import json
 
         typer.echo(json.dumps(summary, ensure_ascii=False, indent=2))
-    else:
-        from copykit.cli.batch_view import show_estimate, show_summary
+        return
+    from copykit.cli.batch_view import show_estimate, show_summary
+    from copykit.cli.economy import show_submitted
 
-        (show_estimate if estimated else show_summary)(summary, console)
+    if "worst_usd" in summary:
+        show_estimate(summary, console)
+    elif "jobs" in summary:
+        show_submitted(summary, console)
+    else:
+        show_summary(summary, console)

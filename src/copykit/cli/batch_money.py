@@ -11,7 +11,7 @@ import typer
 
 from copykit.accel import loop as loops
 from copykit.errors import InvalidRequest
-from copykit.routing.estimate import ASSUMED, Estimate, Estimator
+from copykit.routing.estimate import ASSUMED, ASSUMED_OF_JOBS, Estimate, Estimator
 
 if TYPE_CHECKING:
     from copykit.cli.batch_order import Work
@@ -39,7 +39,7 @@ def estimate(
         stop_above: dollars from which on the worst case need not be known better.
     """
     cap = capped(work, spent_usd).routing.budget_usd
-    estimator = Estimator(work.settings, work.targets, capped=cap is not None)
+    estimator = Estimator(work.settings, work.targets, capped=cap is not None, jobs=work.order.economy)
     try:
         if estimator.free and stop_above is not None:
             return estimator.look()
@@ -146,6 +146,6 @@ def report(work: Work, found: Estimate) -> dict[str, Any]:
         "targets": list(work.targets),
         **asdict(found),
         "budget_usd": work.order.budget_usd,
-        "assumed": list(ASSUMED),
+        "assumed": list(ASSUMED_OF_JOBS if work.order.economy else ASSUMED),
         "exit_code": 0,
     }

@@ -131,6 +131,10 @@ class Order:
     """Whether a dear run is begun without asking."""
     estimate: bool = False
     """Whether only the cost is told."""
+    economy: bool = False
+    """Whether lines are written by batch jobs of the first target."""
+    waits: bool = True
+    """Whether the end of these is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +211,7 @@ class Work:
             "configured providers": list(self.settings.routing.targets),
             "final url": self.order.destination.final_url if self.final_url() else None,
             **self.order.options,
+            **({"economy": True} if self.order.economy else {}),
         }
 
 
@@ -232,7 +237,7 @@ def prepare(order: Order, path: Path) -> Work:
     languages = _languages(order.languages, mapping)
     _check_options(order.options)
     rows = count_rows(source)
-    return Work(
+    work = Work(
         order=order,
         settings=settings,
         source=source,
@@ -242,6 +247,9 @@ def prepare(order: Order, path: Path) -> Work:
         rows_in=min(rows, order.limit) if order.limit else rows,
         notes=(*source.notes, *_notes(mapping, sample, order, languages)),
     )
+    if order.economy:
+        _check_economy(work)
+    return work
 
 
 def _sample(source: Source) -> list[Row]:
@@ -286,6 +294,15 @@ def _check_options(options: dict[str, Any]) -> None:
         from copykit.providers.registry import provider_source
 
         provider_source(options["provider"].partition(":")[0])
+
+
+def _check_economy(work: Work) -> None:
+    """Refuse a first target without batch jobs."""
+    from copykit.economy import jobs_of
+    from copykit.providers.registry import load_provider
+
+    target = work.targets[0]
+    jobs_of(load_provider(target.partition(":")[0], work.settings), target)
 
 
 def _notes(

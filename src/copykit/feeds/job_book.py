@@ -56,7 +56,7 @@ class BookedJob:
     begun: float
     """Seconds of the epoch."""
     told: str
-    """The provider's reason, of one that failed."""
+    """A remark: the provider's reason, of one that failed."""
     answered: int
     """Requests whose answer is here."""
     strangers: int
@@ -161,6 +161,10 @@ class JobBook:
             )
             if state != "collected":
                 self._base.execute("DELETE FROM items WHERE job = ? AND answer IS NULL", (number,))
+
+    def tell(self, number: int, told: str) -> None:
+        """Note a remark on a job."""
+        self._base.execute("UPDATE jobs SET told = ? WHERE number = ?", (told[:400], number))
 
     def job(self, number: int) -> BookedJob:
         """Give one job."""

@@ -16,7 +16,7 @@ from copykit.routing.asking import MAX_CALLS
 from copykit.routing.budget import Price, Prices
 from copykit.settings import Settings
 
-__all__ = ["ASSUMED", "Estimate", "Estimator", "Range"]
+__all__ = ["ASSUMED", "ASSUMED_OF_JOBS", "Estimate", "Estimator", "Range"]
 
 _BYTES_PER_TOKEN = 4
 """Of text sent: about right for Latin words, and for scripts whose letters take two or three bytes."""
@@ -29,6 +29,15 @@ ASSUMED = (
     f"worst: {MAX_CALLS} calls a line, each as large as the first, to the dearest target, a token for each byte "
     "sent, the whole room for the answer and for reasoning filled",
 )
+
+ASSUMED_OF_JOBS = (
+    ASSUMED[0].replace(
+        "one call a line to the first target", "each line part of a batch job of the first target"
+    ),
+    f"worst: an answer of such a job and {MAX_CALLS} live calls a line, "
+    + ASSUMED[1].partition("a line, ")[2],
+)
+"""The same where the first target is asked by batch jobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +73,17 @@ class Estimator:
         settings: keys and addresses, prices, and the cap of a request.
         targets: ``name`` or ``name:model``, in the order in which they are asked.
         capped: whether a budget will hold: a target without a price is then passed over.
+        jobs: whether the first target is asked by batch jobs, at its price for these.
 
     Raises:
         InvalidRequest: a target is unknown.
         ConfigurationError: a target lacks what it needs, or a price is no price.
     """
 
-    def __init__(self, settings: Settings, targets: Sequence[str], *, capped: bool = False) -> None:
+    def __init__(
+        self, settings: Settings, targets: Sequence[str], *, capped: bool = False, jobs: bool = False
+    ) -> None:
+        self._jobs = jobs
         self._most_usd = settings.routing.request_budget_usd
         self._capped = capped or self._most_usd is not None
         self._prices = Prices(settings.routing.prices)
@@ -95,8 +108,9 @@ class Estimator:
             self.refused()
             return
         self._asked += 1
-        worst = 0.0
+        worst = of_job = 0.0
         most_in = most_out = 0
+        calls = MAX_CALLS + self._jobs
         unknown = told_usual = False
         for target, provider in self._targets:
             if provider is None:
@@ -113,13 +127,17 @@ class Estimator:
                 worst = max(worst, price.worst_usd(size, tokens))
             most_in, most_out = max(most_in, size), max(most_out, tokens)
             if not told_usual:
+                if self._jobs and price is not None:
+                    price = self._bounds(target, provider, prompt, batch=True)[0] or price
+                    of_job = price.worst_usd(size, tokens)
                 self._add_usual(prompt, price, tokens)
                 told_usual = True
         worst *= MAX_CALLS
         if self._most_usd is not None:
             worst = min(worst, self._most_usd)
-        self._in = Range(self._in.usual, self._in.most + MAX_CALLS * most_in)
-        self._out = Range(self._out.usual, self._out.most + MAX_CALLS * most_out)
+        worst += of_job  # what was submitted before the request set out is not bounded by its own cap
+        self._in = Range(self._in.usual, self._in.most + calls * most_in)
+        self._out = Range(self._out.usual, self._out.most + calls * most_out)
         self._worst_usd = None if unknown or self._worst_usd is None else self._worst_usd + worst
 
     def worst_call_usd(self, request: CopywritingInput) -> float | None:
@@ -170,12 +188,14 @@ class Estimator:
         self._made.append(provider)
         return provider
 
-    def _bounds(self, target: str, provider: Provider, prompt: Prompt) -> tuple[Price | None, int, int]:
+    def _bounds(
+        self, target: str, provider: Provider, prompt: Prompt, *, batch: bool = False
+    ) -> tuple[Price | None, int, int]:
         """Give price, bytes and tokens of one call at most; no price where the router would not know it either."""
         if not isinstance(provider, Priced):
             return None, 0, 0
         name = target if ":" in target else f"{target}:{provider.model_of(prompt)}"
-        return self._prices.price(name), *provider.most(prompt)
+        return self._prices.price(name, batch=batch), *provider.most(prompt)
 
     def _add_usual(self, prompt: Prompt, price: Price | None, tokens: int) -> None:
         sent = len(prompt.system.encode()) + len(prompt.user.encode()) + len(json.dumps(prompt.schema))
