@@ -312,6 +312,26 @@ def test_a_failed_line_tells_its_attempts(echo: Echo, call: Call, monkeypatch: p
     assert summary["cost_usd"] == pytest.approx(COST * len(echo.asked))
 
 
+def test_a_provider_s_defect_tells_what_it_may_have_cost(
+    echo: Echo, call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """
+    The ledger charges the worst case of a call that broke off by a mistake in the provider's code, and so does the line;
+    of two rows that were answered together one tells it.
+    """
+    catalogue(tmp_path / "in.csv", 1, last='p9,Cap 1,"A warm cap, no. 1."\n')
+
+    async def broken(prompt: Prompt) -> Completion:
+        await asyncio.sleep(0)
+        raise ZeroDivisionError("a mistake")
+
+    monkeypatch.setattr(echo, "complete", broken)
+    summary = json.loads(call("--out", "out.jsonl", "--yes", "--budget", "9", "--json").stdout)
+    assert failures() == ["internal_error"] * 2
+    assert sorted(len(line.error.get("attempts", [])) for line in lines() if line.error) == [0, 1]
+    assert summary["cost_usd"] == pytest.approx(WORST)
+
+
 class Bank:
     """An engine with one promise at a time: whoever asks meanwhile does not fit."""
 

@@ -419,6 +419,8 @@ async def _attempt(
     except Exception as error:  # the batch item is an edge: a defect in one must not lose the others
         wrapped = CopykitError(f"{type(error).__name__}: {error}")
         wrapped.__cause__ = error
+        # taken away, not copied: requests that were answered together share the exception, and one of them pays
+        wrapped.attempts = vars(error).pop("attempts", ())
         return wrapped
 
 
@@ -466,8 +468,8 @@ def describe(error: CopykitError) -> dict[str, Any]:
         shown |= {"field": error.field, "reason": error.reason, "nearest": list(error.nearest)}
     elif isinstance(error, BadRecord):
         shown |= {"line": error.line, "reason": error.reason}
-    if attempts := getattr(error, "attempts", ()):
-        shown["attempts"] = [attempt.model_dump(mode="json") for attempt in attempts]
+    if error.attempts:
+        shown["attempts"] = [attempt.model_dump(mode="json") for attempt in error.attempts]
     return shown
 
 

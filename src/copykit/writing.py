@@ -49,15 +49,23 @@ async def write(asking: Asking, brief: Brief, *, watch: Watch | None = None) -> 
     target. Copy that still fails sends the request on to the next target. A *watch* is told what each judging found.
 
     Raises:
-        CopykitError: no target gave any copy; as `Router.ask`.
+        CopykitError: no target gave any copy; as `Router.ask`. It carries the attempts, and so does a provider's defect:
+            they may have cost money.
     """
+    try:
+        return await _write(asking, brief, watch)
+    except Exception as error:
+        vars(error)["attempts"] = tuple(asking.attempts)
+        raise
+
+
+async def _write(asking: Asking, brief: Brief, watch: Watch | None) -> Written:
     best: tuple[int, list[CopyVariant], list[Repair], Answer] | None = None
     while True:
         try:
             answer = await asking.next()
-        except CopykitError as error:
+        except CopykitError:
             if best is None:
-                error.attempts = tuple(asking.attempts)  # they may have cost money
                 raise
             break
         judged = judge_each(answer.drafts, brief, written_by_model=answer.by_model)
