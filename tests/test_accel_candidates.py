@@ -40,6 +40,22 @@ class TestJson(JsonContract):
 
     implementation = candidates("json")
 
+    def test_tiny_and_huge_numbers_are_spelled_alike(self, implementation):
+        """Also beside texts that look like them, which stay as they are."""
+        definition = json.StdlibJson()
+        for number in (6.6e-5, -1e-7, 0.00001234, 5e-324, 1e16, -1.5e300, 0.0001, 123456789012345680.0):
+            for text in (
+                "plain",
+                "0.00001,",
+                ":1e-5,",
+                "[6.6e-5]",
+                'a "quoted, 1e-5", end',
+                "\\\\",
+                'x\\",1e-5,',
+            ):
+                value = {text: number, "list": [number, text, number, {"in": number}], "pair": (text, number)}
+                assert implementation.dumps(value) == definition.dumps(value)
+
 
 class TestDigest(DigestContract):
     """digest: xxhash, blake3 and hashlib."""

@@ -6,10 +6,12 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from copykit.brief import catalog
 from copykit.brief.compile import compile_brief
-from copykit.brief.prompt import Prompt, build_prompt
+from copykit.brief.prompt import Prompt, _in_lines, build_prompt
 from copykit.models import CopywritingInput
 
 NONCE = "5f0c1d2e3b4a5968"
@@ -125,3 +127,15 @@ def test_an_answer_that_repeats_its_instructions_is_known() -> None:
     assert prompt.is_told_by("Oak desk n0nce")
     assert not prompt.is_told_by("Oak desk. See it today.")
     assert not build_prompt(prompt.brief, nonce="").is_told_by("Oak desk. See it today.")
+
+
+@given(
+    st.recursive(
+        st.text(max_size=12) | st.none() | st.booleans() | st.integers(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+        max_leaves=12,
+    )
+)
+def test_the_brief_is_written_as_the_standard_library_writes_it(value: Any) -> None:
+    """An entry a line: prompts, and what providers keep of them, stay as they were."""
+    assert _in_lines(value) == json.dumps(value, ensure_ascii=False, indent=1)

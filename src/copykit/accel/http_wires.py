@@ -8,7 +8,7 @@ import ssl
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, lru_cache
 from importlib import import_module
 from types import coroutine
 from typing import Any, cast
@@ -43,6 +43,7 @@ class Aiohttp:
         self.lib: Any = import_module("aiohttp")
         self.url: Any = import_module("yarl").URL
         lib = self.lib
+        self.timeout: Any = lru_cache(maxsize=16)(lib.ClientTimeout)
         self.tls = (lib.ClientConnectorCertificateError, lib.ClientSSLError)
         self.slow = (lib.ConnectionTimeoutError,)
         self.connect = (lib.ClientConnectorError, lib.ClientHttpProxyError)
@@ -74,7 +75,6 @@ class _AiohttpWire:
             connector=made,
             cookie_jar=lib.DummyCookieJar(),
             auto_decompress=False,
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
             timeout=lib.ClientTimeout(total=None),
             request_class=self._own.request,
             max_line_size=8190,
@@ -94,9 +94,10 @@ class _AiohttpWire:
                 call.method,
                 own.url(call.url, encoded=True),
                 headers=call.headers,
+                skip_auto_headers=_not_among(call.headers),
                 data=call.body or None,
                 allow_redirects=False,
-                timeout=own.lib.ClientTimeout(total=None, connect=call.connect_s),
+                timeout=own.timeout(total=None, connect=call.connect_s),
                 proxy=call.proxy,
             )
         except own.tls as error:
@@ -152,6 +153,15 @@ def _rest(work: Coroutine[Any, None, None], waits_for: Any) -> Generator[Any, An
         work.throw(error)
         raise
     yield from work
+
+
+_ADDED = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+
+
+def _not_among(headers: list[tuple[str, str]]) -> list[str] | None:
+    """Give the headers that aiohttp would add of its own; None if there are none, which spares it copies."""
+    sent = {name.lower() for name, _ in headers}
+    return [name for name in _ADDED if name.lower() not in sent] or None
 
 
 _CALL: ContextVar[Call] = ContextVar("copykit_http_call")

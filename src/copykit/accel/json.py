@@ -104,9 +104,11 @@ class _Orjson:
         # one byte is found several times faster than two, and prose is full of words like "one-off": a digit decides
         signed = (b"-" in data and b"e-" in data) or (b"+" in data and b"e+" in data)
         odd = (signed and _EXPONENT.search(data) is not None) or b"0.0000" in data
-        if (odd or not self._tells_exponents) and not _is_plain(value):
-            return self._definition.dumps(value)
-        return data
+        if not odd and self._tells_exponents:
+            return data
+        if self._tells_exponents and b"\\" not in data and data[:1] in (b"{", b"["):
+            return _ODD_FLOAT.sub(_respelt, data)
+        return data if _is_plain(value) else self._definition.dumps(value)
 
     def loads(self, data: bytes | str) -> Any:
         try:
@@ -163,8 +165,19 @@ class _Simdjson(StdlibJson):
 
 
 _EXPONENT = re.compile(rb"[0-9]e[+-]")
+_ODD_FLOAT = re.compile(rb"(?<=[:,\[])-?(?:0\.0000[0-9]*|[0-9.]+e[+-][0-9]+)(?=[,\]}])")
 _DIGITS = bytes(ord("0") if chr(code).isdigit() and code < 128 else ord(" ") for code in range(256))
 _DIGIT_RUN = b"0" * 19
+
+
+def _respelt(found: re.Match[bytes]) -> bytes:
+    """Spell a float that orjson spells in its own way as the definition does, unless it stands within a text.
+
+    Only where no quote is escaped: then an even number of them before it says that every text has ended.
+    """
+    if found.string.count(b'"', 0, found.start()) % 2:
+        return found.group()
+    return repr(float(found.group())).encode()
 
 
 def _is_plain(value: Any) -> bool:

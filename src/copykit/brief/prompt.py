@@ -134,7 +134,7 @@ class Prompt:
     @cached_property
     def user(self) -> str:
         """The brief as fenced data."""
-        body = json.dumps(self._entries(), ensure_ascii=False, indent=1)
+        body = _in_lines(self._entries())
         return f"<{self.nonce}>\n{body}\n<{self.nonce}>"
 
     def _entries(self) -> dict[str, Any]:
@@ -228,7 +228,7 @@ class RepairPrompt(Prompt):
             }
             for number, one in enumerate(self.wanted, 1)
         }
-        body = json.dumps({"brief": self._entries(), "texts": texts}, ensure_ascii=False, indent=1)
+        body = _in_lines({"brief": self._entries(), "texts": texts})
         return f"<{self.nonce}>\n{body}\n<{self.nonce}>"
 
 
@@ -243,6 +243,20 @@ def build_prompt(brief: Brief, *, nonce: str, model: str | None = None) -> Promp
     """Ask for the brief's variants; *nonce* is an unguessable delimiter made by the caller."""
     request = brief.request
     return Prompt(brief, request.variants, request.creativity_level, nonce, model)
+
+
+_in_one = json.JSONEncoder(ensure_ascii=False).encode
+
+
+def _in_lines(value: Any, indent: str = "\n") -> str:
+    """Write JSON an entry a line, as ``json.dumps(indent=1)`` does; that one encodes in Python letter by letter."""
+    if not value or not isinstance(value, dict | list):
+        return _in_one(value)
+    inner = indent + " "
+    if isinstance(value, dict):
+        rows = [f"{_in_one(name)}: {_in_lines(one, inner)}" for name, one in value.items()]
+        return f"{{{inner}{f',{inner}'.join(rows)}{indent}}}"
+    return f"[{inner}{f',{inner}'.join([_in_lines(one, inner) for one in value])}{indent}]"
 
 
 def _harmless(value: Any) -> Any:
