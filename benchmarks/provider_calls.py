@@ -294,7 +294,7 @@ class Worker:
     async def parts(self, calls: int) -> dict[str, float]:
         """Give CPU seconds of *calls* passes through the rooms before and after the exchange."""
         from copykit.brief.compile import compile_brief
-        from copykit.drafts.accept import judge
+        from copykit.drafts.accept import arrange, judge_each
         from copykit.drafts.parse import parse
 
         asked = [request(next(self.numbers)) for _ in range(calls)]
@@ -303,7 +303,7 @@ class Worker:
         text = json.dumps({"variants": [{"fields": {"text": TEXT}, "parts": []}]})
         with timed() as drafts:
             for one in briefs:
-                judge(parse(text, one), one, written_by_model=True)
+                arrange(judge_each(parse(text, one), one, written_by_model=True))
         return {"brief": brief["cpu"], "drafts": drafts["cpu"]}
 
     async def profile(self, calls: int) -> list[tuple[str, float]]:

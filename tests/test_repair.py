@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import briefs as b
-from copykit.drafts.accept import judge
+from copykit.drafts.accept import judge_each
 from copykit.drafts.check import Checker
 from copykit.drafts.draft import Draft
 from copykit.drafts.repair import apply_marks, repair
@@ -147,9 +147,8 @@ def test_a_status_is_given_of_fields_that_are_there_or_have_to_be() -> None:
     """An optional field that was not filled is neither ok nor anything else; a missing one is rejected."""
     needed, link, label = b.field(), b.field("link", "url", count=(0, 1)), b.field("label", count=(0, 1))
     desk = b.brief(placement=b.place(needed, link, label), source="An oak desk.")
-    ((full,), _), ((empty,), _) = (
-        judge([Draft(fields)], desk) for fields in ({"text": "An oak desk.", "label": "Oak."}, {})
-    )
+    drafts = [Draft({"text": "An oak desk.", "label": "Oak."}), Draft({})]
+    full, empty = (judged.variant for judged in judge_each(drafts, desk))
     assert set(full.field_status) == {"text", "label"}
     assert empty.field_status == {"text": "rejected"}
 

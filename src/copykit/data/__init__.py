@@ -25,7 +25,7 @@ def load_text(path: str) -> str:
 
 def load_toml(path: str) -> dict[str, Any]:
     """Read the TOML file at *path* below ``copykit/data``; FileNotFoundError if there is none."""
-    return tomllib.loads(_read(path).decode())
+    return tomllib.loads(load_text(path))
 
 
 def load_json(path: str) -> Any:

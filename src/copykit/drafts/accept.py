@@ -13,7 +13,7 @@ from copykit.drafts.repair import repair
 from copykit.drafts.score import diversity, rank, score
 from copykit.models import CopyVariant, Repair, Score, Status, Violation
 
-__all__ = ["Judged", "arrange", "judge", "judge_each"]
+__all__ = ["Judged", "arrange", "judge_each"]
 
 _NOT_PASTED = frozenset({"url", "path", "identifier", "info"})
 
@@ -25,18 +25,6 @@ class Judged(NamedTuple):
     repairs: list[Repair]
 
 
-def judge(
-    drafts: Sequence[Draft], brief: Brief, *, written_by_model: bool = False
-) -> tuple[list[CopyVariant], list[Repair]]:
-    """Turn drafts into variants, best first, with the repairs made (numbered by the variants' order).
-
-    A draft that already passes is kept byte for byte. A field with an error-severity violation after
-    repair is rejected, and so is its variant: returned, marked, never stored or exported. Copy that is
-    *written_by_model* must be labelled as such where a platform asks for it (rule C-23).
-    """
-    return arrange(judge_each(drafts, brief, written_by_model=written_by_model))
-
-
 def judge_each(
     drafts: Sequence[Draft],
     brief: Brief,
@@ -44,7 +32,12 @@ def judge_each(
     written_by_model: bool = False,
     carried: Sequence[Sequence[Repair]] = (),
 ) -> list[Judged]:
-    """Judge *drafts* one by one, in their order; *carried* are the repairs that each has behind it already."""
+    """Turn *drafts* into variants, one by one and in their order; *carried* are the repairs that each has behind it.
+
+    A draft that already passes is kept byte for byte. A field with an error-severity violation after repair is
+    rejected, and so is its variant: returned, marked, never stored or exported. Copy that is *written_by_model* has
+    to meet rules of its own; see `Checker`.
+    """
     checker = checker_for(brief, written_by_model=written_by_model)
     before = carried or [()] * len(drafts)
     judged = [_judge_one(draft, checker, brief, past) for draft, past in zip(drafts, before, strict=True)]

@@ -120,7 +120,7 @@ class Assets:
             text = f"{finish(lead, material.stop)}{material.join}{said if closed else finish(said, material.stop)}"
             if room.comfortable(text) and room.allows(text):
                 return self._say(text, "proof")
-        labels = [label for label in material.labels if label and material.brief.name in label]
+        labels = material.named_labels
         for kept in range(len(points), 0, -1):
             listed = material.list(points[:kept])
             for label in self._dice.shuffled(labels) or ([""] if named else []):
@@ -219,8 +219,7 @@ class Assets:
             asset, has_slot = self._short(spec, room, function, thing, slots=slots, alone=True)
             if asset is not None or self._named:
                 return asset, has_slot
-            named = tuple(label for label in self._material.labels if self._material.brief.name in label)
-            labels = named if self._must_name else ()
+            labels = self._material.named_labels if self._must_name else ()
             asset = self._alone(room, function, _Thing("", labels or self._material.labels))
             if asset is not None:
                 return asset, True
@@ -298,13 +297,13 @@ class Assets:
         if not frame.slots & _LABELLED:
             return ("",)
         every = self._material.labels
-        name = self._material.brief.name
         if "name" in frame.slots:
-            every = (name,)
+            every = (self._material.brief.name,)
         elif "item" in frame.slots:
             every = (self._material.brief.item,)
-        if self._must_name and any(name in label for label in self._material.labels):
-            every = tuple(label for label in every if name in label)
+        named = self._material.named_labels
+        if self._must_name and named:
+            every = tuple(label for label in every if label in named)
         return tuple(label for label in every if self._labels_left.get(label, 1) > 0)
 
     def _long(

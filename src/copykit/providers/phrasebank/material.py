@@ -87,6 +87,11 @@ class Material:
         return (name, item, f"{name}{joiner}{self.lowered(item)}")
 
     @cached_property
+    def named_labels(self) -> tuple[str, ...]:
+        """Those of the labels that hold the name; all where there is none."""
+        return tuple(label for label in self.labels if label and self.brief.name in label)
+
+    @cached_property
     def full_label(self) -> str:
         """The fullest way to say which thing it is, without saying anything twice."""
         return max(self.labels, key=len)
