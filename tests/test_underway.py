@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
+from collections import Counter
 from collections.abc import Callable
 from contextlib import aclosing, contextmanager
 from contextvars import copy_context
@@ -55,11 +57,13 @@ class Desk:
     def __init__(self, *slow: int, promised: float | None = WORST) -> None:
         self.slow, self.promised = slow, promised
         self.asked: list[int] = []
-        self.quiet = asyncio.Event()
+        self.dead = False
 
     async def generate(self, request: CopywritingInput, *, row: int | None = None) -> CopywritingOutput:
         """Answer, or wait for ever."""
         assert row is not None
+        if self.dead:
+            await asyncio.Event().wait()
         self.asked.append(row - 1)
         number = len(self.asked)
         events.emit(AttemptStarted(number, "one:1", self.promised))
@@ -108,7 +112,8 @@ def part(
         task = asyncio.create_task(drive(journal))
         while not task.done() and not killed(journal):  # noqa: ASYNC110 -- who kills a process asks it nothing
             await asyncio.sleep(0)
-        journal.close()  # whatever the tasks do from here on reaches no file
+        journal.close()  # whatever the tasks do from here on reaches no file, and nobody is asked
+        desk.dead = True
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         if not task.cancelled():
@@ -176,6 +181,37 @@ def test_losses_add_up_over_kills_and_stand_in_the_note(tmp_path: Path) -> None:
     with Journal(path, {"seed": 1}) as again:
         assert again.resume() is True
         assert again.underway.lost == second
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_call_is_told_once_however_often_a_run_is_killed(tmp_path: Path, seed: int) -> None:
+    """Calls of all parts are the receipts' and the lost ones; each kill asks at most once more for what was in progress."""
+    dice = random.Random(seed)
+    path, calm = tmp_path / "killed.jsonl", tmp_path / "calm.jsonl"
+    part(calm, Desk(), 60)
+
+    class Uneven(Desk):
+        async def generate(self, request: CopywritingInput, *, row: int | None = None) -> CopywritingOutput:
+            """Answer after any time."""
+            for _ in range(dice.randrange(12)):
+                await asyncio.sleep(0)
+            return await super().generate(request, row=row)
+
+    asked: list[int] = []
+    kills = 5
+    for _ in range(kills):
+        desk, turns = Uneven(), iter(range(dice.randrange(1, 60)))
+        part(path, desk, 60, killed=lambda journal, turns=turns: next(turns, None) is None)  # type: ignore[misc]
+        asked += desk.asked
+    last = Uneven()
+    found = part(path, last, 60).underway.lost
+    asked += last.asked
+    assert path.read_bytes() == calm.read_bytes()
+    assert len(asked) == 60 + found.calls
+    assert max(Counter(asked).values()) <= 1 + kills
+    assert len(asked) - 60 <= 4 * kills
+    ended = found.calls - found.estimated_calls
+    assert round(found.cost_usd, 9) == round(ended * COST + found.estimated_calls * WORST, 9)
 
 
 def test_what_was_never_promised_is_asked_for(tmp_path: Path) -> None:
