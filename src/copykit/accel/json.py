@@ -101,9 +101,7 @@ class _Orjson:
             data: bytes = self._dumps(value, None, self._options)
         except Exception:
             return self._definition.dumps(value)
-        # one byte is found several times faster than two, and prose is full of words like "one-off": a digit decides
-        signed = (b"-" in data and b"e-" in data) or (b"+" in data and b"e+" in data)
-        odd = (signed and _EXPONENT.search(data) is not None) or b"0.0000" in data
+        odd = _holds_exponent(data, b"-") or _holds_exponent(data, b"+") or b"0.0000" in data
         if not odd and self._tells_exponents:
             return data
         if self._tells_exponents and b"\\" not in data and data[:1] in (b"{", b"["):
@@ -164,10 +162,21 @@ class _Simdjson(StdlibJson):
             return super().loads(data)
 
 
-_EXPONENT = re.compile(rb"[0-9]e[+-]")
 _ODD_FLOAT = re.compile(rb"(?<=[:,\[])-?(?:0\.0000[0-9]*|[0-9.]+e[+-][0-9]+)(?=[,\]}])")
 _DIGITS = bytes(ord("0") if chr(code).isdigit() and code < 128 else ord(" ") for code in range(256))
 _DIGIT_RUN = b"0" * 19
+
+
+def _holds_exponent(data: bytes, sign: bytes) -> bool:
+    """Tell whether a digit, an ``e`` and *sign* follow one another; prose is full of words like "one-off"."""
+    if sign not in data:  # one byte is found several times faster than two
+        return False
+    at = data.find(b"e" + sign)
+    while at > 0:
+        if 48 <= data[at - 1] <= 57:
+            return True
+        at = data.find(b"e" + sign, at + 1)
+    return False
 
 
 def _respelt(found: re.Match[bytes]) -> bytes:
