@@ -47,6 +47,8 @@ def errors(text: str, brief: Brief = BRIEF, *, by_model: bool = True) -> set[str
         ("M-16", "Sure! Norr is a desk of oak.", "Sure, Norr is a desk of oak."),
         ("M-16", "This tweet presents Norr, a desk of oak.", "Norr, a desk of oak, needs no tweet."),
         ("M-16", "AIDA - Norr is a desk of oak.", "Aida chose Norr, a desk of oak."),
+        ("M-16", "Norr says no more than a name: say it all.", "Norr is no more than a name for it."),
+        ("M-16", "Norr: remove it or add the fact to the brief", "Norr: add it to the room or remove it"),
         ("P-ALL-2", "Norr is an oak desk (with a drawer", "Norr is an oak desk (with a drawer) :)"),
         ("C-24", "Norr", GOOD),
         ("C-24", "Product: Norr.", "Norr is made of oak."),

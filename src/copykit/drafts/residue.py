@@ -14,7 +14,7 @@ from copykit.brief.brief import Brief
 from copykit.brief.catalog import FieldSpec
 from copykit.data import load_toml
 from copykit.drafts.lexicon import Lexicon
-from copykit.drafts.look import Look, lowered, violation
+from copykit.drafts.look import Look, lowered, rules, violation
 from copykit.drafts.mechanics import sentences
 from copykit.drafts.wording import Wording
 from copykit.lazy import lazy
@@ -64,6 +64,12 @@ def _lists() -> dict[str, frozenset[str]]:
 def _answer() -> re.Pattern[str]:
     words = "|".join(map(re.escape, load_toml("rules/wording/model.toml")["answers"]))
     return re.compile(rf"(?:{words})[ \u00a0\u202f]?[.!。！]")
+
+
+@cache
+def _advice() -> tuple[str, ...]:
+    """What copykit says of texts that are asked for again: a small model may hand it back as copy."""
+    return tuple({rule.fix.lower() for rule in rules().values() if len(rule.fix.split()) >= _BROKEN})
 
 
 @cache
@@ -122,6 +128,8 @@ def residue(
                 violation("M-16", label, f"{text[start:end]!r} talks about the text", span=(start, end))
             )
             break
+    if any(advice in look.lower for advice in _advice()):
+        found.append(violation("M-16", label, "the text repeats what was said of an earlier one"))
     if _answer().match(look.lower):
         found.append(violation("M-16", label, "the text begins with an answer to whoever asked for it"))
     _labelled(look, brief, wording, source, found)
