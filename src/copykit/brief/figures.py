@@ -217,6 +217,8 @@ class Figures:
 
     def may_hold(self, text: str) -> bool:
         """Tell cheaply whether *text* may hold a figure; False is certain."""
+        if _ASCII_DIGIT.search(text):  # most figures, found many times faster than the rest
+            return True
         chars = set(text)
         if not chars.isdisjoint(_DIGITS):
             return True
@@ -393,6 +395,7 @@ class Figures:
                 yield Figure("number", values, start, stop, (start, end), unit=name, spelled=True)
 
 
+_ASCII_DIGIT = lazy("[0-9]")
 _JOINT = lazy(r"[\s-]+(?:(?:and|y|e|et|und|en)\s+)?")
 _RANGE = lazy(r" ?(?:-|x|×|~|to|a|à|bis|tot|do|al|至|から) ?")
 _DIVIDED = lazy(r"\d[-/.]\d{1,2}[-/.]\d")

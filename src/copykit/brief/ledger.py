@@ -272,8 +272,12 @@ _ALIKE = str.maketrans(
     "\u0131\u017f\u03bc\u03b9\u1fbe\u1fd3\u1fe3\u03d0\u03f5\u03d1\u03f0\u03d6\u03f1\u03c3\u03d5\u1c80\u1c81\u1c82\u1c83\u1c84\u1c85\u1c86\u1c87\ua64b\u1e9b\ufb06",
     "\u0069\u0073\u00b5\u0345\u0345\u0390\u03b0\u03b2\u03b5\u03b8\u03ba\u03c0\u03c1\u03c2\u03c6\u0432\u0434\u043e\u0441\u0442\u0442\u044a\u0463\u1c88\u1e61\ufb05",
 )
+_ALIKE_LETTER = lazy(f"[{''.join(map(chr, _ALIKE))}]")
 
 
 def _folded(text: str) -> str:
     """Give *text* in lower case, letter by letter: as long as it was."""
-    return text.lower() if text.isascii() else text.replace("İ", "i").lower().translate(_ALIKE)
+    if text.isascii():
+        return text.lower()
+    lower = text.replace("İ", "i").lower()
+    return lower.translate(_ALIKE) if _ALIKE_LETTER.search(lower) else lower
