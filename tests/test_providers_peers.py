@@ -175,6 +175,8 @@ def test_anthropic_on_the_wire() -> None:
     _alike(first, second, "authorization", "x-api-key", "anthropic-version", "content-type")
 
 
+# where aiohttp is installed their client derives from its session, of which aiohttp warns: nothing of ours
+@pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession:DeprecationWarning")
 def test_google_on_the_wire() -> None:
     """The same of Google; its client names a role of the system's content, which says nothing."""
     genai = pytest.importorskip("google.genai", reason=WHY)
