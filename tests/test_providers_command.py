@@ -253,6 +253,16 @@ def test_json_gives_every_field(fakes: dict[str, Listing]) -> None:
     assert [one["target"] for one in report["providers"]].count("phrasebank") == 1
 
 
+def test_a_deployment_is_shown_by_its_targets(fakes: dict[str, Listing]) -> None:
+    """Its alias is no provider: what stands behind it is asked, each once, in its order."""
+    routing = RoutingSettings(
+        ("main", "two"), deployments={"main": {"one:one-1": 3, "two": 1}, "unused": ["three"]}
+    )
+    found = asyncio.run(survey(Settings(routing=routing)))
+    placed = [(one.target, one.place, one.reachable) for one in found if one.place]
+    assert placed == [("one:one-1", 1, True), ("two", 2, True)]
+
+
 def test_completions_are_not_asked_for(fakes: dict[str, Listing]) -> None:
     """Looking costs nothing: no prompt is sent."""
     fakes["one"].will_say(Completion(text="never"))

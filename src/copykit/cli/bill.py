@@ -55,7 +55,7 @@ async def bill_of(service: CopywritingServiceV11, request: CopywritingInput) -> 
         state = (await service.get_performance_stats())["routing"]
     money = state["money"]
     prices = Prices(routing.prices)
-    targets = (request.provider,) if request.provider else routing.providers
+    targets = routing.targets_of((request.provider,) if request.provider else routing.providers)
     return Bill(
         usd=money["spent_usd"],
         unknown_calls=money["estimated_calls"],
