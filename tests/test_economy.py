@@ -281,7 +281,7 @@ def test_instructions_in_an_answer_are_no_copy(tmp_path: Path) -> None:
             run = Run(server, tmp_path)
             async with run.economy(rows(1)) as economy:
                 await economy.submit()
-                await economy._collected({economy._key(next(rows(1)(0)).request)})  # type: ignore[arg-type]
+                await economy._over(lambda: {job.number for job in economy._book.jobs("submitted")})
             told.append(1)
             (line,) = await run.write(rows(1))
             assert attempts(line)[0] == (
@@ -360,6 +360,24 @@ def test_jobs_are_filled_and_no_further(tmp_path: Path, monkeypatch: pytest.Monk
         async with running("openai", tmp_path / "second") as (server, run):
             await run.write(rows(8))
             assert [len(job.requests) for job in server.jobs] == [3, 3, 2]
+
+    asyncio.run(story())
+
+
+def test_a_budget_that_was_lowered_starves_the_rest_and_passes_nobody_over(tmp_path: Path) -> None:
+    """Jobs of later lines hold all there is: the lines before them are told so, and none is missing."""
+
+    async def story() -> None:
+        async with running("openai", tmp_path, budget_usd=500.0) as (server, run):
+            full = rows(6)
+            async with run.economy(lambda first: islice(full(2), first, None)) as economy:
+                await economy.submit()
+            run = Run(server, tmp_path, budget_usd=1.0)
+            lines = await run.write(full)
+            assert [line.row for line in lines] == [1, 2, 3, 4, 5, 6]
+            assert [line.status for line in lines] == ["failed"] * 2 + ["ok"] * 4
+            assert len(server.jobs) == 1
+            assert run.spent_usd == pytest.approx(4 * COST)
 
     asyncio.run(story())
 

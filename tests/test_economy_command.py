@@ -152,7 +152,7 @@ def test_open_jobs_are_not_written_over(call: Call, vendor: JobServer) -> None:
         refused = call(*BATCH, *words)
         if "--estimate" not in words:
             assert refused.exit_code == 2
-            assert "1 batch jobs of the run that is there are not over" in refused.stderr
+            assert "holds a run whose batch jobs are not over (1)" in refused.stderr
     other = call("batch", "in.csv", "--out", "copy.jsonl", "--platform", "x", "--overwrite", "--yes")
     assert other.exit_code == 2
     stopped = json.loads(call("batch-jobs", "copy.jsonl", "--cancel", "--json").stdout)
@@ -162,18 +162,40 @@ def test_open_jobs_are_not_written_over(call: Call, vendor: JobServer) -> None:
     assert len(vendor.jobs) == 2
 
 
-def test_a_job_that_was_cancelled_ends_the_run_with_a_way_on(call: Call, vendor: JobServer) -> None:
-    """Exit status 75: what was answered is kept, and resuming submits the rest."""
+def test_what_was_cancelled_on_request_goes_on_with_the_rest(call: Call, vendor: JobServer) -> None:
+    """Resuming is the wish for the rest: what was answered is kept, and another job is begun for it."""
     vendor.polls = 99
     call(*BATCH, "--no-wait")
     call("batch-jobs", "copy.jsonl", "--cancel")
+    vendor.polls = 1
+    done = call(*BATCH, "--resume")
+    assert done.exit_code == 0, done.output
+    assert [len(job.requests) for job in vendor.jobs] == [6, 3]
+    assert vendor.live == []
+
+
+def test_a_job_that_fails_ends_the_run_with_a_way_on(call: Call, vendor: JobServer) -> None:
+    """Exit status 75 and the reason; the next run begins another."""
+    vendor.polls = 99
+    begun = call(*BATCH, "--no-wait")
+    assert "Go on with:" in begun.stderr
+    vendor.fail(vendor.jobs[0], "too many tokens are queued")
     stopped = call(*BATCH, "--resume")
     assert stopped.exit_code == 75
-    assert "was cancelled; --resume begins another for what it has not answered" in stopped.stderr
+    assert "failed: too many tokens are queued; --resume begins another" in stopped.stderr
     assert "Go on with:" in stopped.stderr
     vendor.polls = 1
     assert call(*BATCH, "--resume").exit_code == 0
-    assert [len(job.requests) for job in vendor.jobs] == [6, 3]
+    assert [len(job.requests) for job in vendor.jobs] == [6, 6]
+
+
+def test_the_summary_says_what_was_asked_live(call: Call, vendor: JobServer) -> None:
+    """At the full price, so it is told."""
+    vendor.fates = lambda place, key: "error" if place in (1, 4) else "ok"
+    done = call(*BATCH)
+    assert done.exit_code == 0, done.output
+    assert "2 lines that their batch job did not answer" in done.stderr
+    assert json.loads(call(*BATCH, "--resume", "--json").stdout)["left_by_job"] == 2
 
 
 def test_the_estimate_knows_the_price_of_jobs(call: Call) -> None:

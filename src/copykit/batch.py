@@ -76,6 +76,8 @@ class Job:
 
 
 _REMEMBERED = 4096
+_LEFT_BY_JOB = "from a batch job: "
+"""How the receipt begins to say why a batch job gave no answer."""
 _PICO = 10**12
 """Sums are kept in whole trillionths of a dollar, as the ledger's are, so that both agree."""
 
@@ -100,6 +102,8 @@ class BatchStats:
     """Lines whose copy is word for word that of one of the 4,096 lines before: rows that differ in nothing."""
     cost_unknown: int = 0
     """Lines with a call whose cost nobody knows."""
+    left_by_job: int = 0
+    """Lines to which their batch job gave no answer, so that they were asked for live."""
     started_s: float = field(default_factory=time.monotonic)
     _cost: int = 0
     _saved: int = 0
@@ -117,6 +121,7 @@ class BatchStats:
             for reason in reasons(line):
                 _count(self.reasons, reason)
         self._add_cost(line)
+        self.left_by_job += _is_left_by_its_job(line)
         if line.output is not None:
             self._remember(line.output.text)
             _count(self.served_by, line.output.receipt.served_by)
@@ -484,6 +489,14 @@ def cost_of(line: BatchLine) -> tuple[float, bool]:
     failed = (line.error or {}).get("attempts", [])
     costs = [attempt.get("cost_usd") for attempt in failed]
     return sum(cost for cost in costs if cost is not None), not any(map(_untold, failed))
+
+
+def _is_left_by_its_job(line: BatchLine) -> bool:
+    if line.output is not None:
+        attempts = [] if line.output.cached else line.output.receipt.attempts[:1]
+        return any((attempt.reason or "").startswith(_LEFT_BY_JOB) for attempt in attempts)
+    first = (line.error or {}).get("attempts", [])[:1]
+    return any((attempt.get("reason") or "").startswith(_LEFT_BY_JOB) for attempt in first)
 
 
 def _untold(attempt: Mapping[str, Any]) -> bool:

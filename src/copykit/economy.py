@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 
 from copykit.batch import Job, Keeper, run_batch
@@ -28,7 +29,7 @@ from copykit.errors import (
     ProviderUnavailable,
     TruncatedStream,
 )
-from copykit.feeds.job_book import BookedJob, Item, JobBook
+from copykit.feeds.job_book import CANCEL_ASKED, BookedJob, Item, JobBook
 from copykit.models import BatchLine, CopywritingInput, CopywritingOutput, Usage
 from copykit.providers.base import (
     Batching,
@@ -58,6 +59,7 @@ _AT_ONCE = 200
 _TRIES = 5
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 2.0, 60.0
 _READS = ("on", "read")
+_PICO = 10**12
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +184,9 @@ class Economy:
             InvalidRequest: nobody knows which of several jobs is one that was begun before.
         """
         await self._find_lost()
+        await self._over(
+            lambda: {job.number for job in self._book.jobs("submitted") if job.told == CANCEL_ASKED}
+        )
         chunk: list[_Request] = []
         keys: set[str] = set()
         size = 0
@@ -195,7 +200,7 @@ class Economy:
                         await self._begin(chunk)
                         chunk, keys, size = [], set(), 0
                     if not self._held.fits(request.worst_usd):
-                        if chunk or self._held.any:
+                        if chunk or (place > first and self._held.any):
                             break  # what is under way gives back what it does not spend
                         self._book.leave(request.key)
                     else:
@@ -224,7 +229,8 @@ class Economy:
             source = islice(self._plan(first), end - first)
             at = first
             while jobs := list(islice(source, _SLICE)):
-                await self._collected({self._key(job.request) for job in jobs if job.request is not None})
+                keys = {self._key(job.request) for job in jobs if job.request is not None}
+                await self._over(partial(self._book.open_jobs_of, keys))
                 async for line in run_batch(
                     self, jobs, concurrency=self._concurrency, first=at, keeper=keeper
                 ):
@@ -234,8 +240,7 @@ class Economy:
                 at += len(jobs)
                 self._book.use(self._used)
                 self._used.clear()
-                self._held.renew()
-            if end == first or next(self._plan(end), None) is None:
+            if next(self._plan(end), None) is None:
                 return
             first = end
 
@@ -315,7 +320,7 @@ class Economy:
                 elif found or not error.retryable or attempt + 1 == _TRIES:
                     if not arrived:
                         self._book.withdraw(booked.number)
-                        self._held.renew()
+                        self._held.renew(booked.number)
                     raise
                 else:
                     await self._sleep(_wait_s(attempt, error))
@@ -337,6 +342,7 @@ class Economy:
                 self._book.submitted(booked.number, found[0])
             elif not found or self._again:
                 self._book.withdraw(booked.number)
+                self._held.renew(booked.number)
             else:
                 since = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(booked.begun))
                 reason = (
@@ -344,14 +350,13 @@ class Economy:
                     f"{', '.join(found)} may be it; --yes begins it again, and pays twice if it is one of them"
                 )
                 raise InvalidRequest("resume", self._target, reason)
-        self._held.renew()
 
     # waiting
 
-    async def _collected(self, keys: set[str]) -> None:
-        """Wait until the jobs of *keys* are over, and keep their answers."""
+    async def _over(self, wanted: Callable[[], set[int]]) -> None:
+        """Wait until the *wanted* jobs are over, and keep their answers; others are looked at meanwhile."""
         attempt = 0
-        while needed := self._book.open_jobs_of(keys):
+        while needed := wanted():
             trouble = ""
             for booked in self._book.jobs("submitted"):
                 try:
@@ -360,7 +365,7 @@ class Economy:
                     if not error.retryable:
                         raise
                     trouble = error.message
-            if self._book.open_jobs_of(keys) < needed:
+            if wanted() < needed:
                 attempt = 0
                 continue
             self._told("waiting", trouble)
@@ -376,12 +381,14 @@ class Economy:
             await self._fetch(booked, job)
         if job.state in ("failed", "cancelled"):
             self._book.over(booked.number, "failed" if job.state == "failed" else "cancelled", job.reason)
-            self._held.renew()
+            self._held.renew(booked.number)
+            if booked.told == CANCEL_ASKED:  # and then to go on
+                return
             why = f": {job.reason}" if job.reason else ""
             message = f"batch job {job.id} at {self._target} {_WORDS[job.state]}{why}"
             raise JobsStopped(f"{message}; --resume begins another for what it has not answered")
         self._book.over(booked.number, "collected")
-        self._held.renew()
+        self._held.renew(booked.number)
 
     async def _fetch(self, booked: BookedJob, job: BatchJob) -> None:
         """Keep what a job has answered; of a cancelled one not what only says that it was.
@@ -477,7 +484,8 @@ class _Held:
     def __init__(self, router: Router, book: JobBook) -> None:
         self._ledger = router.ledger
         self._book = book
-        self._of: dict[int, tuple[Reservation, float]] = {}
+        self._of: dict[int, tuple[Reservation, int]] = {}
+        """Of each job the promise, and its amount in trillionths of a dollar."""
         self._next: list[Reservation] = []
         """Promised to requests that are part of no job yet."""
         self.renew()
@@ -485,7 +493,7 @@ class _Held:
     @property
     def any(self) -> bool:
         """Whether something is under way that may give money back."""
-        return any(usd for _, usd in self._of.values())
+        return bool(self._of)
 
     def fits(self, usd: float) -> bool:
         """Promise *usd* to a request of the next job; False if the budget has less left."""
@@ -498,7 +506,7 @@ class _Held:
     def promise(self, number: int) -> None:
         """Turn what was promised to its requests into the promise of a job."""
         self.drop()
-        self._set(number, self._book.held_usd(number))
+        self.renew(number)
 
     def drop(self) -> None:
         """Give back what was promised to requests that became part of no job."""
@@ -508,22 +516,21 @@ class _Held:
 
     def hand_over(self, number: int, usd: float) -> Reservation:
         """Give the part of a job's promise that is one request's, to be settled by its call."""
-        _, left = self._of.get(number, (None, 0.0))
-        self._set(number, left - usd)
+        _, left = self._of.get(number, (None, 0))
+        self._set(number, left - round(usd * _PICO))
         return self._reserve(usd)
 
-    def renew(self) -> None:
-        """Promise anew what the book says of each job."""
-        numbers = {job.number for job in self._book.jobs()}
-        for number in numbers | self._of.keys():
-            self._set(number, self._book.held_usd(number) if number in numbers else 0.0)
+    def renew(self, *numbers: int) -> None:
+        """Promise anew what the book says of the jobs, of all unless some are named."""
+        for number in numbers or (job.number for job in self._book.jobs()):
+            self._set(number, round(self._book.held_usd(number) * _PICO))
 
-    def _set(self, number: int, usd: float) -> None:
+    def _set(self, number: int, pico: int) -> None:
         held = self._of.pop(number, None)
         if held is not None:
             held[0].release()
-        if usd > 0:
-            self._of[number] = (self._reserve(usd), usd)
+        if pico > 0:
+            self._of[number] = (self._reserve(pico / _PICO), pico)
 
     def _reserve(self, usd: float) -> Reservation:
         """Promise *usd*, which is spent or may be: where the budget was lowered since, all that it has left."""

@@ -175,6 +175,8 @@ def command(
         with _spooled(source) as path:
             summary = (_estimate if estimate else _run)(order, path, console)
     _show(summary, console, as_json=json_)
+    if "jobs" in summary:
+        _show_how_to_go_on(console)
     raise typer.Exit(summary["exit_code"])
 
 
@@ -247,6 +249,7 @@ def _run(order: Order, path: Path, console: Console) -> dict[str, Any]:
         "input": order.source,
         "rows_in": work.rows_in,
         **_counts(stats),
+        **({"left_by_job": stats.left_by_job} if order.economy else {}),
         "lost": journal.underway.lost.as_dict(),
         "budget_usd": order.budget_usd,
         "seconds": round(seconds, 3),

@@ -74,6 +74,8 @@ def show_summary(summary: dict[str, Any], console: Console) -> None:
             "written by", ", ".join(f"{escape(who)} ({n})" for who, n in summary["served_by"].items())
         )
     table.add_row("cost", _cost(summary))
+    if summary.get("left_by_job"):
+        table.add_row("asked live", f"{summary['left_by_job']} lines that their batch job did not answer")
     if summary["lost"]["calls"]:
         table.add_row("lost", _lost(summary["lost"]))
     if summary["lines_per_s"]:

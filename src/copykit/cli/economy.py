@@ -37,9 +37,6 @@ __all__ = [
     "submit",
 ]
 
-_CANCELLED = "its owner asked to cancel it"
-
-
 # what `copykit batch` does with them
 
 
@@ -49,19 +46,19 @@ def refuse_open_jobs(journal: Path) -> None:
     Raises:
         InvalidRequest: there are such jobs; the message says what may be done with them.
     """
-    from copykit.feeds.job_book import JobBook, book_path
+    from copykit.feeds.job_book import CANCEL_ASKED, JobBook, book_path
 
     path = book_path(journal)
     if not path.exists():
         return
     book = JobBook(path)
     try:
-        jobs = [job for job in book.jobs("intended", "submitted") if job.told != _CANCELLED]
+        jobs = [job for job in book.jobs("intended", "submitted") if job.told != CANCEL_ASKED]
     finally:
         book.close()
     if jobs:
         reason = (
-            f"{len(jobs)} batch jobs of the run that is there are not over; --resume goes on with it, "
+            f"holds a run whose batch jobs are not over ({len(jobs)}); --resume goes on with it, "
             f"copykit batch-jobs {journal} --cancel stops them"
         )
         raise InvalidRequest("out", str(journal), reason)
@@ -244,15 +241,18 @@ async def _ask_for_all(book: JobBook, settings: Any, *, cancel: bool) -> list[di
 
 
 async def _asked(book: JobBook, jobs: BatchJobs, job: BookedJob, *, cancel: bool) -> dict[str, Any]:
+    from copykit.feeds.job_book import CANCEL_ASKED
+
     row = booked(job)
     if job.state != "submitted" or job.id is None:
         return row
     try:
         if cancel:
             await jobs.cancel(job.id)
-            book.tell(job.number, _CANCELLED)
+            book.tell(job.number, CANCEL_ASKED)
         told = await jobs.job(job.id)
-        row |= {"state": told.state, "done": told.done, "failed": told.failed, "reason": told.reason}
+        row |= {"state": told.state, "done": told.done, "failed": told.failed}
+        row["reason"] = told.reason or book.job(job.number).told
     except ProviderError as error:
         if cancel and error.status == 404:  # nothing to stop, and nothing to be had any more
             book.over(job.number, "cancelled", "the provider does not know it any more")

@@ -17,7 +17,10 @@ from typing import Literal
 
 from copykit.errors import InvalidRequest
 
-__all__ = ["BookedJob", "Item", "JobBook", "book_path"]
+__all__ = ["CANCEL_ASKED", "BookedJob", "Item", "JobBook", "book_path"]
+
+CANCEL_ASKED = "its owner asked to cancel it"
+"""Remark on an open job that is known to end so."""
 
 _VERSION = "1"
 _PICO = 10**12
@@ -25,12 +28,13 @@ _TABLES = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE jobs (
   number INTEGER PRIMARY KEY, label TEXT NOT NULL, id TEXT, state TEXT NOT NULL, requests INTEGER NOT NULL,
-  begun REAL NOT NULL, told TEXT NOT NULL DEFAULT '', strangers INTEGER NOT NULL DEFAULT 0
+  begun REAL NOT NULL, told TEXT NOT NULL DEFAULT '', answered INTEGER NOT NULL DEFAULT 0,
+  strangers INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE items (
   key TEXT PRIMARY KEY, job INTEGER, held INTEGER NOT NULL DEFAULT 0, answer BLOB, used INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX items_of_a_job ON items (job);
+CREATE INDEX items_of_a_job ON items (job, used, held);
 """
 
 State = Literal["intended", "submitted", "collected", "failed", "cancelled"]
@@ -173,8 +177,7 @@ class JobBook:
     def jobs(self, *states: State) -> list[BookedJob]:
         """Give the jobs in the order in which they were begun, all or those in one of *states*."""
         rows = self._base.execute(
-            "SELECT number, label, id, state, requests, begun, told, "
-            "(SELECT count(answer) FROM items WHERE job = number), strangers FROM jobs ORDER BY number"
+            "SELECT number, label, id, state, requests, begun, told, answered, strangers FROM jobs ORDER BY number"
         )
         jobs = [BookedJob(*row) for row in rows]
         return [job for job in jobs if not states or job.state in states]
@@ -195,8 +198,9 @@ class JobBook:
         open_jobs = {job.number for job in self.jobs("submitted")}
         if not open_jobs:
             return set()
-        items = (self.item(key) for key in keys)
-        return {item.job for item in items if item is not None and item.job in open_jobs}
+        look = "SELECT job FROM items WHERE key = ?"
+        found = (self._base.execute(look, (key,)).fetchone() for key in keys)
+        return open_jobs & {row[0] for row in found if row is not None}
 
     def keep(self, number: int, answers: Sequence[tuple[str, bytes, float | None]]) -> int:
         """Keep answers of a job, with what each cost if that is known; the first of a key counts.
@@ -213,6 +217,7 @@ class JobBook:
                     (answer, None if usd is None else round(usd * _PICO), key, number),
                 )
                 kept += changed.rowcount
+            self._base.execute("UPDATE jobs SET answered = answered + ? WHERE number = ?", (kept, number))
         return kept
 
     def had_strangers(self, number: int, count: int) -> None:
@@ -227,7 +232,7 @@ class JobBook:
     def held_usd(self, number: int) -> float:
         """Give what the requests of a job cost, or may cost at most, that no line has yet."""
         (held,) = self._base.execute(
-            "SELECT coalesce(sum(held), 0) FROM items WHERE job = ? AND NOT used", (number,)
+            "SELECT coalesce(sum(held), 0) FROM items WHERE job = ? AND used = 0", (number,)
         ).fetchone()
         return float(held) / _PICO
 
