@@ -198,6 +198,11 @@ async def c09(stage: Stage) -> None:
         "Norr. Oak desk, <insert call to action here>.",
         "Norr. Oak desk, TODO: add size. See the details.",
         "Here is your post: Norr. Oak desk, 120x60 cm.",
+        "Norr",
+        "Norr: Oak desk, 120x60 cm, oiled",
+        "product_name: Norr, the oak desk for your room.",
+        "Norr is the oak desk for your room. See https://",
+        "Norr: says no more than a name: say what it is, what it is for or what it gives",
     ):
         server = await stage.server(vendor.says(copy_of(text)))
         asked = await stage.ask(stage.engine((vendor, server)))
