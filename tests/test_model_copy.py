@@ -110,6 +110,9 @@ def test_fields_for_a_name_may_be_the_name() -> None:
     )
     assert not errors("Price: 9 EUR", several)
     assert errors("Norr", several) == {"C-24"}
+    pointed = replace(several, points=("Returns all year long",), source_text="Returns all year long, 9 EUR")
+    assert "C-25" not in errors("Returns all year long", pointed)
+    assert "C-25" in errors("Returns all year", pointed)
 
 
 def test_directions_belong_into_a_script() -> None:

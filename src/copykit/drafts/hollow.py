@@ -51,7 +51,7 @@ class Subject:
         hollow = self._idle.issuperset(words) if spec.is_list else self._is_hollow(words)
         if hollow:
             return [violation("C-24", look.label, f"{_shown(look.text)!r} says no more than a name")]
-        if self._is_echo(said, words):
+        if self._is_echo(said, words) and not (spec.is_list and "".join(words) in self._points):
             return [
                 violation(
                     "C-25", look.label, f"{_shown(look.text)!r} is a piece of the brief, and no sentence"
@@ -123,6 +123,11 @@ class Subject:
     def _lines(self) -> tuple[str, ...]:
         """The brief's texts, letters and figures alone: a space more or less makes no new text."""
         return tuple("".join(WORD.findall(lowered(line))) for line in self._brief.source_text.splitlines())
+
+    @cached_property
+    def _points(self) -> frozenset[str]:
+        """The caller's key points in the form of `_lines`: one of several texts may be one of them as it is."""
+        return frozenset("".join(WORD.findall(lowered(point))) for point in self._brief.points)
 
     @cached_property
     def _known(self) -> frozenset[str]:

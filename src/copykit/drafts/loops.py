@@ -37,7 +37,10 @@ def loops(look: Look, *, spaced: bool, source: str) -> Violation | None:
     What *source*, the brief's own words, repeats as often is no fault. An error where it makes up a fifth of the
     text or comes a third time, else a warning: a long text may close with the call that it began with.
     """
-    if spaced and len(look.words) - len(look.word_set) < _PHRASE:
+    if spaced:
+        if len(look.words) - len(look.word_set) < _PHRASE:
+            return None
+    elif _pairs_again("".join(look.words)) < _GLYPHS - 1:
         return None
     told = [WORD.findall(lowered(part)) for part in sentences(look.text)]
     again = _sentences(look, told, spaced, source)
@@ -92,11 +95,15 @@ def _run(words: Sequence[str]) -> str:
 def _glyphs(words: Sequence[str]) -> str:
     """The same in characters, for languages written without spaces."""
     text = "".join(words)[:_READ]
-    # Fewer pairs that come back than a run has: most texts end here.
-    if len(text) - len(set(pairwise(text))) <= _GLYPHS:
+    if _pairs_again(text) < _GLYPHS:
         return ""
     found = _RUN.search(text)
     return found.group() if found is not None and any(c.isalpha() for c in found.group()) else ""
+
+
+def _pairs_again(text: str) -> int:
+    """Count pairs of neighbouring characters that stood before: fewer than a loop has means that there is none."""
+    return max(0, len(text) - 1) - len(set(pairwise(text)))
 
 
 def _joined(source: str, spaced: bool) -> str:
