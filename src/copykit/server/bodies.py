@@ -1,0 +1,50 @@
+"""A request's body, within bounds of size and time, and of the one kind that is read here."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.requests import ClientDisconnect, Request
+
+from copykit.server.wire import Refused
+
+__all__ = ["read_body"]
+
+
+async def read_body(request: Request, most: int, within_s: float) -> bytes:
+    """Give the body of *request*.
+
+    Args:
+        most: bytes; what is declared or sent beyond them is not read.
+        within_s: seconds in which it has to arrive.
+
+    Raises:
+        Refused: 413, 415 or 408, by what is wrong.
+    """
+    kind, _, parameters = request.headers.get("content-type", "").partition(";")
+    if kind.strip().casefold() != "application/json":
+        raise Refused(415, "unsupported_media_type", "send application/json")
+    charset = parameters.replace(" ", "").casefold()
+    if charset and charset not in ("charset=utf-8", 'charset="utf-8"'):
+        raise Refused(415, "unsupported_media_type", "JSON is UTF-8: leave the charset out")
+    if request.headers.get("content-encoding", "identity").casefold() != "identity":
+        raise Refused(415, "unsupported_encoding", "send the body without compression")
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared[:16]) > most:
+        raise _too_large(most)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(within_s):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > most:
+                    raise _too_large(most)
+    except TimeoutError:
+        raise Refused(408, "request_timeout", f"the body did not arrive within {within_s:g} s") from None
+    except ClientDisconnect:
+        raise Refused(499, "client_gone", "the client left") from None
+    return bytes(body)
+
+
+def _too_large(most: int) -> Refused:
+    return Refused(413, "payload_too_large", f"at most {most} bytes")

@@ -1,0 +1,259 @@
+"""What answers each route: one method a route, the same under every prefix."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import asdict
+from typing import Any
+
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.requests import Request
+from starlette.responses import Response
+
+from copykit.accel import json
+from copykit.errors import CopykitError, InvalidRequest
+from copykit.models import CopywritingInput, CopywritingOutput
+from copykit.server.bodies import read_body
+from copykit.server.config import ServerSettings
+from copykit.server.wire import Problem, legacy_shape, problem_of, read_json
+from copykit.service import CopywritingService, CopywritingServiceV11
+from copykit.streaming import StreamEvent, StreamFailed, StreamFinished, as_mapping
+
+__all__ = ["Handlers", "JsonResponse", "answer"]
+
+HEARTBEAT_S = 10
+"""Between comment lines of a silent stream: proxies close what says nothing for some tens of seconds."""
+_LEAST_MS, _MOST_MS = 1, 86_400_000
+
+
+class JsonResponse(Response):
+    """JSON by the fastest encoder of this machine."""
+
+    media_type = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """Encode *content*."""
+        return json.dumps(content)
+
+
+def answer(problem: Problem, request_id: str) -> Response:
+    """Give *problem* as a response."""
+    return JsonResponse(
+        problem.body(request_id), problem.status, problem.headers, media_type="application/problem+json"
+    )
+
+
+class Handlers:
+    """The two faces over one engine, behind HTTP.
+
+    Args:
+        settings: bounds of requests.
+        v11: the face that answers under ``/v11``; the legacy one shares its engine.
+    """
+
+    def __init__(self, settings: ServerSettings, v11: CopywritingServiceV11) -> None:
+        self._settings = settings
+        self._v11 = v11
+        self._legacy = CopywritingService(engine=v11.engine)
+        self.draining = False
+        """Whether the server is about to stop: then it is not ready, and still answers."""
+
+    async def aclose(self) -> None:
+        """Close both faces."""
+        await self._legacy.aclose()
+        await self._v11.aclose()
+
+    async def generate(self, request: Request) -> Response:
+        """Write one brief; the whole result."""
+        output, _ = await self._written(request)
+        return JsonResponse(output.model_dump(mode="json"))
+
+    async def generate_legacy(self, request: Request) -> Response:
+        """Write one brief; the first interface's shape."""
+        output, took_s = await self._written(request)
+        return JsonResponse(legacy_shape(output, took_s))
+
+    async def batch(self, request: Request) -> Response:
+        """Write many briefs; results in order, an error in the place of a failure."""
+        return await self._batch(request, legacy=False)
+
+    async def batch_legacy(self, request: Request) -> Response:
+        """Write many briefs; outputs in the first interface's shape."""
+        return await self._batch(request, legacy=True)
+
+    async def stream(self, request: Request) -> Response:
+        """Write one brief and send what happens meanwhile as server-sent events."""
+        brief = self._brief(await self._json(request, self._settings.max_body), request)
+        events = self._v11.stream(brief)
+        first = await anext(aiter(events))
+        if isinstance(first, StreamFailed):  # nothing was sent yet: an answer like any other
+            raise first.error
+        return EventSourceResponse(
+            _sent(first, events, request.state.request_id),
+            ping=HEARTBEAT_S,
+            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        )
+
+    async def live(self, request: Request) -> Response:
+        """Say that the process runs."""
+        return JsonResponse({"status": "ok"})
+
+    async def ready(self, request: Request) -> Response:
+        """Say whether requests are answered; not while the server drains."""
+        health = await self._v11.health()
+        ready = not self.draining and health["status"] == "ok"
+        return JsonResponse({"status": "ok" if ready else "unavailable"}, 200 if ready else 503)
+
+    async def health(self, request: Request) -> Response:
+        """Give the full report."""
+        stats = await self._v11.get_performance_stats()
+        report = {**await self._v11.health(), "uptime_s": stats["uptime_s"], "routing": stats["routing"]}
+        return JsonResponse({**report, "system": stats["system"], "capabilities": stats["capabilities"]})
+
+    async def stats(self, request: Request) -> Response:
+        """Give counts, latencies, targets and money."""
+        return JsonResponse(await self._v11.get_performance_stats())
+
+    async def config(self, request: Request) -> Response:
+        """Give the settings; what is secret is stars."""
+        return JsonResponse(
+            {"server": _plain(asdict(self._settings)), **_plain(asdict(self._v11.engine.settings))}
+        )
+
+    async def clear_cache(self, request: Request) -> Response:
+        """Forget every cached result."""
+        await self._v11.clear_cache()
+        return JsonResponse({"cleared": True})
+
+    async def cache_stats(self, request: Request) -> Response:
+        """Give the state of the cache."""
+        return JsonResponse(self._v11.engine.results.stats())
+
+    async def optimization(self, request: Request) -> Response:
+        """Give what is known of this machine's capabilities; nothing is measured or loaded for it."""
+        from copykit.accel.report import report
+
+        found = await asyncio.to_thread(report, verify=False)
+        return JsonResponse(_plain(asdict(found)))
+
+    async def catalog(self, request: Request) -> Response:
+        """Give the names that a brief may use."""
+        from copykit.brief import catalog
+
+        return JsonResponse(
+            {
+                "platforms": list(catalog.placement_ids()),
+                "languages": [language.tag for language in catalog.languages()],
+                "tones": [tone.id for tone in catalog.tones()],
+                "use_cases": [use_case.id for use_case in catalog.use_cases()],
+            }
+        )
+
+    async def _written(self, request: Request) -> tuple[CopywritingOutput, float]:
+        brief = self._brief(await self._json(request, self._settings.max_body), request)
+        began = time.perf_counter()
+        output = await self._v11.generate(brief)
+        return output, time.perf_counter() - began
+
+    async def _batch(self, request: Request, *, legacy: bool) -> Response:
+        asked = _items(await self._json(request, self._settings.max_batch_body))
+        if len(asked) > self._settings.max_batch_items:
+            raise InvalidRequest("requests", len(asked), f"at most {self._settings.max_batch_items} briefs")
+        briefs: list[Any] = []
+        for item in asked:
+            try:
+                briefs.append(self._brief(item, request))
+            except CopykitError as error:
+                briefs.append(error)
+        began = time.perf_counter()
+        results = await self._v11.batch_generate(briefs)
+        took_s = time.perf_counter() - began
+        told = [
+            _item(at, result, legacy, took_s, request.state.request_id) for at, result in enumerate(results)
+        ]
+        failed = sum(one["output"] is None for one in told)
+        summary = {"total": len(told), "succeeded": len(told) - failed, "failed": failed}
+        return JsonResponse({"results": told, "summary": summary})
+
+    async def _json(self, request: Request, most: int) -> Any:
+        body = await read_body(request, most, self._settings.body_s)
+        return await asyncio.to_thread(read_json, body) if len(body) > _LARGE else read_json(body)
+
+    def _brief(self, fields: Any, request: Request) -> CopywritingInput:
+        """Read a brief, and bound its time by what the client and the server allow."""
+        if not isinstance(fields, Mapping):
+            raise InvalidRequest(
+                "body", type(fields).__name__, "must be an object with the fields of a brief"
+            )
+        brief = CopywritingInput(**fields)
+        allowed_s = min(_told_s(request) or self._settings.deadline_s, self._settings.longest_s)
+        return brief.model_copy(update={"deadline_s": min(brief.deadline_s or allowed_s, allowed_s)})
+
+
+_LARGE = 64 * 1024
+"""Bytes from which on a body is read in a thread: the loop has others to answer."""
+
+
+def _told_s(request: Request) -> float | None:
+    """Give the time that the client allows, in seconds."""
+    text = request.headers.get("X-Request-Timeout-Ms")
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or not _LEAST_MS <= int(text[:12]) <= _MOST_MS:
+        raise InvalidRequest("X-Request-Timeout-Ms", text, "milliseconds, a whole number from 1 to 86400000")
+    return int(text) / 1000
+
+
+def _items(body: Any) -> list[Any]:
+    if isinstance(body, Mapping):
+        unknown = [name for name in body if name != "requests"]
+        if unknown:
+            raise InvalidRequest(
+                unknown[0], body[unknown[0]], "unknown; a batch holds requests", nearest=["requests"]
+            )
+        body = body.get("requests")
+    if not isinstance(body, list):
+        raise InvalidRequest("requests", body, "must be a list of briefs")
+    return body
+
+
+def _item(
+    at: int, result: CopywritingOutput | CopykitError, legacy: bool, took_s: float, request_id: str
+) -> dict[str, Any]:
+    if isinstance(result, CopykitError):
+        error = problem_of(result).body(result.request_id or request_id)
+        return {"index": at, "status": "failed", "error": error, "output": None}
+    output = legacy_shape(result, took_s) if legacy else result.model_dump(mode="json")
+    return {"index": at, "status": result.variants[0].status, "error": None, "output": output}
+
+
+async def _sent(
+    first: StreamEvent, events: AsyncIterator[StreamEvent], request_id: str
+) -> AsyncIterator[ServerSentEvent]:
+    """Give the events of a stream for the wire; closing this closes the call to the provider."""
+    async with aclosing(events) as rest:  # type: ignore[type-var]  # an async generator, as `relay` gives it
+        yield _event(first, request_id)
+        async for event in rest:
+            yield _event(event, request_id)
+
+
+def _event(event: StreamEvent, request_id: str) -> ServerSentEvent:
+    if isinstance(event, StreamFailed):
+        return ServerSentEvent(json.dumps(problem_of(event.error).body(request_id)).decode(), event="error")
+    told = as_mapping(event)
+    name = told.pop("event")
+    if isinstance(event, StreamFinished):
+        name = "done"
+    return ServerSentEvent(json.dumps(told).decode(), event=name)
+
+
+def _plain(value: Any) -> Any:
+    """Give *value* as JSON can hold it; what is neither text nor number is written as it shows itself."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
+    return value if value is None or isinstance(value, str | int | float | bool) else repr(value)

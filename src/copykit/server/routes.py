@@ -1,0 +1,49 @@
+"""The table of all routes: what each is called, who may call it, and what answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["PREFIXES", "ROUTES", "RouteSpec", "Scope"]
+
+Scope = Literal["public", "read", "generate", "batch", "admin"]
+
+PREFIXES = ("", "/copywriting")
+"""Every route stands under each of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class RouteSpec:
+    """One route."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    handler: str
+    """Name of the method of `copykit.server.handlers.Handlers`."""
+    scope: Scope
+    summary: str
+    legacy: bool = False
+    """Whether it is of the first interface, kept as it was."""
+
+
+ROUTES: tuple[RouteSpec, ...] = (
+    RouteSpec("POST", "/generate", "generate_legacy", "generate", "Write one brief", legacy=True),
+    RouteSpec("POST", "/generate/batch", "batch_legacy", "batch", "Write many briefs", legacy=True),
+    RouteSpec("POST", "/batch-generate", "batch_legacy", "batch", "Write many briefs", legacy=True),
+    RouteSpec("POST", "/generate/stream", "stream", "generate", "Write one brief and watch", legacy=True),
+    RouteSpec("POST", "/v11/generate", "generate", "generate", "Write one brief"),
+    RouteSpec("POST", "/v11/batch-generate", "batch", "batch", "Write many briefs"),
+    RouteSpec("POST", "/v11/generate/stream", "stream", "generate", "Write one brief and watch"),
+    RouteSpec("GET", "/health", "health", "read", "Full report"),
+    RouteSpec("GET", "/health/live", "live", "public", "Whether the process runs"),
+    RouteSpec("GET", "/health/ready", "ready", "public", "Whether requests are answered"),
+    RouteSpec("GET", "/v11/health", "health", "read", "Full report"),
+    RouteSpec("GET", "/v11/performance-stats", "stats", "read", "Counts, latencies, targets, money"),
+    RouteSpec("GET", "/config", "config", "admin", "Settings, secrets masked"),
+    RouteSpec("POST", "/cache/clear", "clear_cache", "admin", "Forget every cached result", legacy=True),
+    RouteSpec("POST", "/v11/cache/clear", "clear_cache", "admin", "Forget every cached result"),
+    RouteSpec("GET", "/v11/cache/stats", "cache_stats", "read", "State of the cache"),
+    RouteSpec("GET", "/optimization/report", "optimization", "admin", "Capabilities of this machine"),
+    RouteSpec("GET", "/catalog", "catalog", "read", "Platforms, languages, tones and use cases"),
+)

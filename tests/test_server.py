@@ -1,0 +1,294 @@
+"""The service over HTTP, asked as a client would, over the application itself."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("sse_starlette", reason="needs the extra server")
+
+import httpx2
+
+from copykit import CopywritingServiceV11, Settings, register_provider
+from copykit.errors import ConfigurationError, ContentRefused, ProviderUnavailable, RateLimited
+from copykit.providers.registry import unregister_provider
+from copykit.server import ServerSettings, create_app
+from copykit.server.routes import PREFIXES, ROUTES
+from copykit.settings import RoutingSettings, Secret
+from copykit.testing import FakeProvider
+
+KEY = "Zk3v9QwRt7Yp2LmX8sBd4FhJ6nCgA1eU_w"
+BRIEF = {
+    "product_description": "Zapatos deportivos de alta gama",
+    "target_platform": "Instagram",
+    "tone": "inspirational",
+    "target_audience": "Jóvenes activos",
+    "key_points": ["Comodidad", "Estilo", "Durabilidad"],
+    "instructions": "Enfatiza la innovación.",
+    "restrictions": ["no mencionar precio"],
+    "creativity_level": 0.8,
+    "language": "es",
+}
+LEGACY = (
+    "id, content, variants, language, tone, platform, use_case, model, provider, tokens_used, cost_usd, cached, "
+    "processing_time_ms, created_at"
+).split(", ")
+
+
+class Desk:
+    """One application, and what it answers."""
+
+    def __init__(self, *targets: str, key: str | None = KEY, **server: Any) -> None:
+        settings = Settings(routing=RoutingSettings(targets or ("phrasebank",)))
+        self.key = key
+        secret = None if key is None else Secret(key)
+        self.app = create_app(
+            server=ServerSettings(key=secret, **server), service=CopywritingServiceV11(settings)
+        )
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        raw: bytes | None = None,
+        headers: dict[str, str] | None = None,
+        key: bool = True,
+    ) -> httpx2.Response:
+        """Send one request."""
+        content = raw if raw is not None else None if body is None else json.dumps(body).encode()
+        sent = {"content-type": "application/json"} if content is not None else {}
+        if key and self.key is not None:
+            sent["x-api-key"] = self.key
+
+        async def story() -> httpx2.Response:
+            transport = httpx2.ASGITransport(app=self.app)
+            async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+                return await client.request(
+                    method, path, content=content, headers={**sent, **(headers or {})}
+                )
+
+        return asyncio.run(story())
+
+
+@pytest.fixture(scope="module")
+def desk() -> Desk:
+    """Give a server with a key over the phrase bank."""
+    return Desk()
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeProvider]:
+    """Give a provider that says what it is told to."""
+    provider = FakeProvider()
+    register_provider("fake", lambda: provider)
+    yield provider
+    unregister_provider("fake")
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_the_specifications_requests_are_answered(desk: Desk, prefix: str) -> None:
+    """As they stand, under both prefixes: v11 gives the whole result, the legacy route its documented subset."""
+    whole = desk.ask("POST", f"{prefix}/v11/generate", BRIEF)
+    assert whole.status_code == 200
+    assert whole.json()["variants"][0]["status"] == "ok"
+    legacy = desk.ask("POST", f"{prefix}/generate", BRIEF).json()
+    assert list(legacy) == LEGACY
+    assert legacy["content"] == whole.json()["text"]
+    assert (legacy["provider"], legacy["platform"]) == ("phrasebank", "instagram.caption")
+
+
+@pytest.mark.parametrize("path", ["/v11/batch-generate", "/generate/batch", "/batch-generate"])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_batch_has_a_result_for_each_brief_in_order(desk: Desk, path: str, wrapped: bool) -> None:
+    """A brief that cannot be served has its own problem, and the others their copy."""
+    briefs = [BRIEF, {**BRIEF, "target_platform": "Facebok"}, 7, {**BRIEF, "language": "en"}]
+    told = desk.ask("POST", path, {"requests": briefs} if wrapped else briefs).json()
+    assert [one["index"] for one in told["results"]] == [0, 1, 2, 3]
+    assert [one["status"] for one in told["results"]] == ["ok", "failed", "failed", "ok"]
+    assert told["results"][1]["error"]["field"] == "target_platform"
+    assert "facebook" in told["results"][1]["error"]["nearest"]
+    assert told["summary"] == {"total": 4, "succeeded": 2, "failed": 2}
+    assert ("content" in told["results"][0]["output"]) == ("v11" not in path)
+
+
+def test_a_stream_ends_with_the_result(desk: Desk) -> None:
+    """Each field with its checks, and last the whole as `/v11/generate` gives it."""
+    answer = desk.ask("POST", "/v11/generate/stream", BRIEF)
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    events = [
+        dict(line.split(": ", 1) for line in block.splitlines())
+        for block in answer.text.replace("\r\n", "\n").strip().split("\n\n")
+    ]
+    names = [event["event"] for event in events]
+    assert names[0] in ("started", "field")
+    assert names[-1] == "done"
+    assert (
+        json.loads(events[-1]["data"])["output"]["text"]
+        == desk.ask("POST", "/v11/generate", BRIEF).json()["text"]
+    )
+
+
+def test_a_stream_that_cannot_begin_is_an_ordinary_problem(desk: Desk) -> None:
+    """Nothing was sent yet, so the status says it."""
+    assert desk.ask("POST", "/v11/generate/stream", {**BRIEF, "language": "tlh"}).status_code == 422
+
+
+@pytest.mark.parametrize("spec", ROUTES, ids=lambda spec: f"{spec.method} {spec.path}")
+def test_every_route_but_the_public_ones_wants_the_key(desk: Desk, spec: Any) -> None:
+    """None, a wrong one and one that is too long are refused alike; with the key no route answers 401 or 500."""
+    body = BRIEF if spec.method == "POST" and "cache" not in spec.path else None
+    for headers in ({}, {"x-api-key": "wrong"}, {"authorization": "Bearer " + "x" * 5000}):
+        refused = desk.ask(spec.method, spec.path, body, headers=headers, key=False)
+        assert refused.status_code == (200 if spec.scope == "public" else 401)
+        assert KEY not in refused.text
+    assert desk.ask(spec.method, spec.path, body).status_code in (200, 422)
+
+
+def test_a_bearer_token_is_as_good_as_the_header(desk: Desk) -> None:
+    """So that a scraper can send it."""
+    told = desk.ask("GET", "/v11/health", headers={"authorization": f"Bearer {KEY}"}, key=False)
+    assert told.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("raw", "status", "told"),
+    [
+        (b"", 400, "empty"),
+        (b"{", 400, "line 1"),
+        (b"\xff", 400, "UTF-8"),
+        (b"\xef\xbb\xbf{}", 400, "byte order mark"),
+        (b'{"a": 1, "a": 2}', 400, "twice"),
+        (b'{"a": NaN}', 400, "NaN"),
+        (b'{"a": 1e400}', 400, "too large"),
+        (b'{"a": ' + b"1" * 100_000 + b"}", 400, "100000 digits"),
+        (b"[" * 100_000, 400, "brackets"),
+        (b'{"product_description": "\\ud800"}', 400, "surrogate"),
+        (b'"text"', 422, "must be an object"),
+        (b'{"product_description": "x", "target_platform": "x", "tenant_id": 1}', 422, "unknown field"),
+        (b'{"product_description": 7}', 422, "product_description"),
+        (b" " * 300_000, 413, "at most 262144 bytes"),
+    ],
+)
+def test_a_bad_body_has_its_status(desk: Desk, raw: bytes, status: int, told: str) -> None:
+    """And one line that says what is wrong with it."""
+    answer = desk.ask("POST", "/v11/generate", raw=raw)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert told in answer.json()["detail"]
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"content-type": "text/plain"}, 415),
+        ({"content-type": "application/json; charset=latin-1"}, 415),
+        ({"content-type": "application/json; charset=UTF-8"}, 200),
+        ({"content-encoding": "gzip"}, 415),
+        ({"x-request-timeout-ms": "soon"}, 422),
+        ({"x-request-timeout-ms": "5000"}, 200),
+        ({"x-request-id": "a b"}, 400),
+        ({"x-request-id": "order-7"}, 200),
+        ({"host": "example.com"}, 400),
+        ({"host": "localhost:8000"}, 200),
+    ],
+)
+def test_headers_are_held_to_their_rules(desk: Desk, headers: dict[str, str], status: int) -> None:
+    """Kind, encoding, time, number and host of a request."""
+    answer = desk.ask("POST", "/v11/generate", BRIEF, headers=headers)
+    assert answer.status_code == status
+    assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_what_is_no_route_is_a_problem_too(desk: Desk) -> None:
+    """404 for an unknown path, 405 with the right method for a wrong one."""
+    assert desk.ask("GET", "/nope").json()["code"] == "not_found"
+    wrong = desk.ask("GET", "/v11/generate")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
+
+
+def test_an_upstreams_words_stay_inside(fake: FakeProvider) -> None:
+    """A client learns that the provider failed, not what it said."""
+    fake.will_say(ProviderUnavailable("secret upstream body", status=503, target="fake"))
+    answer = Desk("fake").ask("POST", "/v11/generate", BRIEF)
+    assert (answer.status_code, answer.json()["code"]) == (502, "provider_failed")
+    assert "secret" not in answer.text
+    assert {one["outcome"] for one in answer.json()["attempts"]} == {"provider_unavailable"}
+
+
+def test_a_refusal_is_the_requests_own_fault(fake: FakeProvider) -> None:
+    """422, as for a brief that breaks a rule."""
+    fake.will_say(ContentRefused("I will not", target="fake"))
+    answer = Desk("fake").ask("POST", "/v11/generate", BRIEF)
+    assert (answer.status_code, answer.json()["code"]) == (422, "content_refused")
+
+
+def test_a_throttle_says_when_to_come_back(fake: FakeProvider) -> None:
+    """503 with Retry-After, since it is not the client that was too fast."""
+    fake.will_say(RateLimited("slow down", target="fake", retry_after_s=200.0))
+    answer = Desk("fake").ask("POST", "/v11/generate", BRIEF)
+    assert (answer.status_code, answer.json()["code"]) == (503, "all_providers_cooling")
+    assert 1 <= int(answer.headers["retry-after"]) <= 60
+
+
+def test_the_configuration_shows_no_secret(desk: Desk) -> None:
+    """Stars stand for it."""
+    told = desk.ask("GET", "/config")
+    assert told.json()["server"]["key"] == "***"
+    assert KEY not in told.text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"host": "0.0.0.0"}, "set API_KEY, or say --insecure"),  # noqa: S104  # it is refused
+        ({"key": Secret("your-secure-api-key")}, "sample from a document"),
+        ({"key": Secret("a" * 64)}, "too easily guessed"),
+        ({"key": Secret("0123456789abcdef0123")}, "128 bits"),
+        ({"port": 70_000}, "0 to 65535"),
+        ({"max_body": 1, "body_s": 0}, "server.body_s"),
+    ],
+)
+def test_an_unsafe_setup_does_not_start(wrong: dict[str, Any], told: str) -> None:
+    """Every mistake at once, and no key in any message."""
+    with pytest.raises(ConfigurationError) as caught:
+        ServerSettings(**wrong)
+    assert told in str(caught.value)
+    assert "a" * 64 not in str(caught.value)
+
+
+def test_without_a_key_only_this_machine_is_served() -> None:
+    """Authentication is off on a loopback address; another name in Host is refused there, whatever it resolves to."""
+    free = Desk(key=None)
+    assert free.ask("GET", "/v11/health").status_code == 200
+    assert free.ask("GET", "/v11/health", headers={"host": "rebound.example"}).status_code == 400
+
+
+def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
+    """It says where it listens, answers, and ends with 0 at SIGTERM; a taken port is one line and status 1."""
+    command = [sys.executable, "-m", "copykit", "run", "--port"]
+    with subprocess.Popen([*command, "0"], cwd=tmp_path, stderr=subprocess.PIPE, text=True) as served:
+        try:
+            assert served.stderr is not None
+            address = served.stderr.readline().split()[3]
+            port = address.rpartition(":")[2]
+            answer = httpx2.post(f"{address}/v11/generate", json=BRIEF, timeout=30)
+            assert answer.status_code == 200
+            assert "server" not in answer.headers
+            taken = subprocess.run([*command, port], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+            assert (taken.returncode, len(taken.stderr.splitlines())) == (1, 1)
+            served.send_signal(signal.SIGTERM)
+            served.communicate(timeout=30)
+        finally:
+            served.kill()
+    assert served.returncode == 0
