@@ -17,9 +17,12 @@ from copykit.errors import (
     ProviderUnavailable,
     RateLimited,
 )
+from copykit.providers.anthropic import Anthropic
 from copykit.providers.base import Completion, charge_of
 from copykit.providers.compatible import Compatible
 from copykit.providers.facts import model_facts, provider_facts
+from copykit.providers.google import Google
+from copykit.providers.openai import OpenAI
 from copykit.providers.openrouter import OpenRouter
 from copykit.providers.registry import check_targets, load_provider
 from copykit.providers.remote import Remote, Repeats
@@ -209,3 +212,11 @@ def test_an_empty_answer_keeps_its_cost() -> None:
     usage = charge_of(caught.value)
     assert usage is not None
     assert usage.cost_usd == 0.00042
+
+
+@pytest.mark.parametrize("kind", [OpenAI, Anthropic, Google, OpenRouter])
+def test_headers_do_not_show_the_key(kind: Any) -> None:
+    """Tools that print the variables of a failing call print them; what is sent is the key itself."""
+    headers = kind(key=Secret("sk-canary-1"))._headers()
+    assert "canary" not in repr(headers)
+    assert any(value.endswith("sk-canary-1") for value in headers.values())

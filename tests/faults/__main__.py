@@ -1,13 +1,16 @@
-"""``python -m tests.faults run P10 --seed 7`` and ``python -m tests.faults table``."""
+"""``python -m tests.faults run P10 --seed 7`` plays one, ``table`` all, ``secrets`` all and says what was told where."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 import traceback
+from collections import Counter
 
 from . import stories  # noqa: F401 -- enters the faults
 from .catalogue import FAULTS, play
+from .stage import KNOWN
+from .vendors import SECRETS
 
 
 def main() -> int:
@@ -18,14 +21,17 @@ def main() -> int:
     one.add_argument("fault", choices=sorted(FAULTS))
     one.add_argument("--seed", type=int, default=1)
     table = verbs.add_parser("table", help="play all and print what became of each")
-    table.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    table.add_argument("--groups", default="", help="letters, e.g. PJ; all if not given")
-    for verb in (one, table):
+    secrets = verbs.add_parser("secrets", help="play all and count each planted secret in each place")
+    for verb in (table, secrets):
+        verb.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
+        verb.add_argument("--groups", default="", help="letters, e.g. PJ; all if not given")
+    for verb in (one, table, secrets):
         verb.add_argument("--quick", action="store_true", help="as short as in the test run")
     given = parser.parse_args()
     if given.verb == "run":
         return _run(given.fault, given.seed, whole=not given.quick)
-    return _table(given.seeds, given.groups, whole=not given.quick)
+    tell = _table if given.verb == "table" else _secrets
+    return tell(given.seeds, given.groups, whole=not given.quick)
 
 
 def _run(name: str, seed: int, *, whole: bool) -> int:
@@ -43,10 +49,12 @@ def _run(name: str, seed: int, *, whole: bool) -> int:
 
 def _table(seeds: list[int], groups: str, *, whole: bool) -> int:
     unexpected = 0
+    states: Counter[str] = Counter()
     for name, row in sorted(FAULTS.items()):
         if groups and name[0] not in groups:
             continue
         results = [play(name, seed, whole=whole) for seed in seeds]
+        states.update(result.state for result in results)
         bad = next((result for result in results if result.state == "failed"), None)
         if bad is not None:
             state = f"known defect: {row.reason}" if row.broken else f"FAILED: {bad.reason}"
@@ -61,8 +69,30 @@ def _table(seeds: list[int], groups: str, *, whole: bool) -> int:
         print(
             f"{name}  {row.title:44.44}  {state}{lacks}  {sum(r.took_s for r in results):.2f} s", flush=True
         )
-    print(f"{unexpected} unexpected")
+    counted = ", ".join(f"{count} {state}" for state, count in states.most_common())
+    print(f"{states.total()} playings, {len(seeds)} a fault: {counted}; {unexpected} unexpected")
     return 1 if unexpected else 0
+
+
+def _secrets(seeds: list[int], groups: str, *, whole: bool) -> int:
+    found: Counter[tuple[str, str]] = Counter()
+    playings = 0
+    for name in sorted(FAULTS):
+        if not groups or name[0] in groups:
+            for seed in seeds:
+                looked = play(name, seed, whole=whole).looked
+                found.update(looked)
+                playings += bool(looked)
+    places = list(dict.fromkeys(place for _, place in found))
+    for number, place in enumerate(places, 1):
+        print(f"{number:3} = {place}")
+    print(" " * 26 + "".join(f"{number:5}" for number in range(1, len(places) + 1)))
+    for secret in SECRETS:
+        print(f"{secret:26}" + "".join(f"{found[secret, place]:5}" for place in places))
+    told = sum(count for where, count in found.items() if where not in KNOWN)
+    known = ", ".join(f"{secret} in {place}" for secret, place in sorted(KNOWN))
+    print(f"{playings} playings looked through, {told} found beside what is known ({known})")
+    return 1 if told else 0
 
 
 if __name__ == "__main__":

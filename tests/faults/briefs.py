@@ -310,13 +310,9 @@ def bound_of(vendor: Vendor, body: dict[str, Any]) -> int:
 async def j07(stage: Stage) -> None:
     vendor = stage.vendor()
     marks = [f"{stage.random.getrandbits(64):016x}" for _ in range(4)]
-    stage.secrets += [
-        f"hunter-{marks[0]}",
-        f"ana-{marks[1]}@example.org",
-        f"note-{marks[2]}",
-        f"for-{marks[3]}",
-    ]
-    password, mail, note, people = stage.secrets[-4:]
+    password, mail = f"hunter-{marks[0]}", f"ana-{marks[1]}@example.org"
+    note, people = f"note-{marks[2]}", f"for-{marks[3]}"
+    stage.secrets |= {"password": password, "address": mail, "note": note, "audience": people}
     for step in (vendor.says(), vendor.fails(500), vendor.fails(400), vendor.says("no copy {")):
         engine = stage.engine((vendor, await stage.server(step)))
         for cache in ("on", "on"):

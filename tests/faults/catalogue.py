@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 
 from .idle_clock import run
 from .stage import NotHere, Stage
@@ -40,6 +40,8 @@ class Result:
     notes: tuple[str, ...]
     took_s: float
     error: BaseException | None = None
+    looked: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """How often each planted secret was found, by secret and place; empty where none was looked for."""
 
 
 FAULTS: dict[str, Fault] = {}
@@ -79,5 +81,6 @@ def play(name: str, seed: int, *, whole: bool = False) -> Result:
         return Result("skipped", str(reason), tuple(stage.notes), time.perf_counter() - began)
     except Exception as error:
         took_s = time.perf_counter() - began
-        return Result("failed", f"{type(error).__name__}: {error}", tuple(stage.notes), took_s, error)
-    return Result("ok", "", tuple(stage.notes), time.perf_counter() - began)
+        told = f"{type(error).__name__}: {error}"
+        return Result("failed", told, tuple(stage.notes), took_s, error, dict(stage.found))
+    return Result("ok", "", tuple(stage.notes), time.perf_counter() - began, looked=dict(stage.found))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import os
 import pickle
 import traceback
-from collections.abc import Callable, Iterable
-from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, ExitStack, aclosing, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, replace
 from itertools import count, pairwise
 from pathlib import Path
 from random import Random
@@ -19,21 +22,26 @@ from copykit import CopywritingInput, Settings
 from copykit.brief.compile import compile_brief
 from copykit.brief.prompt import Prompt, build_prompt
 from copykit.engine import Engine
-from copykit.errors import CopykitError, DeadlineExceeded, NoProviderSucceeded
+from copykit.errors import ConfigurationError, CopykitError, DeadlineExceeded, NoProviderSucceeded
 from copykit.events import AttemptFinished, Event, TargetMoved
 from copykit.models import CopywritingOutput
 from copykit.routing.router import Router
-from copykit.settings import CacheSettings, ProvidersSettings, RoutingSettings
+from copykit.settings import CacheSettings, ProvidersSettings, RoutingSettings, Secret
 from copykit.stats import Stats
 from copykit.streaming import FieldDelta, StreamEvent, StreamFailed, StreamFinished
 from copykit.testing import RecordingHook
 from copykit.testing.servers import Received, ScriptedServer, Step
 
 from .idle_clock import IdleClockLoop
-from .vendors import KEYS, PRICES, VENDORS, Billed, Vendor
+from .vendors import COOKIE, KEYS, PRICES, SECRETS, VENDORS, Billed, Vendor
 
 __all__ = ["Asked", "NotHere", "Stage", "Streamed"]
 
+KNOWN = {
+    ("password in an address", "tracebacks with locals"),  # variables of the settings' own reading hold it
+    ("cookie of a server", "logs"),  # httpcore writes down the headers of answers at its own level DEBUG
+}
+"""Secrets that are told, and where; what mends it lies elsewhere."""
 NOT_ASKED = {"circuit_open", "cooling", "price_unknown", "budget_exceeded"}
 
 
@@ -114,10 +122,16 @@ class Stage:
         self.asked: list[Asked] = []
         self.servers: list[ScriptedServer] = []
         self.engines: list[Engine] = []
-        self.secrets = [*KEYS.values()]
+        self.secrets = dict(SECRETS)
+        """What must not be told anywhere, by what it is."""
+        self.found: Counter[tuple[str, str]] = Counter()
+        """How often each was found, by secret and place; with zeros where it was looked for in vain."""
         self.estimated: int | None = None
         """Calls charged by their worst case; None where the servers' own steps tell it."""
         self._records = _Records()
+        self._printed = io.StringIO()
+        self._around = ExitStack()
+        self._refused: list[BaseException] = []
         self._leave = AsyncExitStack()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._files = 0
@@ -154,7 +168,13 @@ class Stage:
         self, *steps: Step, choose: Callable[[Received], Step] | None = None, **options: Any
     ) -> ScriptedServer:
         """Start a server."""
-        made = ScriptedServer(choose if choose is not None else steps, **options)
+        script: Any = list(map(_with_cookie, steps))
+        if choose is not None:
+
+            def script(received: Received) -> Step:
+                return _with_cookie(choose(received))
+
+        made = ScriptedServer(script, **options)
         self.servers.append(await self._leave.enter_async_context(made))
         return made
 
@@ -166,7 +186,7 @@ class Stage:
         **routing: Any,
     ) -> Engine:
         """Make an engine whose vendors live at these servers, or at these addresses."""
-        keys: dict[str, Any] = {}
+        keys: dict[str, Any] = {"local_key": Secret(KEYS["local"])}
         for vendor, at in where:
             keys |= vendor.settings(at if isinstance(at, str) else at.url)
         keys |= settings or {}
@@ -273,6 +293,13 @@ class Stage:
         self._level = root.level
         root.addHandler(self._records)
         root.setLevel(logging.DEBUG)
+        self._around.enter_context(redirect_stdout(self._printed))
+        self._around.enter_context(redirect_stderr(self._printed))
+        self._warned = self._around.enter_context(warnings.catch_warnings(record=True))
+        warnings.simplefilter("always")
+        proxy = f"http://somebody:{SECRETS['password of a proxy']}@127.0.0.1:9"
+        self._around.enter_context(_environment(HTTPS_PROXY=proxy, NO_PROXY="127.0.0.1,localhost"))
+        self._refuse_an_address()
         self._tasks = asyncio.all_tasks()
         self._files = _open_files()
         return self
@@ -291,11 +318,27 @@ class Stage:
             root.setLevel(self._level)
             await self._leave.aclose()
             await asyncio.sleep(0.01)
+            self._around.close()
         if kind is None:
             assert _open_files() <= self._files, "a file or socket is still open"
+            assert not self._warned, f"a warning: {self._warned[0].message}"
             self._check_bounds()
             self._check_money(looks)
             self._check_secrets(looks)
+
+    def _refuse_an_address(self) -> None:
+        """A password does not belong into an address: it is refused, and not told."""
+        address = f"https://somebody:{SECRETS['password in an address']}@api.example.org/v1"
+        for refuse in (
+            lambda: ProvidersSettings(openai_base_url=address),
+            lambda: Settings.from_env({"OPENAI_BASE_URL": address}),
+        ):
+            try:
+                refuse()
+            except ConfigurationError as error:
+                self._refused.append(error)
+            else:
+                raise AssertionError("an address with a password is taken")
 
     async def _check_nothing_is_open(self, looks: list[dict[str, Any]]) -> None:
         for server in self.servers:
@@ -338,20 +381,43 @@ class Stage:
         assert untold or round(spent, 12) == round(bill, 12), f"spent {spent}, charged {bill}"
 
     def _check_secrets(self, looks: list[dict[str, Any]]) -> None:
-        """No key in a log, an error, an event, a receipt or a figure."""
-        told = [*self._records.lines, *map(repr, self.heard.events), repr(looks)]
-        told += [repr(stats.snapshot()) for stats in self._stats]
-        told += [repr(engine.settings) + repr(engine.router.__dict__) for engine in self.engines]
+        """No secret in a log, an error, an event, a receipt, a figure or anything else that is kept or shown."""
+        for place, texts in self._places(looks).items():
+            whole = "\n".join(texts)
+            planted = (
+                SECRETS if place == "tracebacks with locals" else self.secrets
+            )  # a prompt is a variable too
+            for name, secret in planted.items():
+                self.found[name, place] += whole.count(secret)
+                if self.found[name, place]:
+                    self.note(f"{name} in {place}: {_around(whole, secret)!r}")
+        told = {where: count for where, count in self.found.items() if count and where not in KNOWN}
+        assert not told, f"a secret is told: {told}"
+
+    def _places(self, looks: list[dict[str, Any]]) -> dict[str, list[str]]:
+        """Give all that was told, by where it was told."""
+        errors: list[BaseException] = [*self._refused]
         for asked in self.asked:
-            if asked.output is not None:
-                told.append(asked.output.model_dump_json())
             if asked.error is not None:
-                told += traceback.format_exception(asked.error)
-                again = pickle.loads(pickle.dumps(asked.error))  # noqa: S301 -- made in the line itself
-                told += [repr(asked.error), repr(asked.error.__dict__), repr(again.__dict__)]
-        whole = "\n".join(told)
-        for secret in self.secrets:
-            assert secret not in whole, f"a secret is told: {_around(whole, secret)}"
+                errors += [asked.error, *_causes(asked.error)]
+        return {
+            "logs": self._records.lines,
+            "stdout and stderr": [self._printed.getvalue()],
+            "errors": [f"{error} {error!r} {error.__dict__}" for error in errors],
+            "tracebacks": [line for error in errors for line in traceback.format_exception(error)],
+            "tracebacks with locals": [line for error in errors for line in _with_locals(error)],
+            "pickles": [repr(_pickled(error)) for error in errors if isinstance(error, CopykitError)],
+            "events": [*map(repr, self.heard.events)],
+            "statistics": [repr(looks), *(repr(stats.snapshot()) for stats in self._stats)],
+            "settings and objects": [
+                repr(engine.settings) + repr(engine.router.__dict__) for engine in self.engines
+            ],
+            "results and receipts": [
+                asked.output.model_dump_json() + repr(asked.output)
+                for asked in self.asked
+                if asked.output is not None
+            ],
+        }
 
     @property
     def logged(self) -> list[str]:
@@ -375,6 +441,54 @@ class Stage:
 def _around(text: str, part: str) -> str:
     at = text.index(part)
     return text[max(0, at - 80) : at + 20]
+
+
+def _with_cookie(step: Step) -> Step:
+    """Let a whole answer set a cookie: servers send secrets back too."""
+    acts = list(step.acts)
+    for at, act in enumerate(acts):
+        if isinstance(act, bytes) and act.startswith(b"HTTP/1.1 ") and act.count(b"\r\n\r\n"):
+            first, rest = act.split(b"\r\n", 1)
+            acts[at] = b"%s\r\nset-cookie: session=%s\r\n%s" % (first, COOKIE.encode(), rest)
+    return replace(step, acts=tuple(acts))
+
+
+@contextmanager
+def _environment(**values: str) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """Give what led to *error*, down to the libraries' own."""
+    found: list[BaseException] = []
+    last: BaseException | None = error
+    while last is not None and (last := last.__cause__ or last.__context__) is not None:
+        found.append(last)
+    return found
+
+
+def _pickled(error: CopykitError) -> dict[str, Any]:
+    again: dict[str, Any] = pickle.loads(pickle.dumps(error)).__dict__  # noqa: S301 -- made in the line itself
+    return again
+
+
+def _with_locals(error: BaseException) -> list[str]:
+    """Give what a tool shows of *error* that prints the variables of each of copykit's frames."""
+    lines: list[str] = []
+    told = traceback.TracebackException.from_exception(error, capture_locals=True)
+    for frame in told.stack:
+        if "/copykit/" in frame.filename:
+            lines += [f"{frame.name} {name} = {value}" for name, value in (frame.locals or {}).items()]
+    return lines
 
 
 def _open_files() -> int:

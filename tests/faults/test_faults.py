@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from copykit.testing.servers import reset
+
 from . import stories  # noqa: F401 -- enters the faults
 from .catalogue import FAULTS, Fault, Story, play
 from .idle_clock import run
@@ -51,6 +53,17 @@ async def _a_key_in_the_log(stage: Stage) -> None:
     logging.getLogger("anywhere").debug("sent %s", KEYS["openai"])
 
 
+async def _a_key_printed(stage: Stage) -> None:
+    print(KEYS["google"])
+
+
+async def _a_key_in_a_variable(stage: Stage) -> None:
+    vendor = stage.vendor()
+    engine = stage.engine((vendor, await stage.server(reset())))
+    engine.router.provider(vendor.name)._headers = lambda: {"authorization": f"Bearer {vendor.key}"}
+    await stage.ask(engine)
+
+
 async def _a_call_nobody_counts(stage: Stage) -> None:
     await _a_call(stage, tokens=(100, 50))
     provider = stage.engines[0].router.provider(stage.vendor().name)
@@ -73,7 +86,9 @@ async def _a_connection_left(stage: Stage) -> None:
 @pytest.mark.parametrize(
     ("story", "told"),
     [
-        (_a_key_in_the_log, "a secret is told"),
+        (_a_key_in_the_log, "('openai key', 'logs'): 1"),
+        (_a_key_printed, "('google key', 'stdout and stderr'): 1"),
+        (_a_key_in_a_variable, "'tracebacks with locals')"),
         (_a_call_nobody_counts, "calls, of which"),
         (_another_bill, "charged"),
         (_a_task_left, "still at work"),

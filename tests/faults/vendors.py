@@ -10,7 +10,19 @@ from typing import Any
 from copykit.settings import Secret
 from copykit.testing.servers import Step, answer, chunked
 
-__all__ = ["COPY", "KEYS", "PRICES", "TEXT", "VENDORS", "Billed", "Vendor", "billed", "copy_of"]
+__all__ = [
+    "COOKIE",
+    "COPY",
+    "KEYS",
+    "PRICES",
+    "SECRETS",
+    "TEXT",
+    "VENDORS",
+    "Billed",
+    "Vendor",
+    "billed",
+    "copy_of",
+]
 
 TEXT = "Norr. Oak desk, 120x60 cm. Take a look at the details today."
 PRICES = {"input": 1.0, "output": 2.0}
@@ -215,4 +227,14 @@ KEYS = {
     "anthropic": "sk-ant-canary-27c49e01fa83b65d",
     "google": "AIzaCanary51b7e90d4c82f6a3",
     "openrouter": "sk-or-canary-c03e7a9542d816fb",
+    "local": "token-canary-94d2be07f6a1c853",
 }
+COOKIE = "cookie-canary-6a0f3c81d97be254"
+"""What every server sends back in a header."""
+SECRETS = {
+    **{f"{name} key": key for name, key in KEYS.items()},
+    "password in an address": "password-canary-e18b5d40c7f2639a",
+    "password of a proxy": "proxy-canary-b7406ef2a95d13c8",
+    "cookie of a server": COOKIE,
+}
+"""Eight planted secrets."""

@@ -291,7 +291,10 @@ class _Stream:
 
     def __init__(self, answer: Answer, host: str, limit: int, clock: _Clock | None) -> None:
         self.status = answer.status
-        self.headers: Mapping[str, str] = {name.lower(): value for name, value in answer.headers}
+        # nobody here reads cookies, and what is not kept is not shown
+        self.headers: Mapping[str, str] = {
+            lower: value for name, value in answer.headers if (lower := name.lower()) != "set-cookie"
+        }
         self._answer, self._host, self._limit, self._clock = answer, host, limit, clock
         self._size = 0
         self._whole = False

@@ -299,6 +299,7 @@ class _HttpcoreWire:
         try:
             url = core.URL(scheme=origin.scheme, host=origin.host, port=origin.port, target=target)
             request = core.Request(call.method.encode(), url, headers=headers, content=call.body)
+            del headers  # credentials in them would stand in the traceback of a failure, where variables are shown
             response = await line.handle_async_request(request)
         except BaseException as error:  # cancellation too
             await self.discard(line)

@@ -13,6 +13,7 @@ from copykit.providers.facts import ModelFacts
 from copykit.providers.remote import (
     Call,
     Headers,
+    HiddenText,
     ListedModel,
     Remote,
     Repeats,
@@ -110,8 +111,8 @@ class Anthropic(Remote):
         if self._key is None:
             return headers
         if self._version < VERSION:
-            return headers | {"x-api-key": self._key.reveal()}
-        return headers | {"authorization": f"Bearer {self._key.reveal()}"}
+            return headers | {"x-api-key": HiddenText(self._key.reveal())}
+        return headers | {"authorization": HiddenText(f"Bearer {self._key.reveal()}")}
 
     def _encode(self, prompt: Prompt, model: str, facts: ModelFacts, max_tokens: int, streamed: bool) -> Call:
         temperature = facts.at(prompt.temperature)

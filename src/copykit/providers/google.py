@@ -21,6 +21,7 @@ from copykit.providers.facts import ModelFacts
 from copykit.providers.remote import (
     Call,
     Headers,
+    HiddenText,
     ListedModel,
     by_status,
     count,
@@ -104,7 +105,9 @@ class Google(EmbeddingRemote):
 
     def _headers(self) -> dict[str, str]:
         headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
-        return headers if self._key is None else headers | {"x-goog-api-key": self._key.reveal()}
+        if self._key is None:
+            return headers
+        return headers | {"x-goog-api-key": HiddenText(self._key.reveal())}
 
     def _encode(self, prompt: Prompt, model: str, facts: ModelFacts, max_tokens: int, streamed: bool) -> Call:
         temperature = facts.at(prompt.temperature)

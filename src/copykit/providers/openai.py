@@ -25,6 +25,7 @@ from copykit.providers.facts import ModelFacts
 from copykit.providers.remote import (
     Call,
     Headers,
+    HiddenText,
     ListedModel,
     by_status,
     count,
@@ -126,7 +127,7 @@ class OpenAI(EmbeddingRemote):
     def _headers(self) -> dict[str, str]:
         headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
         if self._key is not None:
-            headers["authorization"] = f"Bearer {self._key.reveal()}"
+            headers["authorization"] = HiddenText(f"Bearer {self._key.reveal()}")
         return headers | {name: value for name, value in self._scope.items() if value}
 
     def _encode(self, prompt: Prompt, model: str, facts: ModelFacts, max_tokens: int, streamed: bool) -> Call:

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Call",
     "Headers",
+    "HiddenText",
     "ListedModel",
     "Reader",
     "Remote",
@@ -85,6 +86,15 @@ _MAX_ANSWER = 4 * 2**20
 """Bytes of one answer."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
 _KEY = re.compile(r"(?i)\b(?:sk|gsk)-[\w*.-]{4,}|\bAIza[\w*-]{4,}|\bbearer\s+\S+")
+
+
+class HiddenText(str):
+    """Text that does not show itself in the repr of what holds it: a header's value, where tools print variables."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'***'"
 
 
 class Call(NamedTuple):
@@ -225,7 +235,8 @@ class Remote(ABC):
                     timeout_s=self.facts.timeout_s,
                 ) as reply:
                     if reply.status != 200:
-                        raise self._failure(reply.status, reply.headers, quietly(await reply.read()))
+                        told = self._without_key(await reply.read())
+                        raise self._failure(reply.status, reply.headers, quietly(told))
                     if reply.headers.get("content-type", "").startswith("application/json"):
                         # a failure told before the stream began, or a server that does not stream
                         whole = self._read(document_of(await reply.read(), reply.headers), reply.headers)
@@ -364,9 +375,12 @@ class Remote(ABC):
             timeout_s=timeout_s or self.facts.timeout_s,
             limit=limit,
         )
-        if reply.status != 200:
-            raise self._failure(reply.status, reply.headers, quietly(reply.body))
-        return document_of(reply.body, reply.headers), reply.headers
+        status, headers, told = reply.status, reply.headers, reply.body
+        if status != 200:
+            told = self._without_key(told)
+            del reply  # some servers repeat the credential in what they say of it
+            raise self._failure(status, headers, quietly(told))
+        return document_of(told, headers), headers
 
     async def _call(self, prompt: Prompt, *, streamed: bool) -> Call:
         return self._put(prompt, prompt.model or self._model or await self._only_model(), streamed=streamed)
@@ -399,6 +413,9 @@ class Remote(ABC):
                 error.category = self._hidden(error.category)
             raise
 
+    def _without_key(self, body: bytes) -> bytes:
+        return body if self._key is None else body.replace(self._key.reveal().encode(), b"***")
+
     def _hidden(self, text: str) -> str:
         if self._key is not None:
             text = text.replace(self._key.reveal(), "***")
@@ -408,7 +425,7 @@ class Remote(ABC):
         """Refuse what is no whole answer; add what its reader should know."""
         completion = presentable(completion, self._hidden)
         if self._key is not None and self._key.reveal() in completion.text:
-            told = ProviderProtocolError("the answer holds the credential that it was asked for with")
+            told = ProviderProtocolError("the answer holds the credential it was asked with")
             raise charge(told, completion.usage)
         refuse_unfinished(completion, prompt, call.max_tokens)
         remarks = retirement(self.facts_name, call.model, date.today())
