@@ -47,6 +47,7 @@ from copykit.events import AttemptFinished, AttemptStarted
 from copykit.models import Usage
 from copykit.providers.base import Completion, charge
 from copykit.providers.registry import register_provider, unregister_provider
+from copykit.routing.health import Cooldowns
 from copykit.routing.router import Router
 from copykit.settings import CacheSettings, RoutingSettings
 from copykit.testing import RecordingHook
@@ -427,6 +428,48 @@ TestRequestStory.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
+
+
+class RestStory(RuleBasedStateMachine):
+    """Throttles and refusals of two credentials in any order, beside two numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.rests = Cooldowns()
+        self.ends = {"one": 0.0, "two": 0.0}
+
+    @rule(
+        key=st.sampled_from(["one", "two"]),
+        told=st.sampled_from([None, float("nan"), -1.0, 0.0, 2.0, 700.0, 86_400.0, float("inf")]),
+    )
+    def throttle(self, key: str, told: float | None) -> None:
+        """For the time told, 5 s where that is none, a quarter of an hour at most; never shorter than before."""
+        usable = told is not None and told > 0
+        self.ends[key] = max(self.ends[key], self.now + (min(told or 0.0, 900.0) if usable else 5.0))
+        assert self.rests.cool(key, self.now, told, reason="x").until == self.ends[key]
+
+    @rule(key=st.sampled_from(["one", "two"]))
+    def refuse(self, key: str) -> None:
+        """For five minutes, unless it rests longer already."""
+        self.ends[key] = max(self.ends[key], self.now + 300.0)
+        assert self.rests.quarantine(key, self.now, reason="x").until == self.ends[key]
+
+    @rule(seconds=st.sampled_from([0.5, 5.0, 299.0, 900.0]))
+    def wait(self, seconds: float) -> None:
+        """Let the clock move on."""
+        self.now += seconds
+
+    @invariant()
+    def who_rests_is_known(self) -> None:
+        """Each until its own end, and nobody longer."""
+        resting = {key: end for key, end in self.ends.items() if end > self.now}
+        assert {key: rest.until for key, rest in self.rests.all_resting(self.now).items()} == resting
+        for key in self.ends:
+            assert (self.rests.resting(key, self.now) is not None) == (key in resting)
+
+
+TestRestStory = RestStory.TestCase
 
 
 @pytest.mark.xfail(
