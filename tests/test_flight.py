@@ -148,3 +148,37 @@ def test_an_error_reaches_every_waiter_and_is_not_remembered() -> None:
         assert await flight.run("k", work) == ([2], False)
 
     run(story)
+
+
+def test_the_first_of_those_that_wait_to_the_end_pays() -> None:
+    """Whoever began it, if it stayed; the next one where it left."""
+
+    async def story() -> None:
+        flight, work = Flight[list[int]](), Work()
+        seats = [flight.seat("k", work) for _ in range(3)]
+        waits = [asyncio.create_task(seat.landing()) for seat in seats]
+        await settle()
+        waits[0].cancel()
+        await settle()
+        work.gate.set()
+        await asyncio.gather(*waits, return_exceptions=True)
+        assert [seat.pays for seat in seats] == [False, True, False]
+
+    run(story)
+
+
+def test_who_leaves_last_finds_the_work_over() -> None:
+    """Its call is closed, and its cost in the books, before the cancellation goes on."""
+
+    async def story() -> None:
+        flight, work = Flight[list[int]](), Work()
+        seat = flight.seat("k", work)
+        caller = asyncio.create_task(seat.landing())
+        await settle()
+        caller.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        assert work.cancelled == 1
+        assert seat._run.task.done()
+
+    run(story)

@@ -12,6 +12,9 @@ __all__ = ["Flight", "Seat"]
 
 T = TypeVar("T")
 
+_LAST_WORDS_S = 1.0
+"""Seconds that a run which was cancelled is given to close what it holds."""
+
 
 @dataclass(slots=True, eq=False)
 class _Run(Generic[T]):
@@ -55,6 +58,8 @@ class Seat(Generic[T]):
                 del run.seats[self]
                 if not run.seats:
                     self._flight._abandon(self._key, run)
+                    # so that who left finds what it cost in the books, and no call goes on behind its back
+                    await asyncio.wait((run.task,), timeout=_LAST_WORDS_S)
 
 
 class Flight(Generic[T]):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,10 +12,6 @@ if TYPE_CHECKING:
     from copykit.service import CopywritingServiceV11
 
 __all__ = ["Bill", "bill_of"]
-
-_STEP_S = 0.01
-_TRIES = 100
-"""A call that is cancelled ends within a few turns of the loop; nobody who pressed Ctrl-C waits longer than a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +40,9 @@ class Bill:
 
 
 async def bill_of(service: CopywritingServiceV11, request: CopywritingInput) -> Bill:
-    """Give what *service* has spent, which was made for *request* alone, once its calls that were left have ended."""
+    """Give what *service* has spent, which was made for *request* alone."""
     routing = service.engine.settings.routing
-    state = (await service.get_performance_stats())["routing"]
-    for _ in range(_TRIES):
-        if not any(target["in_progress"] for target in state["targets"].values()):
-            break
-        await asyncio.sleep(_STEP_S)
-        state = (await service.get_performance_stats())["routing"]
-    money = state["money"]
+    money = (await service.get_performance_stats())["routing"]["money"]
     prices = Prices(routing.prices)
     targets = routing.targets_of((request.provider,) if request.provider else routing.providers)
     return Bill(
