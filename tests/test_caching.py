@@ -15,7 +15,7 @@ from copykit.caching.key import output_id, request_key
 from copykit.caching.memory import MemoryCache
 from copykit.caching.registry import cache_from, register_cache
 from copykit.caching.results import Results
-from copykit.cli.generate import _receipt
+from copykit.cli.copy_view import receipt_line
 from copykit.errors import ConfigurationError
 from copykit.events import CacheFailed, CacheLooked
 from copykit.models import CopywritingOutput
@@ -200,4 +200,4 @@ def test_what_is_found_costs_nothing_and_says_what_it_saved(cost: float | None, 
 
     for found in run(story()):
         assert (found.cached, found.usage.cost_usd, found.receipt.saved_usd) == (True, 0.0, cost)
-        assert told in _receipt(found)
+        assert told in receipt_line(found, 0.1)

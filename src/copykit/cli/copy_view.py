@@ -82,8 +82,8 @@ def receipt_line(output: CopywritingOutput, took_s: float) -> str:
     """Say who served, what it cost, how often it was mended and how long it took."""
     receipt, usage = output.receipt, output.usage
     cost = "cost unknown" if usage.cost_usd is None else f"{usage.cost_usd:.4g} USD"
-    if output.cached:
-        saved = receipt.saved_usd
+    saved = receipt.saved_usd
+    if output.cached or saved is not None:
         cost += ", what it saved is unknown" if saved is None else f", saved {saved:.4g} USD"
     served = f"cache {receipt.cache}" if receipt.cache else _counted(len(receipt.attempts), "attempt")
     repairs = _counted(len(receipt.repairs), "repair")
