@@ -84,10 +84,12 @@ def call(vendor: JobServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
 def environment(vendor: JobServer) -> dict[str, str]:
     """Give the variables that lead to *vendor*."""
+    name = vendor.vendor.upper()
+    address = {"GOOGLE": "GOOGLE_GEMINI"}.get(name, name)
     return {
         "COPYKIT_PROVIDERS": vendor.vendor,
-        f"{vendor.vendor.upper()}_API_KEY": KEY,
-        f"{vendor.vendor.upper()}_BASE_URL": vendor.base_url,
+        f"{name}_API_KEY": KEY,
+        f"{address}_BASE_URL": vendor.base_url,
     }
 
 
@@ -272,6 +274,39 @@ def test_a_killed_run_goes_on_with_its_jobs(call: Call, vendor: JobServer, blow:
     assert len(lines()) == 6
     assert len(vendor.jobs) == 1
     assert vendor.live == []
+
+
+def test_a_run_killed_while_it_writes_pays_for_no_answer_twice(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The lines and what was lost add up to the vendor's books; every line is there once, in order."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("copykit.economy._FIRST_WAIT_S", 0.001)
+    catalogue(tmp_path / "in.csv", 200)
+    command = [sys.executable, "-m", "copykit", *BATCH, "--yes"]
+    with Threaded("google") as server:
+        server.polls = 0
+        server.fates = lambda place, key: "error" if place % 40 == 7 else "ok"
+        env = {**os.environ, **environment(server)}
+        process = subprocess.Popen(command, env=env, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        until(lambda: Path("copy.jsonl").exists() and Path("copy.jsonl").stat().st_size > 20_000)
+        process.kill()
+        process.wait()
+        told = CliRunner(env=environment(server)).invoke(app, [*BATCH, "--yes", "--resume", "--json"])
+        assert told.exit_code == 0, told.output
+        summary = json.loads(told.stdout)
+        assert [line.row for line in lines()] == list(range(1, 201))
+        assert len(server.jobs) == 1
+        target = next(iter(summary["served_by"]))
+        usage = Usage(input_tokens=TOKENS[0], output_tokens=TOKENS[1])
+        of_call, of_job = (Prices().cost_usd(target, usage, batch=batch) for batch in (False, True))
+        assert of_call is not None
+        assert of_job is not None
+        books = 195 * of_job + len(server.live) * of_call
+        lost = len(server.live) - 5
+        assert 0 <= lost <= summary["lost"]["calls"]
+        assert summary["cost_usd"] == pytest.approx(books - lost * of_call)
+        assert summary["left_by_job"] == 5
 
 
 def until(holds: Callable[[], bool]) -> None:
