@@ -16,7 +16,6 @@ from copykit.errors import (
     MalformedCompletion,
     ModelNotFound,
     ProviderError,
-    ProviderProtocolError,
     ProviderUnavailable,
     RateLimited,
     TruncatedStream,
@@ -208,17 +207,52 @@ def test_results_that_end_early_are_told(vendor: str) -> None:
 
 
 @pytest.mark.parametrize("vendor", ["openai", "anthropic"])
-def test_a_result_beyond_all_measure_is_refused(vendor: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No line is held that is larger than an answer may be."""
+def test_a_result_beyond_all_measure_is_left_aside(vendor: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No line is held that is larger than an answer may be; those around it are read."""
     monkeypatch.setattr("copykit.providers.jobs._MOST_OF_A_LINE", 20_000)
+    texts = iter((COPY, "x" * 400_000, COPY))
 
     async def story() -> None:
         async with serving(vendor) as (server, jobs, made):
-            job_id = await submit(jobs, made, "a")
+            job_id = await submit(jobs, made)
             await over(jobs, job_id)
-            server.write = lambda body: "x" * 400_000
-            with pytest.raises(ProviderProtocolError, match="larger than 20000 bytes"):
-                await results(jobs, job_id)
+            server.write = lambda body: next(texts)
+            found = await results(jobs, job_id)
+            assert len(found.pop("")) == 0
+            assert len(found) == 2
+            assert all(_is_whole(jobs, raw) for raw in found.values())
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_what_is_no_result_among_them_is_left_aside(vendor: str) -> None:
+    """A line that is no JSON, no object, or names no request stops nobody."""
+
+    async def story() -> None:
+        async with serving(vendor) as (server, jobs, made):
+            job_id = await submit(jobs, made)
+            await over(jobs, job_id)
+            if vendor == "google":
+                told = server._google_job(server.jobs[0])
+                told["metadata"]["output"]["inlinedResponses"]["inlinedResponses"] += [
+                    None,
+                    7,
+                    {},
+                    {"metadata": 3},
+                ]
+                server.refusals = [answer(json=told)]
+                strange = 4
+            else:
+                lines = server._openai_lines if vendor == "openai" else server._anthropic_lines
+                raw = lines(server.jobs[0], "output") if vendor == "openai" else lines(server.jobs[0])
+                body = b"no JSON\n[]\n\n7\n" + raw + b'{"custom_id": 3}'
+                told = server._told(server.jobs[0])
+                server.refusals = [answer(json=told), answer(body=body)]
+                strange = 4
+            found = [key async for key, _ in jobs.results(job_id)]
+            assert sorted(filter(None, found)) == ["a", "b", "c"]
+            assert found.count("") == strange
 
     asyncio.run(story())
 

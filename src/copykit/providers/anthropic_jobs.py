@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 from copykit.errors import ProviderProtocolError, ProviderUnavailable
 from copykit.providers.base import BatchJob, Completion
 from copykit.providers.jobs import RemoteJobs
-from copykit.providers.remote import Call, count, document_of, listed, mapping, text_of
+from copykit.providers.remote import Call, count, listed, mapping, text_of
 
 __all__ = ["AnthropicJobs"]
 
@@ -82,8 +82,8 @@ class AnthropicJobs(RemoteJobs):
         if not url.startswith(base + "/"):  # a gateway's own address stands for the vendor's
             parts = urlsplit(url)
             url = base + quote(parts.path, safe="/%:@-._~") + (f"?{parts.query}" if parts.query else "")
-        async for line in self._lines(url):
-            yield text_of(document_of(line, {}).get("custom_id")), line
+        async for result in self._lines(url):
+            yield result
 
 
 def _counts(document: dict[str, Any]) -> dict[str, int]:

@@ -170,6 +170,8 @@ class BatchJobs(Protocol):
     def results(self, job_id: str) -> AsyncIterator[tuple[str, bytes]]:
         """Give key and answer of each request, in any order, as they come; the answer is to be `read`.
 
+        What is no result, or larger than one may be, comes with an empty key.
+
         Raises:
             TruncatedStream: the results ended before their end; those given are whole.
         """

@@ -96,9 +96,8 @@ class GoogleJobs(RemoteJobs):
         held = mapping(output, "the output").get("inlinedResponses")
         rows = mapping(held, "the answers").get("inlinedResponses")
         for row in listed(rows, "the answers"):
-            answer = mapping(row, "an answer")
-            metadata = answer.get("metadata")
-            yield text_of(metadata.get("key")) if isinstance(metadata, dict) else "", json.dumps(answer)
+            metadata = row.get("metadata") if isinstance(row, dict) else None
+            yield text_of(metadata.get("key")) if isinstance(metadata, dict) else "", json.dumps(row)
 
 
 def _metadata(job: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from copykit.accel import json
 from copykit.brief.prompt import Prompt
 from copykit.errors import InvalidRequest, ProviderProtocolError, TruncatedStream
 from copykit.providers.base import BatchJob, Completion
-from copykit.providers.remote import Call, Headers, Remote, document_of, quietly
+from copykit.providers.remote import Call, Headers, Remote, document_of, quietly, text_of
 
 if TYPE_CHECKING:
     from copykit.accel.http import HttpClient
@@ -157,8 +157,8 @@ class RemoteJobs(ABC):
             raise remote._failure(reply.status, reply.headers, quietly(reply.body))
         return document_of(reply.body, reply.headers)
 
-    async def _lines(self, url: str) -> AsyncIterator[bytes]:
-        """Give the lines of a file as they come."""
+    async def _lines(self, url: str) -> AsyncIterator[tuple[str, bytes]]:
+        """Give the lines of a file as they come, each with its key; what is no result, or beyond all measure, has none."""
         remote = self._remote
         async with remote._client().stream(
             "GET",
@@ -171,18 +171,26 @@ class RemoteJobs(ABC):
         ) as reply:
             if reply.status != 200:
                 raise remote._failure(reply.status, reply.headers, quietly(await reply.read()))
-            rest = bytearray()
+            rest, too_long = bytearray(), False
             async for chunk in reply:
                 rest += chunk
-                *lines, last = rest.split(b"\n")
+                *lines, rest = rest.split(b"\n")
                 for line in lines:
-                    if line.strip():
-                        yield bytes(line)
-                rest = last
+                    if too_long or line.strip():
+                        yield ("", b"") if too_long or len(line) > _MOST_OF_A_LINE else _keyed(bytes(line))
+                    too_long = False
                 if len(rest) > _MOST_OF_A_LINE:
-                    raise ProviderProtocolError(f"a result is larger than {_MOST_OF_A_LINE} bytes")
-            if rest.strip():
-                yield _whole(bytes(rest))
+                    rest, too_long = bytearray(), True
+            if too_long:
+                yield "", b""
+            elif rest.strip():
+                yield _keyed(_whole(bytes(rest)))
+
+
+def _keyed(line: bytes) -> tuple[str, bytes]:
+    """Give *line* with the key that it has by the name which OpenAI and Anthropic both use."""
+    told = quietly(line)
+    return (text_of(told.get("custom_id")) if isinstance(told, dict) else ""), line
 
 
 def _own_client() -> HttpClient:

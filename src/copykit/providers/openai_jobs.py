@@ -11,7 +11,7 @@ from copykit.accel import json
 from copykit.errors import ProviderProtocolError, ProviderUnavailable
 from copykit.providers.base import BatchJob, Completion
 from copykit.providers.jobs import RemoteJobs
-from copykit.providers.remote import Call, count, document_of, listed, mapping, text_of
+from copykit.providers.remote import Call, count, listed, mapping, text_of
 
 __all__ = ["OpenAIJobs"]
 
@@ -115,5 +115,5 @@ class OpenAIJobs(RemoteJobs):
             if not file_id:
                 continue
             url = f"{self._remote.base_url}/files/{quote(file_id, safe='')}/content"
-            async for line in self._lines(url):
-                yield text_of(document_of(line, {}).get("custom_id")), line
+            async for result in self._lines(url):
+                yield result
