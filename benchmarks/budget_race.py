@@ -8,8 +8,9 @@ briefs are the same. Two rounds:
 
 told    every answer tells its tokens, some are wrong, some are no copy, some calls fail: what the ledger has, the sum of all
         receipts (results and errors) and the server's books are the same, to the trillionth of a dollar.
-untold  besides, some answers do not tell their tokens, some break off, some callers leave in the middle: what nobody told is
-        charged at its worst case, so the ledger is never below the books, and the receipts still add up to the ledger.
+untold  besides, some answers do not tell their tokens, some break off, some callers leave in the middle or have no time:
+        what nobody told is charged at its worst case, so the ledger is never below the books, and the receipts still add
+        up to the ledger.
 
 Never is more spent than the budget. Exit code 1 if any of that does not hold.
 """
@@ -92,21 +93,21 @@ class Receipts:
         self.pico_usd += round((cost_usd or 0.0) * PICO)
 
 
-def brief(number: int, tries: int) -> CopywritingInput:
-    """Give the brief of one try; one in five is that of another."""
+def brief(number: int, tries: int, *, hurried: bool) -> CopywritingInput:
+    """Give the brief of one try; one in five is that of another. Where some are *hurried*, one in ten has little time."""
     return CopywritingInput(
         product_description=f"Oak desk, 120x60 cm, lot {number % max(1, tries * 4 // 5)}",
         product_name="Norr",
         target_platform="x.post",
-        deadline_s=600.0,
+        deadline_s=0.5 if hurried and number % 10 == 9 else 600.0,
     )
 
 
 class Race:
     """All tries of one round; runs on the loop of `copykit.sync`."""
 
-    def __init__(self, service: CopywritingService, tries: int, *, leaves: bool) -> None:
-        self.service, self.tries, self.leaves = service, tries, leaves
+    def __init__(self, service: CopywritingService, tries: int, *, untold: bool) -> None:
+        self.service, self.tries, self.untold = service, tries, untold
         self.v11 = CopywritingServiceV11(engine=service.engine)
         self.receipts = Receipts()
         self._threads = ThreadPoolExecutor(THREADS)
@@ -164,7 +165,7 @@ class Race:
         _try.set(number)
         async with aclosing(self.service.stream(self._brief(number))) as told:  # type: ignore[type-var]
             async for event in told:
-                if isinstance(event, FieldDelta) and self.leaves and number % 4 == 0:
+                if isinstance(event, FieldDelta) and self.untold and number % 4 == 0:
                     break
                 if isinstance(event, StreamFinished):
                     self.receipts.result(event.output)
@@ -189,7 +190,7 @@ class Race:
             self.receipts.line(line)
 
     def _brief(self, number: int) -> CopywritingInput:
-        return brief(number, self.tries)
+        return brief(number, self.tries, hurried=self.untold)
 
     async def _noted(self, number: int, call: Callable[[], Awaitable[CopywritingOutput]]) -> None:
         _try.set(number)
@@ -250,7 +251,7 @@ async def race(tries: int, budget_usd: float, *, told: bool, seed: int = 0) -> R
         )
         async with CopywritingService(settings) as service:
             began = time.perf_counter()
-            receipts = await Race(service, tries, leaves=not told).run()
+            receipts = await Race(service, tries, untold=not told).run()
             seconds = time.perf_counter() - began
             money = service.engine.router.look()["money"]
     return Result(

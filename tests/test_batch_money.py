@@ -16,9 +16,9 @@ from copykit.batch import BatchStats, gather
 from copykit.brief.prompt import Prompt
 from copykit.cli import batch_money
 from copykit.cli.app import app
-from copykit.errors import BudgetExceeded, CopykitError
+from copykit.errors import BudgetExceeded, CopykitError, ProviderTimeout, RateLimited
 from copykit.feeds.journal import read_lines
-from copykit.models import Attempt, BatchLine, CopywritingInput
+from copykit.models import Attempt, BatchLine, CopywritingInput, Usage
 from copykit.providers.base import Completion
 from copykit.providers.registry import register_provider, unregister_provider
 from copykit.routing.asking import MAX_CALLS
@@ -26,6 +26,7 @@ from copykit.settings import RoutingSettings, Settings
 from copykit.testing import FakeProvider
 
 PRICES = {"one": {"input": 1_000.0, "output": 10_000.0}, "two": {"input": 2_000.0, "output": 20_000.0}}
+USAGE = Usage(input_tokens=10, output_tokens=20)
 WORST = 2.0
 """Dollars of one call at most, by these prices: 1,000 bytes and 100 tokens."""
 COST = 0.21
@@ -286,10 +287,10 @@ def test_the_summary_adds_up_what_was_paid_and_saved(echo: Echo, call: Call, tmp
 
 
 def test_what_a_failed_line_cost_counts() -> None:
-    """Its attempts stand in its error; one whose tokens are known and whose price is not is unknown."""
+    """Its attempts stand in its error; one that may have been charged, nobody knows what, is unknown."""
     paid = Attempt(target="one", outcome="output_invalid", input_tokens=9, output_tokens=9, cost_usd=0.5)
-    free = Attempt(target="two", outcome="rate_limited")
-    unknown = Attempt(target="three", outcome="output_invalid", input_tokens=9, output_tokens=9)
+    free = Attempt(target="two", outcome="rate_limited", cost_usd=0.0)
+    unknown = Attempt(target="three", outcome="provider_timeout")
     stats = BatchStats()
     for attempts in ((paid, free), (free,), (paid, unknown)):
         error = {"code": "x", "message": "", "attempts": [one.model_dump(mode="json") for one in attempts]}
@@ -387,3 +388,23 @@ def test_without_a_place_for_the_result_only_an_estimate_is_made(echo: Echo, cal
     refused = call("--yes")
     assert refused.exit_code == 2
     assert "--out" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "unknown"), [(ProviderTimeout("late"), 1), (RateLimited("slow down"), 0), (None, 0)]
+)
+def test_a_call_that_may_have_cost_what_nobody_told_is_unknown(
+    echo: Echo, call: Call, monkeypatch: pytest.MonkeyPatch, error: Exception | None, unknown: int
+) -> None:
+    """Without a budget nothing was promised: a timed-out call's cost is unknown then, and that of a refused one is 0."""
+
+    async def end(prompt: Prompt) -> Completion:
+        if error is not None:
+            raise error
+        return Completion(
+            text='{"variants": [{"fields": {"text": "Cap 1: A warm cap, no. 1."}}]}', usage=USAGE
+        )
+
+    monkeypatch.setattr(echo, "complete", end)
+    summary = json.loads(call("--out", "out.jsonl", "--yes", "--limit", "1", "--json").stdout)
+    assert summary["cost_unknown"] == unknown

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import runpy
+import time
 from pathlib import Path
 
 import pytest
 
 from copykit import CopywritingInput, CopywritingServiceV11, Settings, sync
+from copykit.brief.prompt import Prompt
 from copykit.errors import CopykitError, DeadlineExceeded
+from copykit.providers.base import Completion
+from copykit.providers.registry import register_provider, unregister_provider
 from copykit.settings import ProvidersSettings, RoutingSettings
 from copykit.testing.books import FATES, Books
 from copykit.testing.servers import ScriptedServer
@@ -91,3 +95,45 @@ def test_a_deadline_that_passes_tells_what_the_call_may_have_cost() -> None:
         assert round(told, 12) == round(money["spent_usd"], 12)
 
     asyncio.run(story())
+
+
+def test_a_loop_that_is_late_loses_no_attempt() -> None:
+    """The deadline passes while something else holds the loop: the error tells the call that it cut off all the same."""
+
+    class Held:
+        """Waits for ever, and holds the loop until every deadline has passed."""
+
+        name, timeout_s = "held", 60.0
+
+        def model_of(self, prompt: Prompt) -> str:
+            """One model."""
+            return "held-1"
+
+        def most(self, prompt: Prompt) -> tuple[int, int]:
+            """The same bounds for every prompt."""
+            return 1_000, 100
+
+        async def complete(self, prompt: Prompt) -> Completion:
+            """Never answer."""
+            asyncio.get_running_loop().call_soon(time.sleep, 0.3)
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    register_provider("held", Held)
+    try:
+
+        async def story() -> None:
+            prices = {"held": {"input": 1000.0, "output": 1000.0}}
+            own = Settings(routing=RoutingSettings(("held",), prices=prices, budget_usd=50.0))
+            async with CopywritingServiceV11(own) as service:
+                request = CopywritingInput(
+                    product_description="Oak desk", target_platform="x", deadline_s=0.1
+                )
+                with pytest.raises(DeadlineExceeded) as failed:
+                    await service.generate(request)
+                assert [attempt.cost_usd for attempt in failed.value.attempts] == [1.1]
+                assert service.engine.router.look()["money"]["spent_usd"] == 1.1
+
+        asyncio.run(story())
+    finally:
+        unregister_provider("held")

@@ -158,7 +158,8 @@ def test_exports_exist_and_are_all_there_is() -> None:
             module = importlib.import_module(info.name)
             missing = [name for name in getattr(module, "__all__", ()) if not hasattr(module, name)]
         except ImportError as error:  # an extra is absent: where it is there the names are looked at
-            assert (error.name or "").partition(".")[0] != "copykit", info.name
+            if (error.name or "").partition(".")[0] == "copykit":
+                raise
             continue
         assert not missing, f"{info.name}.__all__ names {missing}"
 

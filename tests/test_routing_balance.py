@@ -329,6 +329,7 @@ def test_what_a_job_brought_is_judged_and_charged_at_its_rate(hedged: Hedged) ->
     assert full is not None
     assert asking.usage.cost_usd == pytest.approx(full / 2)
     assert asking.attempts[0].reason == "from a batch job"
+    assert asking._caller.calls == 1  # of the four that a request may make
     look = router.ledger.look()
     assert (look.spent_usd, look.reserved_usd) == (pytest.approx(full / 2), 0.0)
     assert hedged.one.asked == hedged.two.asked == []

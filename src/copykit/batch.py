@@ -484,11 +484,11 @@ def cost_of(line: BatchLine) -> tuple[float, bool]:
         return 0.0, True
     if line.output is not None:
         usage, attempts = line.output.usage, line.output.receipt.attempts
-        known = usage.cost_usd is not None and not any(_untold(attempt.model_dump()) for attempt in attempts)
+        known = usage.cost_usd is not None and all(attempt.cost_usd is not None for attempt in attempts)
         return usage.cost_usd or 0.0, known
     failed = (line.error or {}).get("attempts", [])
     costs = [attempt.get("cost_usd") for attempt in failed]
-    return sum(cost for cost in costs if cost is not None), not any(map(_untold, failed))
+    return sum(cost for cost in costs if cost is not None), None not in costs
 
 
 def _is_left_by_its_job(line: BatchLine) -> bool:
@@ -497,12 +497,6 @@ def _is_left_by_its_job(line: BatchLine) -> bool:
         return any((attempt.reason or "").startswith(_LEFT_BY_JOB) for attempt in attempts)
     first = (line.error or {}).get("attempts", [])[:1]
     return any((attempt.get("reason") or "").startswith(_LEFT_BY_JOB) for attempt in first)
-
-
-def _untold(attempt: Mapping[str, Any]) -> bool:
-    return attempt.get("cost_usd") is None and bool(
-        attempt.get("input_tokens") or attempt.get("output_tokens")
-    )
 
 
 def reasons(line: BatchLine) -> list[str]:

@@ -25,7 +25,7 @@ from copykit.routing.call import GRACE_S
 from copykit.routing.router import Router
 from copykit.settings import Settings
 from copykit.sharing import answered_with_another, paid_by_another
-from copykit.work import Work, plan_work
+from copykit.work import Work, in_time, plan_work
 from copykit.writing import output_of, write
 
 if TYPE_CHECKING:
@@ -119,25 +119,23 @@ class Engine:
         self, request: CopywritingInput, watch: Watch | None, given: Given | None
     ) -> CopywritingOutput:
         work = self.plan(request)
-        try:
-            async with asyncio.timeout(work.deadline_s + GRACE_S) as deadline:
-                looks = request.cache in _READS and given is None
-                if looks and (found := await self.results.look_up(work.key)) is not None:
-                    return found
-                if watch is not None or given is not None:
-                    return await self._write(work, watch=watch, given=given)
-                return await self._shared(work)
-        except TimeoutError:
-            if not deadline.expired():  # a provider's own, which says nothing of this request's time
-                raise
-            raise DeadlineExceeded(work.deadline_s) from None
+        if request.cache in _READS and given is None:
+            found = await in_time(work, work.deadline_s, self.results.look_up(work.key))
+            if found is not None:
+                return found
+        if watch is not None or given is not None:
+            return await self._write(work, watch=watch, given=given)
+        return await self._shared(work)
 
     async def _shared(self, work: Work) -> CopywritingOutput:
         """Write, or wait for an identical request in progress; one of those that wait to the end pays for it."""
         while True:
             seat = self._flight.seat(f"{work.request.cache}:{work.key}", lambda: self._write(work))
             try:
-                output = await seat.landing()
+                # Who began it waits for its end, which has this very deadline: a loop that is late would otherwise end the
+                # wait in the turn in which it ends the call, and nobody would tell what the call has cost.
+                left_s = work.deadline_at - self._clock() + GRACE_S
+                output = await (seat.landing() if seat.began else in_time(work, left_s, seat.landing()))
             except CopykitError as error:
                 if seat.pays:
                     raise
@@ -155,7 +153,7 @@ class Engine:
     async def _write(
         self, work: Work, *, watch: Watch | None = None, given: Given | None = None
     ) -> CopywritingOutput:
-        request, key, versions = work.request, work.key, work.versions
+        request = work.request
         brief = compile_brief(request)
         asking = self.router.begin(brief, work.targets, deadline_at=work.deadline_at, given=given)
         if watch is not None:
@@ -164,18 +162,19 @@ class Engine:
         try:
             async with asyncio.timeout(work.deadline_at - self._clock()) as deadline:
                 written = await write(asking, brief, watch=watch)
+                for repair in written.repairs:
+                    self._emit(events.FieldRepaired(repair.field, repair.rule))
+                output = output_of(written, brief, key=work.key, versions=work.versions)
+                output.info += unplaced(request.personalization, written.variants)
+                output.info += self.settings.ignored
+                accepted = written.variants[0].status != "rejected"
+                if accepted and request.cache in _WRITES and written.answer.target in work.first:
+                    await self.results.store(work.key, output)
+                return output
         except TimeoutError:
-            if not deadline.expired():
+            if not deadline.expired():  # a provider's own, which says nothing of this request's time
                 raise
             raise DeadlineExceeded(work.deadline_s, asking.attempts) from None
-        for repair in written.repairs:
-            self._emit(events.FieldRepaired(repair.field, repair.rule))
-        output = output_of(written, brief, key=key, versions=versions)
-        output.info += [*unplaced(request.personalization, written.variants), *self.settings.ignored]
-        accepted = written.variants[0].status != "rejected"
-        if accepted and request.cache in _WRITES and written.answer.target in work.first:
-            await self.results.store(key, output)
-        return output
 
     def add_hook(self, hook: events.Hook) -> None:
         """Send this engine's events to *hook*; one that raises is dropped, as process-wide ones are."""

@@ -31,6 +31,8 @@ class Seat(Generic[T]):
 
     def __init__(self, flight: Flight[T], key: str, run: _Run[T]) -> None:
         self._flight, self._key, self._run = flight, key, run
+        self.began = not run.seats
+        """Whether the run is this caller's own; it has the caller's deadline then."""
         run.shared = run.shared or bool(run.seats)
         run.seats[self] = None
 

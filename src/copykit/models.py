@@ -242,6 +242,7 @@ class Attempt(_Model):
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost_usd: float | None = None
+    """0 where nothing is charged; None where it may have cost what nobody told."""
     reason: str | None = None
 
 

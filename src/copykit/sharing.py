@@ -33,5 +33,4 @@ def paid_by_another(error: CopykitError) -> CopykitError:
 
 
 def _unpaid(attempt: Attempt) -> Attempt:
-    charged = (attempt.cost_usd, attempt.input_tokens, attempt.output_tokens) != (None, None, None)
-    return attempt.model_copy(update={"cost_usd": 0.0}) if charged else attempt
+    return attempt.model_copy(update={"cost_usd": 0.0})

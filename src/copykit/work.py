@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from copykit.brief.catalog import platforms_version
 from copykit.brief.prompt import REVISION
 from copykit.caching.key import request_key, revision_of
-from copykit.errors import InvalidRequest
+from copykit.errors import DeadlineExceeded, InvalidRequest
 from copykit.models import CopywritingInput
 from copykit.providers.facts import full_name
 from copykit.routing.router import Router
 from copykit.settings import Group, RoutingSettings
 
-__all__ = ["Work", "plan_work"]
+__all__ = ["Work", "in_time", "plan_work"]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +71,14 @@ def _named(request: CopywritingInput, routing: RoutingSettings) -> tuple[Group, 
     if not model or not named or ":" in named or named in routing.deployments:
         raise InvalidRequest("model", model, "names a model, beside a provider that is named without one")
     return routing.groups((f"{named}:{model}",))
+
+
+async def in_time(work: Work, left_s: float, answer: Awaitable[T]) -> T:
+    """Give *answer* if it comes within *left_s* seconds, else raise `DeadlineExceeded` for *work*."""
+    try:
+        async with asyncio.timeout(left_s) as deadline:
+            return await answer
+    except TimeoutError:
+        if not deadline.expired():  # another's own, which says nothing of this request's time
+            raise
+        raise DeadlineExceeded(work.deadline_s) from None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from copykit import events
 from copykit.brief.brief import Brief
 from copykit.brief.prompt import Wanted, build_prompt, build_repair
 from copykit.drafts.draft import Draft
@@ -26,7 +27,7 @@ from copykit.models import Attempt, Usage
 from copykit.providers.base import Completion
 from copykit.routing.breaker import Permit
 from copykit.routing.budget import Reservation
-from copykit.routing.call import Caller
+from copykit.routing.call import Caller, PassedOver
 from copykit.routing.health import Rest, come_back_s
 from copykit.routing.retry import Retry, Treatment, classify
 from copykit.routing.targets import Target
@@ -168,6 +169,9 @@ class Asking:
             _, texts = await self._caller.call(
                 self._target, leave, prompt, lambda c: _texts(c, self._brief, len(wanted))
             )
+        except PassedOver:
+            self._leave(self._target, last=True)  # says why in the receipt
+            return {}
         except (ProviderError, BudgetExceeded, Overloaded) as error:
             self._last = error
             return {}
@@ -231,6 +235,8 @@ class Asking:
                     return None
                 try:
                     return await self._asked(target, leave)
+                except PassedOver:
+                    continue
                 except (ProviderError, BudgetExceeded, Overloaded) as error:
                     if self.begun:
                         raise
@@ -328,7 +334,10 @@ class Asking:
 
     def _leave(self, target: Target, *, last: bool) -> Permit | None:
         now, caller = self._router.clock(), self._caller
+        before = target.breaker.state
         leave = self._router.targets.leave(target, now, last=last)
+        if target.breaker.state != before:
+            self._router.tell(events.TargetMoved(target.name, target.breaker.state))
         if isinstance(leave, Permit):
             return leave
         if isinstance(leave, Rest):

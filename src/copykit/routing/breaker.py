@@ -177,6 +177,10 @@ class Breaker:
         self._resorted = True
         return Permit(self._era, -1)
 
+    def honours(self, permit: Permit) -> bool:
+        """Whether a call that *permit* allowed, and that was not sent yet, may still be: not once the breaker has opened."""
+        return self.state == "closed" or permit.era == self._era
+
     def record(self, permit: Permit, outcome: Outcome, now: float, latency_s: float | None = None) -> None:
         """Take in what became of the call that *permit* allowed; *latency_s* if it ran to an answer.
 

@@ -30,7 +30,7 @@ from copykit.routing.targets import Target
 if TYPE_CHECKING:
     from copykit.routing.router import Router
 
-__all__ = ["DEFAULT_TIMEOUT_S", "GRACE_S", "Caller"]
+__all__ = ["DEFAULT_TIMEOUT_S", "GRACE_S", "Caller", "PassedOver"]
 
 T = TypeVar("T")
 
@@ -41,6 +41,10 @@ DEFAULT_TIMEOUT_S = 60.0
 """Bound of one call where the provider states none (DESIGN 13.29)."""
 GRACE_S = 0.05
 """Seconds that whoever waits for a request gives it beyond its deadline, to say how far it came."""
+
+
+class PassedOver(Exception):  # no error: nothing was asked, and nothing failed
+    """Nothing was sent: while the call waited for its place the target began to rest, or its breaker opened."""
 
 
 class _Ending(NamedTuple):
@@ -103,6 +107,11 @@ class Caller:
             permit: the breaker's leave, used up whatever happens.
             read: finds in the answer what was asked for; raises if it is not there.
             why: stands in the receipt beside a call that needs an explanation although it went well.
+
+        Raises:
+            PassedOver: the leave is worth nothing any more; a new one is to be asked for.
+            ProviderError: the call failed.
+            BudgetExceeded: it has no room in the budgets.
         """
         router = self._router
         outcome: Outcome = "none"
@@ -114,6 +123,8 @@ class Caller:
             provider = self.provider(target)
             async with target.slots.slot() as slot:
                 began = router.clock()
+                if began > asked_at and not router.targets.stands(target, permit, began):
+                    raise PassedOver
                 with self._reserved(target, provider, prompt) as money:
                     target.repeats.call_began()
                     if not getattr(provider, "embedded", False):
@@ -160,6 +171,7 @@ class Caller:
     def given(self, target: Target, money: Reservation, answer: Completion | ProviderError) -> None:
         """Account for an *answer* that a batch job brought: charged at that rate, and no matter of health."""
         if isinstance(answer, Completion):
+            self.calls += 1
             billed = self._charge(target, money, answer.usage, answer.model, batch=True)
             self._note(target, "ok", "from a batch job", answer.model, billed)
             return
@@ -167,6 +179,7 @@ class Caller:
         if usage is None:  # what a job fails to write is not charged
             money.release()
         else:
+            self.calls += 1
             usage = self._charge(target, money, usage, target.model, batch=True)
         self._note(target, answer.code, f"from a batch job: {answer.message}", None, usage)
 
@@ -316,9 +329,9 @@ class Caller:
         billed: Usage | None = None,
         **times: Any,
     ) -> None:
-        billed = billed or Usage()
+        billed = billed or Usage(cost_usd=0.0)
         self.attempts.append(
-            Attempt(
+            Attempt.model_construct(  # of values that are right already: checking them takes longer than all the rest
                 target=target.name,
                 model=model,
                 outcome=outcome,

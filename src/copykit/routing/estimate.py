@@ -34,8 +34,7 @@ ASSUMED_OF_JOBS = (
     ASSUMED[0].replace(
         "one call a line to the first target", "each line part of a batch job of the first target"
     ),
-    f"worst: an answer of such a job and {MAX_CALLS} live calls a line, "
-    + ASSUMED[1].partition("a line, ")[2],
+    ASSUMED[1].replace("calls a line, ", "calls a line, the batch job's answer among them, "),
 )
 """The same where the first target is asked by batch jobs."""
 
@@ -110,7 +109,6 @@ class Estimator:
         self._asked += 1
         worst = of_job = 0.0
         most_in = most_out = 0
-        calls = MAX_CALLS + self._jobs
         unknown = told_usual = False
         for target, provider in self._targets:
             if provider is None:
@@ -134,10 +132,10 @@ class Estimator:
                 told_usual = True
         worst *= MAX_CALLS
         if self._most_usd is not None:
-            worst = min(worst, self._most_usd)
-        worst += of_job  # what was submitted before the request set out is not bounded by its own cap
-        self._in = Range(self._in.usual, self._in.most + calls * most_in)
-        self._out = Range(self._out.usual, self._out.most + calls * most_out)
+            # what was submitted before the request set out is not bounded by its own cap
+            worst = min(worst, self._most_usd + of_job)
+        self._in = Range(self._in.usual, self._in.most + MAX_CALLS * most_in)
+        self._out = Range(self._out.usual, self._out.most + MAX_CALLS * most_out)
         self._worst_usd = None if unknown or self._worst_usd is None else self._worst_usd + worst
 
     def worst_call_usd(self, request: CopywritingInput) -> float | None:

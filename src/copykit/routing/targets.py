@@ -113,6 +113,10 @@ class Targets:
             return rest
         return target.breaker.last_resort(now) if last else target.breaker.allow(now)
 
+    def stands(self, target: Target, permit: Permit, now: float) -> bool:
+        """Whether the leave that *permit* gave is still worth something after a time of waiting."""
+        return self.rests.resting(target.provider, now) is None and target.breaker.honours(permit)
+
     def look(self) -> dict[str, Any]:
         """Give the figures of all targets asked so far, and which credentials rest."""
         now = self._clock()
