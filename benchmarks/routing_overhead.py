@@ -49,6 +49,7 @@ class Priced(Wording):
     """One that says how long and how dear a call may be, as real ones do."""
 
     timeout_s = 60.0
+    keeps_time = True
 
     def model_of(self, prompt: Prompt) -> str:
         """Give the model's name."""

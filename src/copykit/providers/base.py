@@ -207,7 +207,8 @@ class Batching(Protocol):
 class Priced(Protocol):
     """A provider whose calls have a bound in time and in what they are charged for.
 
-    One without these is given a minute a call, and is not asked where a budget is set, unless it is free.
+    One without these is given a minute a call, and is not asked where a budget is set, unless it is free. One that ends
+    an exchange itself after its time may say so by an attribute ``keeps_time = True``: it is then watched by nobody else.
     """
 
     @property

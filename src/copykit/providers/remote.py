@@ -177,6 +177,8 @@ class Remote(ABC):
     name: str
     facts_name: ClassVar[str]
     """Its table in ``data/models.toml``."""
+    keeps_time: ClassVar[bool] = True
+    """The HTTP client ends an exchange after `timeout_s`, connecting and the last byte included."""
 
     def __init__(
         self,

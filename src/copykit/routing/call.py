@@ -195,19 +195,25 @@ class Caller:
         left_s = self.deadline_at - self._router.clock()
         bounds = _bounds(provider)
         own_s = bounds.timeout_s if bounds is not None else DEFAULT_TIMEOUT_S
+        limit: asyncio.Timeout | None = None
         try:
+            if own_s <= left_s and getattr(provider, "keeps_time", False):
+                return await self._asked(provider, prompt)
             # the request's own end comes first where it is the nearer one, and says so
             async with asyncio.timeout(min(left_s + GRACE_S, own_s)) as limit:
-                streams = self.on_text is not None and not isinstance(prompt, RepairPrompt)
-                if streams and isinstance(provider, StreamingProvider):
-                    return await self._streamed(provider, prompt)
-                return await provider.complete(prompt)
+                return await self._asked(provider, prompt)
         except TimeoutError as error:
-            if not limit.expired():
+            if limit is None or not limit.expired():
                 raise
             raise ProviderTimeout(f"no answer within {own_s:g} s", after_s=own_s) from error
         except InvalidRequest as error:
             raise self._misnamed(error) from error
+
+    async def _asked(self, provider: Provider, prompt: Prompt) -> Completion:
+        streams = self.on_text is not None and not isinstance(prompt, RepairPrompt)
+        if streams and isinstance(provider, StreamingProvider):
+            return await self._streamed(provider, prompt)
+        return await provider.complete(prompt)
 
     async def _streamed(self, provider: StreamingProvider, prompt: Prompt) -> Completion:
         completion: Completion | None = None
@@ -271,7 +277,7 @@ class Caller:
             cost = self._router.prices.cost_usd(named, usage, batch=batch)
             if cost is None and target.model and named != target.name:
                 cost = self._router.prices.cost_usd(target.name, usage, batch=batch)
-            usage = usage.model_copy(update={"cost_usd": cost})
+            usage = Usage.model_construct(**{**usage.__dict__, "cost_usd": cost})
         charged = money.settle(usage.cost_usd)
         if usage.cost_usd is None and charged:
             # the worst case, for want of a true figure: as the ledger has it
