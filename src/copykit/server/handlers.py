@@ -152,6 +152,12 @@ class Handlers:
             }
         )
 
+    async def openapi(self, request: Request) -> Response:
+        """Give the description of all routes."""
+        from copykit.server.openapi import document
+
+        return JsonResponse(document())
+
     async def _written(self, request: Request) -> tuple[CopywritingOutput, float]:
         brief = self._brief(await self._json(request, self._settings.max_body), request)
         began = time.perf_counter()

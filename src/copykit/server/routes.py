@@ -25,16 +25,74 @@ class RouteSpec:
     summary: str
     legacy: bool = False
     """Whether it is of the first interface, kept as it was."""
+    takes: str | None = None
+    """Name of the body's schema in `copykit.server.openapi`; None for no body."""
+    gives: str = "Report"
+    """Name of the answer's schema."""
 
 
 ROUTES: tuple[RouteSpec, ...] = (
-    RouteSpec("POST", "/generate", "generate_legacy", "generate", "Write one brief", legacy=True),
-    RouteSpec("POST", "/generate/batch", "batch_legacy", "batch", "Write many briefs", legacy=True),
-    RouteSpec("POST", "/batch-generate", "batch_legacy", "batch", "Write many briefs", legacy=True),
-    RouteSpec("POST", "/generate/stream", "stream", "generate", "Write one brief and watch", legacy=True),
-    RouteSpec("POST", "/v11/generate", "generate", "generate", "Write one brief"),
-    RouteSpec("POST", "/v11/batch-generate", "batch", "batch", "Write many briefs"),
-    RouteSpec("POST", "/v11/generate/stream", "stream", "generate", "Write one brief and watch"),
+    RouteSpec(
+        "POST",
+        "/generate",
+        "generate_legacy",
+        "generate",
+        "Write one brief",
+        legacy=True,
+        takes="Brief",
+        gives="LegacyResult",
+    ),
+    RouteSpec(
+        "POST",
+        "/generate/batch",
+        "batch_legacy",
+        "batch",
+        "Write many briefs",
+        legacy=True,
+        takes="Batch",
+        gives="LegacyBatchResult",
+    ),
+    RouteSpec(
+        "POST",
+        "/batch-generate",
+        "batch_legacy",
+        "batch",
+        "Write many briefs",
+        legacy=True,
+        takes="Batch",
+        gives="LegacyBatchResult",
+    ),
+    RouteSpec(
+        "POST",
+        "/generate/stream",
+        "stream",
+        "generate",
+        "Write one brief and watch",
+        legacy=True,
+        takes="Brief",
+        gives="Events",
+    ),
+    RouteSpec(
+        "POST", "/v11/generate", "generate", "generate", "Write one brief", takes="Brief", gives="Result"
+    ),
+    RouteSpec(
+        "POST",
+        "/v11/batch-generate",
+        "batch",
+        "batch",
+        "Write many briefs",
+        takes="Batch",
+        gives="BatchResult",
+    ),
+    RouteSpec(
+        "POST",
+        "/v11/generate/stream",
+        "stream",
+        "generate",
+        "Write one brief and watch",
+        takes="Brief",
+        gives="Events",
+    ),
     RouteSpec("GET", "/health", "health", "read", "Full report"),
     RouteSpec("GET", "/health/live", "live", "public", "Whether the process runs"),
     RouteSpec("GET", "/health/ready", "ready", "public", "Whether requests are answered"),
@@ -46,4 +104,5 @@ ROUTES: tuple[RouteSpec, ...] = (
     RouteSpec("GET", "/v11/cache/stats", "cache_stats", "read", "State of the cache"),
     RouteSpec("GET", "/optimization/report", "optimization", "admin", "Capabilities of this machine"),
     RouteSpec("GET", "/catalog", "catalog", "read", "Platforms, languages, tones and use cases"),
+    RouteSpec("GET", "/openapi.json", "openapi", "public", "This description of all routes", gives="Report"),
 )

@@ -6,8 +6,11 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from math import ceil, isfinite
 from typing import Any
+
+from pydantic import BaseModel
 
 from copykit.errors import (
     AllProvidersCooling,
@@ -28,7 +31,16 @@ from copykit.errors import (
 )
 from copykit.models import CopywritingOutput
 
-__all__ = ["BadBody", "Problem", "Refused", "legacy_shape", "problem_of", "read_json"]
+__all__ = [
+    "BadBody",
+    "LegacyResult",
+    "LegacyVariant",
+    "Problem",
+    "Refused",
+    "legacy_shape",
+    "problem_of",
+    "read_json",
+]
 
 MAX_DEPTH = 32
 """Brackets within brackets: a brief needs four."""
@@ -234,6 +246,34 @@ def _members(error: CopykitError) -> dict[str, Any]:
     if error.attempts:
         members["attempts"] = [{"target": a.target, "outcome": a.outcome} for a in error.attempts]
     return members
+
+
+class LegacyVariant(BaseModel):
+    """One variant in the first interface's shape."""
+
+    fields: dict[str, str | list[str]]
+    content: str
+
+
+class LegacyResult(BaseModel):
+    """A result in the first interface's shape: a subset of the whole one."""
+
+    id: str
+    content: str
+    """The best variant's text, ready to paste."""
+    variants: list[LegacyVariant]
+    language: str
+    tone: str
+    platform: str
+    use_case: str
+    model: str | None
+    provider: str
+    tokens_used: int | None
+    """Input and output together; null where nobody told."""
+    cost_usd: float | None
+    cached: bool
+    processing_time_ms: float
+    created_at: datetime
 
 
 def legacy_shape(output: CopywritingOutput, took_s: float) -> dict[str, Any]:
