@@ -229,6 +229,34 @@ def test_the_description_holds_every_route_and_is_valid(desk: Desk) -> None:
     validator.validate(told)
 
 
+def test_figures_come_for_prometheus_and_as_data(fake: FakeProvider) -> None:
+    """All families; answers, calls, tokens and money are counted, and labels hold no more names than a hundred."""
+    fake.will_say({"text": "Norr. Oak desk, oiled by hand."})
+    desk = Desk("fake")
+    brief = {"product_name": "Norr", "product_description": "Oak desk, oiled by hand", "target_platform": "x"}
+    assert desk.ask("POST", "/v11/generate", brief).status_code == 200
+    assert desk.ask("POST", "/v11/generate", brief).json()["cached"]
+    assert desk.ask("POST", "/v11/generate", {}).status_code == 422
+    text = desk.ask("GET", "/metrics/prometheus").text
+    for line in (
+        'copykit_http_requests_total{method="POST",route="/v11/generate",status="200"} 2.0',
+        'copykit_http_requests_total{method="POST",route="/v11/generate",status="422"} 1.0',
+        'copykit_provider_attempts_total{outcome="ok",target="fake"} 1.0',
+        'copykit_provider_tokens_total{kind="output",target="fake"} 20.0',
+        'copykit_cache_lookups_total{result="hit"} 1.0',
+        'copykit_target_breaker{state="closed",target="fake"} 1.0',
+    ):
+        assert line in text
+    for name in ("copykit_process_resident_bytes", "copykit_capability_info", "copykit_cache_size"):
+        assert f"# TYPE {name}" in text
+    assert desk.ask("GET", "/metrics").json()["requests"]["total"] == 2
+    assert desk.ask("GET", "/metrics", headers={"accept": "text/plain"}).text.startswith("# HELP")
+    assert desk.ask("GET", "/copywriting/metrics").text.startswith("# HELP")
+    figures = desk.app.state.handlers.figures
+    assert {figures._name("rule", f"R-{number}") for number in range(300)} >= {"other"}
+    assert len(figures._names["rule"]) == 100
+
+
 def test_an_upstreams_words_stay_inside(fake: FakeProvider) -> None:
     """A client learns that the provider failed, not what it said."""
     fake.will_say(ProviderUnavailable("secret upstream body", status=503, target="fake"))

@@ -86,6 +86,9 @@ class AttemptFinished(Event):
     """The number it was started with; 0 where nothing was sent."""
     cost_usd: float | None = 0.0
     """What was charged, as the receipt has it: a worst case where nobody told the cost; None if that is unknown."""
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    """As the provider told them; None where it did not."""
 
 
 @dataclass(frozen=True, slots=True)

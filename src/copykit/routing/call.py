@@ -313,8 +313,17 @@ class Caller:
 
     def _record(self, target: Target, end: _Ending, number: int, began: float, asked_at: float) -> None:
         latency_s = self._router.clock() - began
-        cost_usd = 0.0 if end.billed is None else end.billed.cost_usd
-        self._router.tell(events.AttemptFinished(target.name, end.outcome, latency_s, number, cost_usd))
+        billed = end.billed or _NOTHING
+        told = events.AttemptFinished(
+            target.name,
+            end.outcome,
+            latency_s,
+            number,
+            billed.cost_usd,
+            billed.input_tokens,
+            billed.output_tokens,
+        )
+        self._router.tell(told)
         self._note(
             target,
             end.outcome,
@@ -335,7 +344,7 @@ class Caller:
         billed: Usage | None = None,
         **times: Any,
     ) -> None:
-        billed = billed or Usage(cost_usd=0.0)
+        billed = billed or _NOTHING
         self.attempts.append(
             Attempt.model_construct(  # of values that are right already: checking them takes longer than all the rest
                 target=target.name,
@@ -348,6 +357,10 @@ class Caller:
                 **times,
             )
         )
+
+
+_NOTHING = Usage(cost_usd=0.0)
+"""Of a call that is not charged."""
 
 
 def _said_by(error: BaseException) -> tuple[str, str | None]:

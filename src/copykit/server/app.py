@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -84,16 +85,16 @@ def _endpoint(spec: RouteSpec, handlers: Handlers, doors: Doors) -> Callable[[Re
     work: Callable[[Request], Awaitable[Response]] = getattr(handlers, spec.handler)
 
     async def endpoint(request: Request) -> Response:
+        began = time.perf_counter()
         try:
             doors.check(request, spec.scope)
-            return await work(request)
-        except CopykitError as error:
-            return answer(problem_of(error), request.state.request_id)
-        except (
-            Exception
-        ) as error:  # the edge: whatever it is, the client gets an answer and the log the reason
-            _log.exception("request %s failed", request.state.request_id)
-            return answer(problem_of(error), request.state.request_id)
+            response = await work(request)
+        except Exception as error:  # the edge: whatever it is, the client gets an answer
+            if not isinstance(error, CopykitError):
+                _log.exception("request %s failed", request.state.request_id)
+            response = answer(problem_of(error), request.state.request_id)
+        handlers.figures.answered(spec.path, spec.method, response.status_code, time.perf_counter() - began)
+        return response
 
     return endpoint
 

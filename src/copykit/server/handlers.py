@@ -18,6 +18,7 @@ from copykit.errors import CopykitError, InvalidRequest
 from copykit.models import CopywritingInput, CopywritingOutput
 from copykit.server.bodies import read_body
 from copykit.server.config import ServerSettings
+from copykit.server.metrics import CONTENT_TYPE_LATEST, Metrics
 from copykit.server.wire import Problem, legacy_shape, problem_of, read_json
 from copykit.service import CopywritingService, CopywritingServiceV11
 from copykit.streaming import StreamEvent, StreamFailed, StreamFinished, as_mapping
@@ -58,6 +59,7 @@ class Handlers:
         self._settings = settings
         self._v11 = v11
         self._legacy = CopywritingService(engine=v11.engine)
+        self.figures = Metrics(v11.engine)
         self.draining = False
         """Whether the server is about to stop: then it is not ready, and still answers."""
 
@@ -116,6 +118,20 @@ class Handlers:
     async def stats(self, request: Request) -> Response:
         """Give counts, latencies, targets and money."""
         return JsonResponse(await self._v11.get_performance_stats())
+
+    async def metrics(self, request: Request) -> Response:
+        """Give the figures as JSON, or for Prometheus where the client asks for text."""
+        accepted = request.headers.get("accept", "")
+        plain = "text/plain" in accepted or "openmetrics" in accepted
+        if plain or (
+            not accepted.startswith("application/json") and request.url.path.startswith("/copywriting")
+        ):
+            return await self.prometheus(request)
+        return await self.stats(request)
+
+    async def prometheus(self, request: Request) -> Response:
+        """Give the figures for Prometheus."""
+        return Response(self.figures.text(), media_type=CONTENT_TYPE_LATEST)
 
     async def config(self, request: Request) -> Response:
         """Give the settings; what is secret is stars."""

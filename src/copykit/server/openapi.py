@@ -96,7 +96,7 @@ def _operation(spec: RouteSpec, prefix: str) -> dict[str, Any]:
 
 
 def _content(schema: str) -> dict[str, Any]:
-    kind = "text/event-stream" if schema == "Events" else "application/json"
+    kind = {"Events": "text/event-stream", "Exposition": "text/plain"}.get(schema, "application/json")
     return {kind: {"schema": {"$ref": _REF + schema}}}
 
 
@@ -135,6 +135,7 @@ def _schemas() -> dict[str, Any]:
         "description": "Server-sent events: started, delta, field, mended; last done with the result, or error.",
     }
     schemas["Report"] = {"type": "object"}
+    schemas["Exposition"] = {"type": "string", "description": "Prometheus' text form."}
     schemas["Problem"] = {
         "type": "object",
         "required": ["type", "title", "status", "detail", "code", "retryable", "request_id"],

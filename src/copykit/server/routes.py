@@ -98,6 +98,10 @@ ROUTES: tuple[RouteSpec, ...] = (
     RouteSpec("GET", "/health/ready", "ready", "public", "Whether requests are answered"),
     RouteSpec("GET", "/v11/health", "health", "read", "Full report"),
     RouteSpec("GET", "/v11/performance-stats", "stats", "read", "Counts, latencies, targets, money"),
+    RouteSpec("GET", "/metrics", "metrics", "read", "Figures as JSON, or for Prometheus by Accept"),
+    RouteSpec(
+        "GET", "/metrics/prometheus", "prometheus", "read", "Figures for Prometheus", gives="Exposition"
+    ),
     RouteSpec("GET", "/config", "config", "admin", "Settings, secrets masked"),
     RouteSpec("POST", "/cache/clear", "clear_cache", "admin", "Forget every cached result", legacy=True),
     RouteSpec("POST", "/v11/cache/clear", "clear_cache", "admin", "Forget every cached result"),
