@@ -99,7 +99,7 @@ async def main() -> None:
                 a.reason or a.outcome for a in output.receipt.attempts if a.reason or a.outcome != "ok"
             )
             reasons.update(v.rule for v in best.violations if v.severity == "error")
-            print(f"{number:3} {word:22} {output.text[:100]!r}")
+            print(f"{number:3} {word:22} {output.text[:240]!r}", flush=True)
             lines.append(
                 {"row": number, "text": output.text, "receipt": output.receipt.model_dump(mode="json")}
             )

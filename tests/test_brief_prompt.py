@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from copykit.brief import catalog
 from copykit.brief.compile import compile_brief
-from copykit.brief.prompt import Prompt, _in_lines, build_prompt
+from copykit.brief.prompt import Prompt, Wanted, _in_lines, build_prompt, build_repair
 from copykit.models import CopywritingInput
 
 NONCE = "5f0c1d2e3b4a5968"
@@ -127,6 +127,27 @@ def test_an_answer_that_repeats_its_instructions_is_known() -> None:
     assert prompt.is_told_by("Oak desk n0nce")
     assert not prompt.is_told_by("Oak desk. See it today.")
     assert not build_prompt(prompt.brief, nonce="").is_told_by("Oak desk. See it today.")
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        ("The brief and the texts to mend are to be edited by the editor of the publication.", True),
+        ("Write the texts below again, each without its faults, and send them.", True),
+        ("Oak desk, 120x60 cm. The texts you write here are yours.", False),
+        ("State no number, price, date, quality or comparison: our motto.", False),
+    ],
+)
+def test_a_paraphrase_of_what_a_repair_asks_is_no_text(answer: str, told: bool) -> None:
+    """Seven words in a row of its instructions; what the brief says itself is free."""
+    brief = compile_brief(
+        CopywritingInput(
+            product_description="Oak desk. State no number, price, date, quality or comparison: our motto.",
+            target_platform="x",
+        )
+    )
+    wanted = [Wanted("text", brief.fields[0], "Oak.", ("C-24: says no more than a name",))]
+    assert build_repair(brief, wanted, nonce=NONCE).is_told_by(answer) is told
 
 
 @given(

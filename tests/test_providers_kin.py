@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pytest
@@ -124,6 +125,27 @@ def test_a_local_server_is_asked_for_what_all_of_them_know() -> None:
     body = sent.body
     assert set(body) == {"model", "messages", "temperature", "max_tokens", "response_format"}
     assert body["response_format"]["json_schema"]["schema"]["properties"]["variants"]["maxItems"] == 1
+
+
+@pytest.mark.parametrize("model", ["smollm2:135m", "llama3.1:70b"])
+def test_a_small_model_of_a_local_server_is_asked_plainly(model: str) -> None:
+    """By examples and a schema with the lengths of its text; two variants, and larger models, are asked as ever."""
+    http = FakeHttp()
+    made = Compatible(base_url="http://127.0.0.1:8080/v1", model=model, client=http)
+    for variants in (1, 2):
+        http.will_answer(answer())
+        asyncio.run(made.complete(prompt(product_name="Oak desk", variants=variants)))
+    one, two = (sent.body for sent in http.sent)
+    assert [turn["role"] for turn in two["messages"]] == ["system", "user"]
+    if model == "llama3.1:70b":
+        assert one["messages"][1]["content"] == prompt(product_name="Oak desk").user
+        return
+    assert len(one["messages"]) > 8
+    assert json.loads(one["messages"][2]["content"])["variants"][0]["fields"]["text"]
+    schema = one["response_format"]["json_schema"]["schema"]
+    text = schema["properties"]["variants"]["items"]["properties"]["fields"]["properties"]["text"]
+    assert (text["minLength"], text["maxLength"]) == (40, 240)
+    assert one["max_tokens"] < two["max_tokens"]
 
 
 def test_a_local_server_without_a_model_named_is_asked_for_its_first() -> None:

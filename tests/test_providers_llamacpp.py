@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 
 from copykit import CopywritingInput, CopywritingService, Settings, register_provider
+from copykit.brief.prompt import Prompt
+from copykit.drafts.parse import parse
 from copykit.errors import (
     ConfigurationError,
     ContextTooLong,
@@ -180,6 +183,99 @@ def test_a_stream_gives_the_pieces_and_last_the_whole(file: Path) -> None:
     *texts, last = asyncio.run(story())
     assert "".join(map(str, texts)) == COPY
     assert isinstance(last, Completion)
+
+
+class SmallModel(FakeModel):
+    """Answers each call with the next of its texts, a token a word, each word as likely as given."""
+
+    def __init__(self, *texts: tuple[str, float]) -> None:
+        super().__init__([])
+        self.texts = texts
+
+    def handle_chat_completions(self, body: dict[str, Any], take: Callable[[dict[str, Any]], bool]) -> None:
+        """Answer with the text whose turn it is, over and over."""
+        text, log = self.texts[len(self.bodies) % len(self.texts)]
+        self.answer = []
+        for word in re.findall(r"\S+\s*", text):
+            piece = chunk(word)
+            piece["choices"][0]["logprobs"] = {"content": [{"token": word, "logprob": log}]}
+            self.answer.append(piece)
+        self.answer += [chunk(None, "stop"), {"id": "c1", "choices": [], "usage": USAGE}]
+        super().handle_chat_completions(body, take)
+
+
+GOOD = "Oak desk that measures 120x60 cm. Put your books on it and read in peace."
+LIKELY = "Oak desk that measures 120x60 cm. Use it to write your letters at home."
+CLAIM = "Oak desk that measures 120x60 cm. It is the best desk in the world."
+TOLD = "Lay it on the sofa and stay warm on a cold evening."
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """Give a file that stands for a small model's."""
+    path = tmp_path / "SmolLM2-135M.gguf"
+    path.touch()
+    return path
+
+
+def asked(**changes: Any) -> Prompt:
+    """Give the prompt of a brief with a name, which small models are asked plainly for."""
+    return prompt(product_name="Oak desk", product_description="Desk, 120x60 cm", **changes)
+
+
+def test_of_a_small_models_texts_the_likeliest_that_passes_is_taken(small: Path) -> None:
+    """Six are written, each from another seed; what they took is added up, and the body holds a grammar."""
+    model = SmallModel((GOOD, -0.9), (CLAIM, -0.1), (LIKELY, -0.4), (TOLD, -0.05))
+    completion = asyncio.run(made(model, small).complete(asked()))
+    (draft,) = parse(completion.text, asked().brief)
+    assert draft.fields == {"text": LIKELY}
+    assert len({body["seed"] for body in model.bodies}) == len(model.bodies) == 6
+    assert all(body["grammar"].startswith("root ::= ") for body in model.bodies)
+    assert completion.usage is not None
+    assert completion.usage.input_tokens == 6 * USAGE["prompt_tokens"]  # type: ignore[operator]
+
+
+def test_a_small_model_that_only_repeats_its_examples_has_written_nothing(small: Path) -> None:
+    """An error of its own, that tells what it took."""
+    with pytest.raises(MalformedCompletion, match="all texts repeat") as caught:
+        asyncio.run(made(SmallModel((TOLD, -0.1)), small).complete(asked()))
+    assert caught.value.target == "llamacpp:SmolLM2-135M"
+    assert charge_of(caught.value) is not None
+
+
+def test_several_variants_of_a_small_model_are_several_texts(small: Path) -> None:
+    """Two that are alike are one."""
+    model = SmallModel((GOOD, -0.9), (LIKELY, -0.4))
+    completion = asyncio.run(made(model, small).complete(asked(variants=3)))
+    assert [draft.fields["text"] for draft in parse(completion.text, asked(variants=3).brief)] == [
+        LIKELY,
+        GOOD,
+    ]
+
+
+def test_a_small_models_stream_is_each_text_once_in_the_usual_form(small: Path) -> None:
+    """What was shown is not chosen from afterwards."""
+    model = SmallModel(('Oak "desk".', -0.9), (LIKELY, -0.4))
+
+    async def story() -> list[str | Completion]:
+        """Take all."""
+        return [piece async for piece in made(model, small).stream(asked(variants=2))]
+
+    *texts, last = asyncio.run(story())
+    assert isinstance(last, Completion)
+    assert "".join(map(str, texts)) == last.text
+    drafts = parse(last.text, asked(variants=2).brief)
+    assert [draft.fields["text"] for draft in drafts] == ['Oak "desk".', LIKELY]
+
+
+@pytest.mark.parametrize("changes", [{"target_platform": "google_ads.rsa"}, {"language": "ja"}])
+def test_what_cannot_be_said_plainly_is_asked_as_of_any_model(small: Path, changes: dict[str, Any]) -> None:
+    """One call, with the brief and the schema."""
+    model = FakeModel(pieces())
+    asyncio.run(made(model, small).complete(asked(**changes)))
+    (body,) = model.bodies
+    assert "response_format" in body
+    assert "grammar" not in body
 
 
 TOO_LONG = {"error": {"code": 400, "type": "exceed_context_size_error", "message": "request exceeds"}}

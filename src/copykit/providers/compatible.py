@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Self
 
+from copykit.brief.plain import plain_of
 from copykit.brief.prompt import Prompt
 from copykit.errors import ConfigurationError
 from copykit.providers.base import BatchJobs
@@ -56,8 +57,15 @@ class Compatible(OpenAI):
 
     def _encode(self, prompt: Prompt, model: str, facts: ModelFacts, max_tokens: int, streamed: bool) -> Call:
         body = chat_body(prompt, model, facts, streamed)
+        schema = prompt.schema
+        plain = plain_of(prompt) if facts.prompt == "plain" else None
+        if (
+            plain is not None and plain.count == 1
+        ):  # an answer has one text: such models write no second one well
+            body["messages"] = plain.messages(wrapped=True)
+            schema, max_tokens = plain.schema, min(max_tokens, plain.max_output_tokens)
         body["max_tokens"] = max_tokens  # the older name, which all of them know
         if facts.schema:
             # grammars of these servers know counts, and take fields that may be left out
-            body["response_format"] = response_format(prompt.schema)
+            body["response_format"] = response_format(schema)
         return Call(model, "/chat/completions", body, max_tokens)

@@ -51,6 +51,10 @@ class ModelFacts:
     """Most tokens of prompt and answer together; None if not known."""
     cached_from: int = 1_024
     """Fewest tokens of a prompt's beginning that the provider's cache keeps."""
+    prompt: str = ""
+    """``plain`` for a model that is too small for the usual prompt; empty for the others."""
+    tries: int = 1
+    """Texts that a model of this process writes for each one wanted, of which the best is taken."""
     retires: date | None = None
     """First day without it; None if not announced."""
 
@@ -84,10 +88,13 @@ def provider_facts(provider: str) -> ProviderFacts:
 
 @cache
 def model_facts(provider: str, model: str) -> ModelFacts:
-    """Give what is known of *model*: the provider's common facts, and over them each pattern that fits its name."""
+    """Give what is known of *model*: the provider's common facts, and over them each pattern that fits its name.
+
+    Names are compared without regard to capitals: the same model is spelled in many ways.
+    """
     known: dict[str, Any] = {}
     for row in _table()[provider]["models"]:
-        if fnmatchcase(model, row["match"]):
+        if fnmatchcase(model.lower(), row["match"]):
             known |= {key: value for key, value in row.items() if key not in ("match", "source")}
     known["temperature"] = tuple(known["temperature"]) or None
     return ModelFacts(**known)
