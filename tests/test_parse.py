@@ -429,3 +429,15 @@ def test_the_parser_needs_no_deep_stack():
         assert parse(text, POST)[0].fields == {"text": "A"}
     finally:
         sys.setrecursionlimit(limit)
+
+
+def test_fences_are_found_however_their_lines_end() -> None:
+    """A fence is closed by the next line that holds its mark alone; one that nobody closes hides no other."""
+    inner = json.dumps({"headlines": HEADS, "descriptions": LINES})
+    for text in (
+        f"Sure!\r\n```json\r\n{inner}\r\n```\r\nBye",
+        f"```\nnever closed\n~~~json\n{inner}\n~~~\nBye",
+        f"````\n{inner}\n````",
+    ):
+        assert ads(text) == [{"headlines": HEADS, "descriptions": LINES}]
+    assert post("```\nA bench of oak.\n~~~\nSit down.\n```") == ["A bench of oak.\n~~~\nSit down."]

@@ -11,6 +11,7 @@ from copykit.brief.brief import Brief
 from copykit.drafts.accept import Judged
 from copykit.drafts.again import HOW
 from copykit.drafts.check import Checker
+from copykit.drafts.parse import MAX_DEPTH
 from copykit.errors import CopykitError
 from copykit.models import CopywritingOutput, Repair, Violation
 
@@ -178,7 +179,9 @@ class FieldReader:
     def _outside(self, char: str) -> None:
         if self._over or (not self._kinds and char not in "{["):
             return  # prose before the answer, or behind it
-        if char in "{[":
+        if char in "{[" and len(self._kinds) == MAX_DEPTH:
+            self._over = True  # such an answer is refused when it is whole
+        elif char in "{[":
             self._kinds.append(char)
             self._path.append("" if char == "{" else 0)
             self._is_key = char == "{"

@@ -101,24 +101,28 @@ class Ledger(NamedTuple):
         if not linked and not self.figures.may_hold(text):
             return []
         found: list[Untraced] = []
-        taken: list[tuple[int, int]] = []
+        taken = bytearray(len(text))  # 1 for each character that belongs to an address or a telephone number
+
+        def take(start: int, end: int) -> None:
+            taken[start:end] = b"\1" * (end - start)
+
         if linked:
             for start, end in find_mails(text):
-                taken.append((start, end))
+                take(start, end)
                 if text[start:end].lower() not in self.mails:
                     found.append(Untraced("url", text[start:end], start, end))
             for start, end in find_links(text):
-                if any(a <= start < b for a, b in taken):
+                if taken[start]:
                     continue
-                taken.append((start, end))
+                take(start, end)
                 host, path = canonical_link(text[start:end])
                 if (host, path) not in self.links and (path or all(h != host for h, _ in self.links)):
                     found.append(Untraced("url", text[start:end], start, end))
         for match in _PHONE.finditer(text) if self.phones else ():
             if _bare(match.group()) in self.phones:
-                taken.append(match.span())
+                take(*match.span())
         for figure in self.figures.read(text):
-            if any(a <= figure.start < b for a, b in taken) or self._holds(figure):
+            if taken[figure.start] or self._holds(figure):
                 continue
             written = text[figure.start : figure.end]
             found.append(Untraced(figure.kind, written, figure.start, figure.end, figure.spelled))

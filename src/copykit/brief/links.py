@@ -12,7 +12,8 @@ __all__ = ["canonical_link", "find_links", "find_mails", "looks_linked"]
 
 # The dot first: a pattern that starts with a literal is searched many times faster.
 _DOTTED = lazy(r"\.(?<=[^\W_]\.)(?:[a-z]{2}|[A-Z]{2})")
-_MAIL = lazy(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
+# At most 64 characters stand before the sign (RFC 5321, section 4.5.3.1.1).
+_MAIL = lazy(r"[\w.+-]{1,64}+@[\w-]+(?:\.[\w-]+)+")
 
 
 @cache

@@ -51,7 +51,8 @@ _DENIED = lazy(
     r"\s+(?:\w+\s+)?$"
 )
 
-
+_NEAR = 100
+"""Characters before a claim among which the word that denies it stands."""
 _LABELLED = lazy(r"\s*[:：]")
 
 
@@ -72,10 +73,12 @@ def claims(look: Look, wording: Wording, evidence: Evidence, meta: bool) -> list
         if (
             rule == "OK"
             or (_LABELLED.match(look.lower, end) and evidence.labels(rule))
-            or (rule == "L-11" and look.lower[:start].endswith("-"))
+            or (rule == "L-11" and look.lower.endswith("-", 0, start))
         ):
             continue
-        if rule in ("L-02", "L-11", "L-15", "L-16") and _DENIED.search(look.lower[:start]):
+        if rule in ("L-02", "L-11", "L-15", "L-16") and _DENIED.search(
+            look.lower, max(0, start - _NEAR), start
+        ):
             continue
         severity: Severity = "error"
         what = f"{look.text[start:end]!r} is a claim that the brief does not make"

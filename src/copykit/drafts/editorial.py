@@ -256,11 +256,9 @@ def _excused(rule: EditorialRule, text: str, span: tuple[int, int], brief: Brief
     if rule.exempt != "brief" or not said:
         return False
     for own in (brief.name, brief.brand.name, *brief.brand.terms):
-        at = text.find(own) if own else -1
-        while at >= 0:
-            if at <= span[0] and span[1] <= at + len(own):
-                return True
-            at = text.find(own, at + 1)
+        # only where it holds the whole span
+        if own and own in text[max(0, span[1] - len(own)) : span[0] + len(own)]:
+            return True
     return False
 
 

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
+from itertools import chain, repeat
 from typing import NamedTuple
 
 from copykit.brief.catalog import Language, Placement
@@ -154,7 +155,8 @@ _BY_TAG: dict[str, list[Mark]] = {
     "el": _GREEK,
 }
 
-_ASKING = lazy(r"[^.!?…\n]*(?:\.(?=\w)[^.!?…\n]*)*[?!]+")
+# Begun where a clause begins, so that one that asks nothing is read once.
+_ASKING = lazy(r"(?<![^.!?…\n])(?<!\.(?=\w))[^.!?…\n]*+(?:\.(?=\w)[^.!?…\n]*+)*+[?!]+")
 _OPENERS = {"?": "¿", "!": "¡"}
 
 
@@ -360,7 +362,6 @@ def outside_links(text: str, mend: Callable[[str], str]) -> str:
         held.append(kept)
         return "\ue000" + link[len(kept) :]
 
-    mended = mend(URL.sub(hold, text))
-    for link in held:
-        mended = mended.replace("\ue000", link, 1)
-    return mended
+    first, *rest = mend(URL.sub(hold, text)).split("\ue000")
+    links = chain(held, repeat("\ue000"))
+    return "".join((first, *(one for pair in zip(links, rest, strict=False) for one in pair)))

@@ -28,7 +28,7 @@ _BARE = lazy(r"\w+(?:'\w+)*")
 WORD = lazy(rf"[{WORD_CLASS}]+(?:['’][{WORD_CLASS}]+)*")
 """One word of any script; an apostrophe inside it belongs to it."""
 
-URL = lazy(r"(?:https?://|www\.)[^\s<>\"'，。）)]+|\b[\w.+-]+@[\w-]+\.[\w.-]+", re.IGNORECASE)
+URL = lazy(r"(?:https?://|www\.)[^\s<>\"'，。）)]+|\b[\w.+-]{1,64}+@[\w-]+\.[\w.-]+", re.IGNORECASE)
 _TOKEN = lazy(r"\{\{[^{}]*\}\}|\{[^{}]*\}|%[A-Z_]+%")
 
 _PICTURES = "\U0001f000-\U0001faff\u2600-\u27bf\u2300-\u23ff\u2b05-\u2b07\u2b1b\u2b1c\u2b50\u2b55\u3030\u303d\u3297\u3299"

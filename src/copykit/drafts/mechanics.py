@@ -47,11 +47,11 @@ _GIMMICK = lazy(
 _RESIDUE_WORDS = frozenset({"TBD", "TODO", "FIXME", "XXX", "XXXX", "XXXXX"})
 _TWICE = lazy(r"(?<![\w'’-])([^\W\d_]{2,})[ \u00a0]\1(?![\w'’-])")
 _PLACEHOLDER = lazy(
-    r"\[[A-Z][A-Z0-9 _-]+\]|\[(?:insert|your|name|product|brand|company|add|placeholder)\b[^\]]*\]|<[A-Z][A-Z0-9 _-]+>"
-    r"|\{\{[^{}]*\}\}|\{[^{}]*\}|%[A-Z]+_?[A-Z]+%",
+    r"\[[A-Z][A-Z0-9 _-]+\]|\[(?:insert|your|name|product|brand|company|add|placeholder)\b[^\]]{0,200}\]|<[A-Z][A-Z0-9 _-]+>"
+    r"|\{\{[^{}]*\}\}|\{[^{}]*\}|%(?=[A-Z]_?[A-Z])[A-Z]++(?:_[A-Z]++)?%",
     re.IGNORECASE,
 )
-_MARKDOWN = lazy(r"\*\*|__(?=\w)|```|^\s{0,3}#{1,6}\s|^\s*>\s|\[[^\]]+\]\(https?:", re.MULTILINE)
+_MARKDOWN = lazy(r"\*\*|__(?=\w)|```|^\s{0,3}#{1,6}\s|^[^\S\n]*+>\s|\[[^\[\]]+\]\(https?:", re.MULTILINE)
 _LABEL = lazy(r"^\W{0,3}(?:[^\W\d_]+ )?[^\W\d_]+ ?\d{0,2}\s*[:：]")
 _QUOTED = {'"': '"', "“": "”", "„": "“”", "«": "»", "「": "」", "『": "』", "‘": "’", "”": "”"}
 _SHORTENERS = ("bit.ly/", "tinyurl.com/", "goo.gl/", "ow.ly/", "t.co/", "is.gd/", "cutt.ly/", "rb.gy/")
@@ -475,9 +475,11 @@ def sentences(text: str) -> list[str]:
 
 
 # Runs of full-width marks or line breaks, and runs of other marks before a space. The set of all first
-# characters stands in front: a pattern that starts with one set is searched many times faster than a choice.
+# characters stands in front: a pattern that starts with one set is searched many times faster than a choice. A run
+# is begun at its first mark alone: where no space follows the run, none follows a part of it.
 _SPLIT = lazy(
-    r"[.!?…؟।。！？\n](?:(?<=[。！？])[。！？]*|(?<=\n)\n*|(?<=[.!?…؟।])[.!?…؟।]*[\"”»)]*(?:\s+|$))"
+    r"[.!?…؟।。！？\n](?:(?<=[。！？])[。！？]*+|(?<=\n)\n*+"
+    r"|(?<=[.!?…؟।])(?<![.!?…؟।]{2})[.!?…؟।]*+[\"”»)]*+(?:\s++|$))"
 )
 
 

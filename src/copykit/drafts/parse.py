@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from copykit.brief.brief import Brief
@@ -46,7 +48,7 @@ _NOT_TEXT = frozenset({"hashtags", "url", "path", "identifier", "info"})
 
 _STRING_OR_BRACKET = lazy(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 _STRING_OR_COMMA = lazy(r'("(?:[^"\\]++|\\.)*+"?)|,(?=\s*[\]}])', re.DOTALL)
-_FENCE = lazy(r"^[ \t]*(```+|~~~+)[^\n`]*\n(.*?)^[ \t]*\1[ \t]*$", re.DOTALL | re.MULTILINE)
+_FENCE = lazy(r"[ \t]*+(```+|~~~+)[^`]*\Z")
 _THOUGHT = lazy(r"\s*<(think|thinking|reasoning)>", re.IGNORECASE)
 _OPENING_QUOTE = lazy(r"(?<=[\[{,:])(\s*)[“”„‟«‘’]|\A(\s*[\[{]\s*)[“”„‟«‘’]")
 _CLOSING_QUOTE = lazy(r"[“”‟»‘’](?=\s*[\]},:])")
@@ -56,15 +58,15 @@ _CONTROL = lazy(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 # The start of a JSON object: text that holds one is an answer gone wrong, not copy.
 _KEY = lazy(r"""\{\s*["'“][^"'“”\n]{1,60}["'”]\s*:""")
 _NAME = lazy(r"[^a-z0-9]+")
+# Possessive throughout: a line of a thousand spaces would otherwise be read in every way there is.
 _DIVIDER = lazy(
-    r"^[\W_]*(?:variant|variante|variante|option|opción|version|versión|draft)[\W_]*#?\d+[\W_]*$",
-    re.IGNORECASE,
+    r"[\W_]*+(?:variante?|option|opción|version|versión|draft)[\W_]*+\d++[\W_]*+\Z", re.IGNORECASE
 )
 _LABEL = lazy(
-    r"^[\s>*#•·–-]*(?:\d+[.)]\s*)?(?:\*\*|__)?([A-Za-z][A-Za-z_ .-]{0,40}?)[\s_]*[\[(#]?(\d*)[\])]?\s*"
-    r"(?:\*\*|__)?\s*[:：]\s*(?:\*\*|__)?\s*(.*)$"
+    r"[\s>*#•·–-]*+(?:\d++[.)]\s*+)?(?:\*\*|__)?([A-Za-z][A-Za-z_ .-]{0,40}?)[\s_]*+[\[(#]?(\d*+)[\])]?\s*+"
+    r"(?:\*\*|__)?\s*+[:：]\s*+(?:\*\*|__)?\s*+(.*)"
 )
-_BULLET = lazy(r"^\s*(?:[-*•·–]|\d+[.)])\s+(.*)$")
+_BULLET = lazy(r"\s*+(?:[-*•·–]|\d++[.)])\s++(.*)")
 _QUOTES = {'"': '"', "“": "”", "„": "“", "«": "»", "”": "”", "「": "」"}
 
 
@@ -212,14 +214,40 @@ def _candidates(body: str) -> Iterator[tuple[str, bool]]:
     """Give stretches that may be JSON, likeliest first, and whether the stretch can be nothing else."""
     if body[0] in "{[":
         yield body, True
-    fenced = [match[2].strip() for match in _FENCE.finditer(body)]
-    for block in fenced[:_MAX_CANDIDATES]:
+    for block in islice(_fenced(body), _MAX_CANDIDATES):
         if block[:1] in {"{", "["}:
             yield block, True
     for number, stretch in enumerate(_balanced(body)):
         if number == _MAX_CANDIDATES:
             return
         yield stretch, False
+
+
+def _fenced(body: str) -> Iterator[str]:
+    """Give what stands in code fences, each ended by the next line that holds its mark alone."""
+    lines = body.split("\n")
+    ends: dict[str, list[int]] = {}
+    for number, line in enumerate(lines):
+        mark = line.strip(" \t\r")
+        if mark[:3] in {"```", "~~~"}:
+            ends.setdefault(mark, []).append(number)
+    number = 0
+    while number < len(lines):
+        opening = _FENCE.match(lines[number])
+        known = ends.get(opening[1], []) if opening else []
+        at = bisect_right(known, number)
+        if at < len(known):
+            yield "\n".join(lines[number + 1 : known[at]]).strip()
+            number = known[at]
+        number += 1
+
+
+def _unfenced(body: str) -> str:
+    """Take off the fence that encloses the whole answer, whatever marks stand within."""
+    first, _, rest = body.partition("\n")
+    opening = _FENCE.match(first)
+    inner, _, last = ("\n" + rest).rpartition("\n")
+    return inner[1:] if opening and last.strip(" \t\r") == opening[1] else body
 
 
 def _balanced(body: str) -> Iterator[str]:
@@ -491,9 +519,8 @@ class _Reader:
         """Take the whole answer as the placement's one text; ``Variant 2`` lines divide it."""
         if self.main is None:
             return []
-        fenced = _FENCE.fullmatch(body)
         pieces: list[list[str]] = [[]]
-        for line in (fenced[2] if fenced else body).splitlines():
+        for line in _unfenced(body).splitlines():
             if _DIVIDER.match(line):
                 pieces.append([])
             else:

@@ -22,7 +22,8 @@ __all__ = ["apply_marks", "repair"]
 _ROUNDS = 6
 _UNTOUCHED = frozenset({"url", "path", "identifier", "info", "cta_choice"})
 _RTL = frozenset("\u061c\u200e\u200f\u2066\u2067\u2068\u2069")
-_FENCE = lazy(r"^\s*```[\w-]*\s*\n?|\n?\s*```\s*$")
+# A run of spaces or marks is begun once, at its first: else a thousand of them are tried a thousand times.
+_FENCE = lazy(r"^\s*+```[\w-]*\s*|(?<!\s)\s*+```\s*+\Z")
 _BOLD = lazy(r"\*\*([^*\n]+)\*\*|__([^_\n]+)__")
 _HEADING = lazy(r"^\s{0,3}#{1,6}\s+", re.MULTILINE)
 _LABEL = lazy(r"^[\s*#\"“]*((?:[^\W\d_]+ )?[^\W\d_]+) ?\d{0,2}\s*[:：][*\"”]*\s*", re.IGNORECASE)
@@ -34,10 +35,10 @@ _DOTS = lazy(r"(?<!\.)\.{3}(?!\.)|(?<!\.)\.{4,}")
 _SHOUT = lazy(r"([!！])(?:[ \u00a0\u202f]*[!！])+")
 _ASK = lazy(r"([?？؟])(?:[ \u00a0\u202f]*[?？؟])+")
 _REPEATED = lazy(r"([,;:，、；：،؛~#%&])\1+|(?<!\.)(\.)\.(?!\.)|([。])。+|([।])।+")
-_MIXED = lazy(r"([?？؟])[!！]+|[!！]+([?？؟])")
+_MIXED = lazy(r"([?？؟])[!！]+|(?<![!！])[!！]++([?？؟])")
 _SPACES = lazy(r"(?<=\S)[ \t]{2,}(?=\S)")
 _BEFORE = lazy(r"(?<=[^\W_]) +(?=[,.](?!\w))")
-_LINE_EDGE = lazy(r"[ \t]+(?=\n)|(?<=\n)[ \t]+")
+_LINE_EDGE = lazy(r"(?<![ \t])[ \t]++(?=\n)|(?<=\n)[ \t]+")
 _MATH = lazy(r"[\U0001d400-\U0001d7ff]+")
 
 

@@ -40,7 +40,7 @@ _OPEN_PLACE = lazy(
 )
 _STUMP = lazy(r"(?<!\w)(?:(?:https?:/{0,2}|www\.)(?=\s|$)|(?:https?|www)$)", re.IGNORECASE)
 """An address of which only the beginning is there."""
-_HEAD = lazy(r"(?:^|[\n.!?。！？]\s*)[\s*#\"“-]*((?:[^\W\d_]+ ){0,2}[^\W\d_]+) ?\d{0,2}\s*[:：]")
+_HEAD = lazy(r"(?:^|[\n.!?。！？])[\s*#\"“-]{0,40}+((?:[^\W\d_]+ ){0,2}[^\W\d_]+) ?\d{0,2}\s*[:：]")
 _OPENINGS = frozenset(",;:.)]}%/|\\=、。，；：）」")
 _OPEN_ENDS = frozenset(":：&+/=\\")
 _BRACKETS = "{}[]<>%* |"

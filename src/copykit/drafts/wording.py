@@ -102,7 +102,7 @@ class Starts:
     Languages without spaces always try every list.
     """
 
-    __slots__ = ("_innocent", "_known", "_spaced", "_stems", "_words", "everything")
+    __slots__ = ("_innocent", "_known", "_longest", "_spaced", "_stems", "_words", "everything")
 
     def __init__(self, lists: Mapping[str, Lexicon[str]], spaced: bool, small: frozenset[str]) -> None:
         self._spaced = spaced
@@ -117,6 +117,7 @@ class Starts:
                 key, open_end = max(tokens, key=lambda token: (token[0] not in small, len(token[0])))
                 others = frozenset(word for word, ending in tokens if not ending) - {key}
                 (self._stems if open_end else self._words).setdefault(key, set()).add((name, others))
+        self._longest = max(map(len, self._stems), default=0)
         self._known: dict[str, tuple[_Telling, ...]] = {}
         self._innocent: set[str] = set()
         self.everything = frozenset(lists)
@@ -138,7 +139,7 @@ class Starts:
                     self._innocent, self._known = set(), {}
                 if telling:
                     self._known[word] = telling
-                else:
+                elif len(word) <= _LONGEST_WORD:
                     self._innocent.add(word)
             for name, others in telling:
                 if name not in possible:
@@ -153,7 +154,7 @@ class Starts:
         found: set[_Telling] = set()
         for part in {word, *word.split("'")}:
             found |= self._words.get(part, found)
-            for end in range(1, len(part) + 1):
+            for end in range(1, min(len(part), self._longest) + 1):
                 found |= self._stems.get(part[:end], found)
         alone = {name for name, others in found if not others}
         return tuple(one for one in found if not one[1] or one[0] not in alone)
@@ -163,6 +164,8 @@ _Telling = tuple[str, frozenset[str]]
 """A list, and the words that one of its phrases needs besides the one it is filed under."""
 _TOKEN = lazy(rf"([{WORD_CLASS}]+(?:['’][{WORD_CLASS}]+)*)(\*?)")
 _REMEMBERED = 50_000
+_LONGEST_WORD = 100
+"""Characters of a word that is remembered: what is longer is none."""
 
 
 @cache
