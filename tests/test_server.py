@@ -252,7 +252,7 @@ def test_figures_come_for_prometheus_and_as_data(fake: FakeProvider) -> None:
     assert desk.ask("GET", "/metrics").json()["requests"]["total"] == 2
     assert desk.ask("GET", "/metrics", headers={"accept": "text/plain"}).text.startswith("# HELP")
     assert desk.ask("GET", "/copywriting/metrics").text.startswith("# HELP")
-    figures = desk.app.state.handlers.figures
+    figures = desk.app.state.answers.figures
     assert {figures._name("rule", f"R-{number}") for number in range(300)} >= {"other"}
     assert len(figures._names["rule"]) == 100
 

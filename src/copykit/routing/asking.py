@@ -6,7 +6,6 @@ import asyncio
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from copykit import events
 from copykit.brief.brief import Brief
@@ -30,10 +29,8 @@ from copykit.routing.budget import Reservation
 from copykit.routing.call import Caller, PassedOver
 from copykit.routing.health import Rest, come_back_s
 from copykit.routing.retry import Retry, Treatment, classify
+from copykit.routing.state import RoutingState
 from copykit.routing.targets import Target
-
-if TYPE_CHECKING:
-    from copykit.routing.router import Router
 
 __all__ = ["MAX_CALLS", "Answer", "Asking", "Given"]
 
@@ -82,17 +79,17 @@ class Asking:
 
     def __init__(
         self,
-        router: Router,
+        state: RoutingState,
         brief: Brief,
         targets: Sequence[str],
         deadline_at: float,
         given: Given | None = None,
     ) -> None:
-        self._router = router
+        self._state = state
         self._brief = brief
         self._targets = list(targets)
         self._given = given
-        self._caller = Caller(router, brief, deadline_at)
+        self._caller = Caller(state, brief, deadline_at)
         self._place = 0
         self._again = 0
         self._target: Target | None = None
@@ -134,14 +131,14 @@ class Asking:
         while self._place < len(self._targets):
             name = self._targets[self._place]
             self._place += 1
-            target = self._router.targets.of(name)
+            target = self._state.targets.of(name)
             if isinstance(self._last, ContextTooLong) and not self._is_larger(name):
                 continue
             if self._is_spent() and not self._is_embedded(target):
                 continue
             answer = await self._at(target)
             if answer is not None:
-                self._target = self._router.targets.of(answer.target)
+                self._target = self._state.targets.of(answer.target)
                 return answer
             if not self._goes_on():
                 break
@@ -192,7 +189,7 @@ class Asking:
 
     def _taken(self, given: Given) -> Answer | None:
         """Give what a batch job brought as an answer like any other; None if the targets are to be asked."""
-        target = self._router.targets.of(given.target)
+        target = self._state.targets.of(given.target)
         money = given.money or self._caller.reserve(0.0)
         answer = given.answer
         self._caller.given(target, money, answer)
@@ -249,7 +246,7 @@ class Asking:
                 spare = MAX_ATTEMPTS - self._caller.tries - (1 if others else 0)
                 # Nobody waits for a target that throttles, or where nobody listens, while another may be free.
                 elsewhere = others > 0 and (treatment.wait == "throttled" or treatment.breaker == "transport")
-                most = min(treatment.retries, self._router.settings.routing.repeats)
+                most = min(treatment.retries, self._state.settings.routing.repeats)
                 if repeats >= most or spare < 1 or elsewhere:
                     return None
                 wait_s = self._wait_s(target, treatment, repeats)
@@ -257,7 +254,7 @@ class Asking:
                 if wait_s is None or repeat is None:
                     return None
                 repeats += 1
-                await self._router.sleep(wait_s)
+                await self._state.sleep(wait_s)
         finally:
             if repeat is not None:
                 repeat.close()
@@ -268,7 +265,7 @@ class Asking:
         if late_s is None:
             return await self._call(target, leave)
         first = asyncio.ensure_future(self._call(target, leave))
-        timer = asyncio.ensure_future(self._router.sleep(late_s))
+        timer = asyncio.ensure_future(self._state.sleep(late_s))
         running: set[asyncio.Future[Answer]] = {first}
         repeat: Retry | None = None
         try:
@@ -297,9 +294,9 @@ class Asking:
 
     def _may_be_hedged(self) -> bool:
         """Whether the request is one that a second target may be asked for: its answer would be kept."""
-        if not self._router.hedges.share or self._brief.request.cache in ("off", "read"):
+        if not self._state.hedges.share or self._brief.request.cache in ("off", "read"):
             return False
-        self._router.hedges.began(self._router.clock())
+        self._state.hedges.began(self._state.clock())
         return True
 
     def _late_s(self, target: Target) -> float | None:
@@ -309,20 +306,20 @@ class Asking:
         return max(_HEDGE_LEAST_S, target.usual.quantile(0.95) or 0.0)
 
     def _is_calm(self, target: Target) -> bool:
-        now = self._router.clock()
+        now = self._state.clock()
         return target.breaker.state == "closed" and not target.slots.limit.cut_since(now - _HEDGE_CALM_S)
 
     def _rival(self, target: Target) -> tuple[Target, Permit, Retry] | None:
         """Give the next target with another credential, if it may be asked beside *target*; it is then not asked later."""
-        now = self._router.clock()
+        now = self._state.clock()
         for at in range(self._place, len(self._targets)):
-            other = self._router.targets.of(self._targets[at])
+            other = self._state.targets.of(self._targets[at])
             if other.provider == target.provider or self._is_embedded(other) or not self._is_calm(other):
                 continue
-            if self._is_spent() or not self._router.hedges.take(now):
+            if self._is_spent() or not self._state.hedges.take(now):
                 return None
             repeat = other.repeats.take()
-            permit = None if repeat is None else self._router.targets.leave(other, now, last=False)
+            permit = None if repeat is None else self._state.targets.leave(other, now, last=False)
             if repeat is None or not isinstance(permit, Permit):
                 if repeat is not None:
                     repeat.close()
@@ -333,11 +330,11 @@ class Asking:
         return None
 
     def _leave(self, target: Target, *, last: bool) -> Permit | None:
-        now, caller = self._router.clock(), self._caller
+        now, caller = self._state.clock(), self._caller
         before = target.breaker.state
-        leave = self._router.targets.leave(target, now, last=last)
+        leave = self._state.targets.leave(target, now, last=last)
         if target.breaker.state != before:
-            self._router.tell(events.TargetMoved(target.name, target.breaker.state))
+            self._state.tell(events.TargetMoved(target.name, target.breaker.state))
         if isinstance(leave, Permit):
             return leave
         if isinstance(leave, Rest):
@@ -363,21 +360,21 @@ class Asking:
         )
 
     def _wait_s(self, target: Target, treatment: Treatment, repeats: int) -> float | None:
-        error, now = self._last, self._router.clock()
-        wait_s = self._router.backoff.wait_s(
+        error, now = self._last, self._state.clock()
+        wait_s = self._state.backoff.wait_s(
             repeats,
             treatment.wait,
             left_s=self._caller.deadline_at - now,
             usual_s=target.usual.quantile(0.5) or 0.0,
             retry_after_s=getattr(error, "retry_after_s", None),
         )
-        rest = self._router.targets.rests.resting(target.provider, now)
+        rest = self._state.targets.rests.resting(target.provider, now)
         # A wait that ends while the credential still rests is a wait for nothing.
         return None if rest is not None and wait_s is not None and rest.until > now + wait_s else wait_s
 
     def _falls_back(self, treatment: Treatment) -> bool:
         if treatment.fall_back == "if_allowed":
-            return self._router.settings.routing.fall_back_on_refusal
+            return self._state.settings.routing.fall_back_on_refusal
         return treatment.fall_back != "none"
 
     def _is_larger(self, name: str) -> bool:
@@ -394,8 +391,8 @@ class Asking:
         if isinstance(self._last, BudgetExceeded) and outcomes <= _NOT_ASKED:
             return self._last
         if outcomes and outcomes <= {"circuit_open", "cooling", "rate_limited"}:
-            now = self._router.clock()
-            after_s = come_back_s(self._caller.back_at, now, chance=self._router.chance)
+            now = self._state.clock()
+            after_s = come_back_s(self._caller.back_at, now, chance=self._state.chance)
             kind = (
                 CircuitOpen
                 if outcomes == {"circuit_open"} and len(self._targets) == 1

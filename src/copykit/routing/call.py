@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncGenerator, Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from copykit import events
 from copykit.brief.brief import Brief
@@ -25,10 +25,8 @@ from copykit.providers.base import Completion, Priced, Provider, StreamingProvid
 from copykit.routing.breaker import Outcome, Permit
 from copykit.routing.budget import Ledger, Reservation
 from copykit.routing.retry import Treatment, classify
+from copykit.routing.state import RoutingState
 from copykit.routing.targets import Target
-
-if TYPE_CHECKING:
-    from copykit.routing.router import Router
 
 __all__ = ["DEFAULT_TIMEOUT_S", "GRACE_S", "Caller", "PassedOver"]
 
@@ -60,7 +58,7 @@ class _Ending(NamedTuple):
 class Caller:
     """Makes the calls of one request, and keeps account of them. Calls may run side by side."""
 
-    def __init__(self, router: Router, brief: Brief, deadline_at: float) -> None:
+    def __init__(self, state: RoutingState, brief: Brief, deadline_at: float) -> None:
         self.attempts: list[Attempt] = []
         """Every try so far, targets that were passed over included."""
         self.tries = 0
@@ -74,11 +72,11 @@ class Caller:
         self.begun = False
         """Whether text was given: from then on no other call may go on with the answer."""
         self.deadline_at = deadline_at
-        self._router = router
+        self._state = state
         self._brief = brief
         self._spent: list[Usage] = []
         self._ledger = Ledger(
-            router.settings.routing.request_budget_usd, scope="request budget", parent=router.ledger
+            state.settings.routing.request_budget_usd, scope="request budget", parent=state.ledger
         )
 
     @property
@@ -87,9 +85,9 @@ class Caller:
         return _total(self._spent)
 
     def provider(self, target: Target) -> Provider:
-        """Give what answers for *target*; raises as `Router.provider`, with the settings' mistakes told as such."""
+        """Give what answers for *target*; raises as `RoutingState.provider`, with the settings' mistakes told as such."""
         try:
-            return self._router.provider(target.provider)
+            return self._state.provider(target.provider)
         except InvalidRequest as error:
             raise self._misnamed(error) from error
 
@@ -113,17 +111,17 @@ class Caller:
             ProviderError: the call failed.
             BudgetExceeded: it has no room in the budgets.
         """
-        router = self._router
+        state = self._state
         outcome: Outcome = "none"
-        asked_at = began = router.clock()
+        asked_at = began = state.clock()
         completion: Completion | None = None
         billed: Usage | None = None
         number = 0
         try:
             provider = self.provider(target)
             async with target.slots.slot() as slot:
-                began = router.clock()
-                if began > asked_at and not router.targets.stands(target, permit, began):
+                began = state.clock()
+                if began > asked_at and not state.targets.stands(target, permit, began):
                     raise PassedOver
                 with self._reserved(target, provider, prompt) as money:
                     target.repeats.call_began()
@@ -132,7 +130,7 @@ class Caller:
                         self.tries += not isinstance(prompt, RepairPrompt)
                         number = next(_NUMBERS)
                         worst_usd = money.worst_usd if self._ledger.capped else None
-                        router.tell(events.AttemptStarted(number, target.name, worst_usd))
+                        state.tell(events.AttemptStarted(number, target.name, worst_usd))
                     answered = False
                     try:
                         completion = await self._exchange(provider, prompt)
@@ -158,12 +156,12 @@ class Caller:
                 outcome = "ok"
                 slot.succeeded()
         finally:
-            now = router.clock()
+            now = state.clock()
             latency_s = now - began
             before = target.breaker.state
             target.breaker.record(permit, outcome, now, latency_s if outcome == "ok" else None)
             if target.breaker.state != before:
-                router.tell(events.TargetMoved(target.name, target.breaker.state))
+                state.tell(events.TargetMoved(target.name, target.breaker.state))
         target.usual.add(latency_s)
         self._record(target, _Ending("ok", why, completion, billed), number, began, asked_at)
         return completion, result
@@ -192,7 +190,7 @@ class Caller:
         return self._ledger.reserve(worst_usd)
 
     async def _exchange(self, provider: Provider, prompt: Prompt) -> Completion:
-        left_s = self.deadline_at - self._router.clock()
+        left_s = self.deadline_at - self._state.clock()
         bounds = _bounds(provider)
         own_s = bounds.timeout_s if bounds is not None else DEFAULT_TIMEOUT_S
         limit: asyncio.Timeout | None = None
@@ -247,7 +245,7 @@ class Caller:
         name = target.name
         if not target.model and bounds is not None:
             name = f"{target.provider}:{bounds.model_of(prompt)}"
-        price = self._router.prices.price(name)
+        price = self._state.prices.price(name)
         if price is None or (price.source != "free" and bounds is None):
             left = self._ledger.left_usd or 0.0
             why = (
@@ -274,9 +272,9 @@ class Caller:
         usage = usage or Usage()
         if usage.cost_usd is None and (usage.input_tokens or usage.output_tokens):
             named = f"{target.provider}:{model or target.model}"
-            cost = self._router.prices.cost_usd(named, usage, batch=batch)
+            cost = self._state.prices.cost_usd(named, usage, batch=batch)
             if cost is None and target.model and named != target.name:
-                cost = self._router.prices.cost_usd(target.name, usage, batch=batch)
+                cost = self._state.prices.cost_usd(target.name, usage, batch=batch)
             usage = Usage.model_construct(**{**usage.__dict__, "cost_usd": cost})
         charged = money.settle(usage.cost_usd)
         if usage.cost_usd is None and charged:
@@ -300,7 +298,7 @@ class Caller:
         return self._charge(target, money, usage, target.model)
 
     def _rest(self, target: Target, error: ProviderError, treatment: Treatment) -> None:
-        now, rests = self._router.clock(), self._router.targets.rests
+        now, rests = self._state.clock(), self._state.targets.rests
         told_s = getattr(error, "retry_after_s", None)
         if treatment.rest == "quarantine":
             rest = rests.quarantine(target.provider, now, reason=error.code)
@@ -309,10 +307,10 @@ class Caller:
         else:
             return
         self.back_at.append(rest.until)
-        self._router.tell(events.ProviderRested(target.provider, rest.kind, rest.reason, rest.until - now))
+        self._state.tell(events.ProviderRested(target.provider, rest.kind, rest.reason, rest.until - now))
 
     def _record(self, target: Target, end: _Ending, number: int, began: float, asked_at: float) -> None:
-        latency_s = self._router.clock() - began
+        latency_s = self._state.clock() - began
         billed = end.billed or _NOTHING
         told = events.AttemptFinished(
             target.name,
@@ -323,7 +321,7 @@ class Caller:
             billed.input_tokens,
             billed.output_tokens,
         )
-        self._router.tell(told)
+        self._state.tell(told)
         self._note(
             target,
             end.outcome,

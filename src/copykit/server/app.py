@@ -18,9 +18,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from copykit.errors import CopykitError
 from copykit.providers.registry import check_targets
+from copykit.server.answers import Answers, answer
 from copykit.server.auth import Doors
 from copykit.server.config import ServerSettings, is_loopback
-from copykit.server.handlers import Handlers, answer
 from copykit.server.routes import PREFIXES, ROUTES, RouteSpec
 from copykit.server.wire import Problem, problem_of
 from copykit.service import CopywritingServiceV11
@@ -57,7 +57,7 @@ def create_app(
     server = server or ServerSettings.from_env()
     if service is None:
         service = CopywritingServiceV11(settings or Settings.from_env(check_targets=check_targets))
-    handlers, doors = Handlers(server, service), Doors(server)
+    answers, doors = Answers(server, service), Doors(server)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -66,23 +66,23 @@ def create_app(
                 "no key is set: authentication is off, only this machine should reach %s", server.host
             )
         yield
-        handlers.draining = True
-        await handlers.aclose()
+        answers.draining = True
+        await answers.aclose()
 
     routes = [
-        Route(prefix + spec.path, _endpoint(spec, handlers, doors), methods=[spec.method], name=spec.handler)
+        Route(prefix + spec.path, _endpoint(spec, answers, doors), methods=[spec.method], name=spec.handler)
         for prefix in PREFIXES
         for spec in ROUTES
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _refused})
-    app.state.handlers = handlers
+    app.state.answers = answers
     app.router.redirect_slashes = False
     app.add_middleware(Frame, hosts=server.allowed_hosts, local=is_loopback(server.host))
     return app
 
 
-def _endpoint(spec: RouteSpec, handlers: Handlers, doors: Doors) -> Callable[[Request], Awaitable[Response]]:
-    work: Callable[[Request], Awaitable[Response]] = getattr(handlers, spec.handler)
+def _endpoint(spec: RouteSpec, answers: Answers, doors: Doors) -> Callable[[Request], Awaitable[Response]]:
+    work: Callable[[Request], Awaitable[Response]] = getattr(answers, spec.handler)
 
     async def endpoint(request: Request) -> Response:
         began = time.perf_counter()
@@ -93,7 +93,7 @@ def _endpoint(spec: RouteSpec, handlers: Handlers, doors: Doors) -> Callable[[Re
             if not isinstance(error, CopykitError):
                 _log.exception("request %s failed", request.state.request_id)
             response = answer(problem_of(error), request.state.request_id)
-        handlers.figures.answered(spec.path, spec.method, response.status_code, time.perf_counter() - began)
+        answers.figures.answered(spec.path, spec.method, response.status_code, time.perf_counter() - began)
         return response
 
     return endpoint

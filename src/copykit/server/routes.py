@@ -20,7 +20,7 @@ class RouteSpec:
     method: Literal["GET", "POST"]
     path: str
     handler: str
-    """Name of the method of `copykit.server.handlers.Handlers`."""
+    """Name of the method of `copykit.server.answers.Answers`."""
     scope: Scope
     summary: str
     legacy: bool = False

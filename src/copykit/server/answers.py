@@ -23,7 +23,7 @@ from copykit.server.wire import Problem, legacy_shape, problem_of, read_json
 from copykit.service import CopywritingService, CopywritingServiceV11
 from copykit.streaming import StreamEvent, StreamFailed, StreamFinished, as_mapping
 
-__all__ = ["Handlers", "JsonResponse", "answer"]
+__all__ = ["Answers", "JsonResponse", "answer"]
 
 HEARTBEAT_S = 10
 """Between comment lines of a silent stream: proxies close what says nothing for some tens of seconds."""
@@ -47,7 +47,7 @@ def answer(problem: Problem, request_id: str) -> Response:
     )
 
 
-class Handlers:
+class Answers:
     """The two faces over one engine, behind HTTP.
 
     Args:
