@@ -88,6 +88,14 @@ def test_the_grammar_has_no_figure_but_the_briefs() -> None:
     assert '"It\\"s \\\\ odd"' in plain(product_name='It"s \\ odd').grammar
 
 
+@pytest.mark.parametrize("item", ["Table+2 chairs", "Desk/shelf", "Cup & saucer"])
+def test_a_word_for_several_things_is_not_cut_to_one(item: str) -> None:
+    """A table with two chairs is no table: the model names the thing itself, or nobody does."""
+    assert '"table"' not in (told := plain(product_description=item).grammar)
+    assert '"desk"' not in told
+    assert '"cup"' not in told
+
+
 @pytest.mark.parametrize(
     ("item", "told"), [("Armchair", '"an" " " "armchair"'), ("TV bench", '"a" " " "TV bench"')]
 )

@@ -39,7 +39,9 @@ _LONGEST = 40
 _MOST_TOLD = 200
 """Characters of a description without a noun that are told."""
 _MEASURE = lazy(r"\d[\d.,/x×\s-]*[^\W\d_]{1,3}")
-_CUTS = lazy(r"\s*[/+&,;(].*", re.DOTALL)
+_SEVERAL = lazy(r"[+/&]|(?i:\d+ ?-? ?piece)")
+"""Marks of a word for several things: one of them would be named for all."""
+_CUTS = lazy(r"\s*[,;(].*", re.DOTALL)
 _LONG_WORD = lazy(r"[^\W\d_]{4,}")
 """Of four letters and more: the shorter ones are mostly grammar."""
 _SPACE = lazy(r"\s+")
@@ -169,7 +171,10 @@ class PlainPrompt:
     @cached_property
     def _item(self) -> str:
         """What it is, in small letters where a sentence has them; empty where the brief's word stands for several."""
-        item = _CUTS.sub("", _line(self.prompt.brief.item))
+        told = _line(self.prompt.brief.item)
+        if _SEVERAL.search(told):  # "table+2 chairs" is no table
+            return ""
+        item = _CUTS.sub("", told)
         english = self.prompt.brief.language.tag.startswith("en")
         if english and item.endswith("s") and not item.endswith("ss"):
             return ""
