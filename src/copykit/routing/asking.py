@@ -243,7 +243,8 @@ class Asking:
                     repeat.close()
                     repeat = None
                 others = len(self._targets) - self._place  # one may have been asked beside this
-                spare = MAX_ATTEMPTS - self._caller.tries - (1 if others else 0)
+                left = min(MAX_ATTEMPTS - self._caller.tries, MAX_CALLS - self._caller.calls)
+                spare = left - (1 if others else 0)
                 # Nobody waits for a target that throttles, or where nobody listens, while another may be free.
                 elsewhere = others > 0 and (treatment.wait == "throttled" or treatment.breaker == "transport")
                 most = min(treatment.retries, self._state.settings.routing.repeats)
