@@ -8,6 +8,7 @@ than pydantic-settings because that package alone would cost more than the rest 
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -222,7 +223,7 @@ class BatchSettings:
         at_least("batch.confirm_usd", self.confirm_usd, 0)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ProvidersSettings:
     """Keys and addresses of the providers; None takes the provider's own default (``data/models.toml``).
 
@@ -252,6 +253,16 @@ class ProvidersSettings:
     """A GGUF file, for `llamacpp` targets that name none."""
 
     def __post_init__(self) -> None:
+        if problems := self._problems():
+            raise ConfigurationError(problems)
+
+    def __repr__(self) -> str:
+        """Show what is set; an address that holds a password, which is refused, shows stars in its place."""
+        held = ((f.name, getattr(self, f.name)) for f in fields(self))
+        told = (f"{name}={_PASSWORD.sub('//***@', repr(value))}" for name, value in held if value is not None)
+        return f"{type(self).__name__}({', '.join(told)})"
+
+    def _problems(self) -> list[str]:
         problems = []
         for name in (f.name for f in fields(self)):
             value = getattr(self, name)
@@ -267,14 +278,14 @@ class ProvidersSettings:
                 problems.append(f"providers.{name}={value!r}: must be printable ASCII text")
             elif name.endswith("_base_url"):
                 problems.extend(_address_problems(f"providers.{name}", value))
-        if problems:
-            raise ConfigurationError(problems)
+        return problems
 
     def with_keys(self) -> tuple[str, ...]:
         """List the providers whose key is set, in the order in which they are asked when no order is given."""
         return tuple(name for name in _IN_ORDER if getattr(self, f"{name}_key") is not None)
 
 
+_PASSWORD = re.compile(r"//[^/@\s]*@")
 _IN_ORDER = ("openai", "anthropic", "google", "openrouter")
 
 
@@ -331,7 +342,20 @@ class Settings:
         Raises:
             ConfigurationError: every mistake at once, misspelt names with the nearest right one.
         """
-        environment = os.environ if environment is None else environment
+        found = cls._read(os.environ if environment is None else environment, file, check_targets)
+        if isinstance(found, Settings):
+            return found
+        del environment  # keys and addresses would stand in the traceback, where variables are shown
+        raise ConfigurationError(found)
+
+    @classmethod
+    def _read(
+        cls,
+        environment: Mapping[str, str],
+        file: Path | None,
+        check_targets: Callable[[Iterable[str], ProvidersSettings], Iterable[str]] | None,
+    ) -> Settings | list[str]:
+        """Give the settings, or all that is wrong with them: what raises must not hold what was read."""
         values, problems = _read_file(file or environment.get("COPYKIT_CONFIG"))
         ignored = []
         forcing = {registry.variable(name): name for name in registry.capability_names()}
@@ -420,10 +444,10 @@ _EMPTY_SAYS = ("COPYKIT_CACHE_URL",)
 """Variables that mean something when empty; any other is then as good as not set."""
 _NOT_YET = {
     "REDIS_URL": "the shared cache is not built yet",
-    "API_KEY": "the server is not built yet",
     "BATCH_SIZE": "no backend with grouped calls exists yet",
 }
-_OTHER = ("COPYKIT_CONFIG",)
+_OTHER = ("COPYKIT_CONFIG", "COPYKIT_ALLOWED_HOSTS")
+"""Variables that are read elsewhere."""
 _FILE_ONLY = (
     "routing.prices",
     "routing.deployments",
@@ -491,7 +515,7 @@ def _assembled(
     problems: list[str],
     ignored: tuple[str, ...],
     check_targets: Callable[[Iterable[str], ProvidersSettings], Iterable[str]] | None,
-) -> Settings:
+) -> Settings | list[str]:
     groups: dict[str, Any] = {}
     for name, group in _GROUPS.items():
         own = {key.partition(".")[2]: value for key, value in values.items() if key.startswith(f"{name}.")}
@@ -503,9 +527,7 @@ def _assembled(
             problems.append(f"{name}: {error}")
     if check_targets and "routing" in groups and "providers" in groups:
         problems.extend(check_targets(groups["routing"].targets, groups["providers"]))
-    if problems:
-        raise ConfigurationError(problems)
-    return kind(**groups, ignored=ignored)
+    return problems or kind(**groups, ignored=ignored)
 
 
 def at_least(name: str, value: object, bound: float, *, whole: bool = False) -> None:

@@ -333,16 +333,16 @@ async def j08(stage: Stage) -> None:
     engine = stage.engine((vendor, server))
     bank = stage.engine(targets=["phrasebank"])
     odd = [
-        "{{7*191}}",
-        "${7*191}",
-        "#{7*191}",
+        "{{7919*104729}}",
+        "${7919*104729}",
+        "#{7919*104729}",
         "%s %d %(x)s",
         "{0.__class__.__mro__}",
         "{nonce}",
         "{brief.fields}",
     ]
     odd += [
-        "<%= 7*191 %>",
+        "<%= 7919*104729 %>",
         "$(id)",
         "`id`",
         "${jndi:ldap://127.0.0.1/a}",
@@ -357,7 +357,7 @@ async def j08(stage: Stage) -> None:
             if len(server.requests) > before:
                 system, user = said(vendor, server.requests[-1])
                 told = json.dumps(inside(user), ensure_ascii=False)
-                assert "1337" not in system + told
+                assert "829348951" not in system + told
                 if "<" not in text and field != "product_name":
                     assert json.dumps(text, ensure_ascii=False)[1:-1] in told, (
                         f"{text!r} was changed in {field}"
@@ -367,7 +367,7 @@ async def j08(stage: Stage) -> None:
             own = await stage.ask(bank, **with_text(field, f"Desk {text} oak"))
             assert own.output is not None or own.kind == "InvalidRequest", own.error
             if own.output is not None:
-                assert "1337" not in own.output.text
+                assert "829348951" not in own.output.text
                 assert "<class" not in own.output.text
 
 

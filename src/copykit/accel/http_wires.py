@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import ssl
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Generator
@@ -204,6 +205,16 @@ class _AiohttpAnswer:
         self._response.close()
 
 
+def _without_headers(record: logging.LogRecord) -> bool:
+    """Take an answer's headers out of the library's own DEBUG lines: cookies and tokens of a gateway stand in them."""
+    if str(record.msg).startswith(_HEADERS_CAME):
+        record.msg = f"{_HEADERS_CAME} (headers left out)"
+    return True
+
+
+_HEADERS_CAME = "receive_response_headers.complete"
+
+
 class Httpcore:
     """httpx2's or httpx's connections without their client and pool.
 
@@ -213,6 +224,7 @@ class Httpcore:
 
     def __init__(self, core: Any) -> None:
         self.core: Any = core
+        logging.getLogger(f"{core.__name__}.http11").addFilter(_without_headers)
         self.network: Any = core.AnyIOBackend()
         self.connection: Any = core.AsyncHTTP11Connection
 
@@ -299,7 +311,9 @@ class _HttpcoreWire:
         try:
             url = core.URL(scheme=origin.scheme, host=origin.host, port=origin.port, target=target)
             request = core.Request(call.method.encode(), url, headers=headers, content=call.body)
-            del headers  # credentials in them would stand in the traceback of a failure, where variables are shown
+            del (
+                headers
+            )  # credentials in them would stand in the traceback of a failure, where variables are shown
             response = await line.handle_async_request(request)
         except BaseException as error:  # cancellation too
             await self.discard(line)
