@@ -68,10 +68,9 @@ class Given:
 
     target: str
     answer: Completion | ProviderError
+    """Held against its prompt already, which only the job's own side knows."""
     money: Reservation | None = None
     """What was promised for it when it was submitted."""
-    nonce: str = ""
-    """The mark of the prompt it answers; empty if that is not known any more."""
 
 
 class Asking:
@@ -195,9 +194,6 @@ class Asking:
         self._caller.given(target, money, answer)
         if isinstance(answer, Completion):
             try:
-                nonce = given.nonce or os.urandom(8).hex()
-                if build_prompt(self._brief, nonce=nonce).is_told_by(answer.text):
-                    raise MalformedCompletion("the answer repeats its instructions")
                 taken = self._answer(target, answer, self._drafts(answer))
             except MalformedCompletion as error:
                 self._last = error
