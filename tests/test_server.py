@@ -325,6 +325,10 @@ def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
             answer = httpx2.post(f"{address}/v11/generate", json=BRIEF, timeout=30)
             assert answer.status_code == 200
             assert "server" not in answer.headers
+            asked = [sys.executable, "-m", "copykit", "health", "--url", address, "--json"]
+            health = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+            assert health.returncode == 0, health.stderr
+            assert json.loads(health.stdout)["routing"]["targets"]["phrasebank"]["accepted"] == 1
             taken = subprocess.run([*command, port], cwd=tmp_path, capture_output=True, text=True, timeout=60)
             assert (taken.returncode, len(taken.stderr.splitlines())) == (1, 1)
             served.send_signal(signal.SIGTERM)
@@ -332,3 +336,16 @@ def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
         finally:
             served.kill()
     assert served.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [("http://127.0.0.1:9", "unreachable"), ("nowhere", "unreachable"), ("http://", "unreachable")],
+)
+def test_a_server_that_cannot_be_asked_is_not_well(url: str, told: str, tmp_path: Path) -> None:
+    """One line that says why, and status 1; as data with --json."""
+    asked = [sys.executable, "-m", "copykit", "health", "--url", url]
+    plain = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (plain.returncode, told in plain.stdout, plain.stderr) == (1, True, "")
+    data = subprocess.run([*asked, "--json"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert json.loads(data.stdout)["status"] == told

@@ -6,7 +6,18 @@ from typing import Annotated
 
 import typer
 
-from copykit.cli import batch, benchmark, catalog, check, economy, generate, install_deps, providers, run
+from copykit.cli import (
+    batch,
+    benchmark,
+    catalog,
+    check,
+    economy,
+    generate,
+    health,
+    install_deps,
+    providers,
+    run,
+)
 
 __all__ = ["app"]
 
@@ -43,6 +54,7 @@ app.command("batch-jobs")(economy.command)
 app.add_typer(catalog.app, name="catalog")
 app.command("providers")(providers.command)
 app.command("run")(run.command)
+app.command("health")(health.command)
 app.command("check")(check.command)
 app.command("benchmark")(benchmark.command)
 app.command("install-deps")(install_deps.command)
