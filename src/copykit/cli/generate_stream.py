@@ -65,6 +65,7 @@ async def follow(request: CopywritingInput, *, as_json: bool) -> CopywritingOutp
         loop = asyncio.get_running_loop()
 
         def hear(event: events.Event) -> None:
+            """Pass on what the engine tells."""
             loop.call_soon(
                 view.heard, event
             )  # a turn later: what the stream has told by then is shown before

@@ -61,6 +61,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        """Close the faces when the server ends."""
         if doors.open:
             _log.warning(
                 "no key is set: authentication is off, only this machine should reach %s", server.host
