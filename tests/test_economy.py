@@ -637,7 +637,9 @@ def test_waiting_slows_down_and_survives_outages(vendor: str, tmp_path: Path) ->
             assert run.waits.waited == sorted(run.waits.waited)
             assert run.waits.waited[-1] == 60.0
             troubles = [progress.trouble for progress in run.told if progress.trouble]
-            assert len(troubles) == 3
+            # aiohttp sends anew what a reused connection lost before any answer, so the first is no trouble there
+            assert troubles[-2:] == ["status 503", "status 429"]
+            assert len(troubles) in (2, 3)
             assert KEY not in " ".join(troubles)
             last = [progress for progress in run.told if progress.doing == "waiting"][-1]
             assert (last.jobs, last.open, last.requests, last.state) == (1, 1, 2, "running")

@@ -511,3 +511,37 @@ def test_a_reader_that_leaves_leaves_the_stream() -> None:
 
     asyncio.run(leave())
     assert http.left == 1
+
+
+@pytest.mark.parametrize("piece", [1, 3, 7, 200])
+def test_a_stream_never_shows_the_key_it_was_asked_with(piece: int) -> None:
+    """However it is cut: what may be its beginning waits, and once it is whole the stream ends as no answer."""
+    text = f"Norr. {KEY} Oak."
+    pieces = [chunk(text[at : at + piece]) for at in range(0, len(text), piece)]
+    shown: list[str] = []
+
+    async def story() -> None:
+        http = FakeHttp().will_stream([events(*pieces, *WHOLE[-3:])])
+        async for part in provider(http).stream(prompt()):
+            if isinstance(part, str):
+                shown.append(part)
+
+    with pytest.raises(ProviderProtocolError, match="holds the credential"):
+        asyncio.run(story())
+    assert KEY[:4] not in "".join(shown)
+
+
+@pytest.mark.parametrize(
+    "spelt", [lambda key: "".join(f"\\u{ord(c):04x}" for c in key), lambda key: "\\/" + key]
+)
+def test_a_key_in_escapes_is_found(spelt: Any) -> None:
+    """As whoever reads the JSON would see it."""
+    with pytest.raises(ProviderProtocolError, match="holds the credential"):
+        complete(FakeHttp().will_answer(answer('{"variants": [{"fields": {"text": "%s"}}]}' % spelt(KEY))))  # noqa: UP031
+
+
+def test_a_dummy_for_a_key_is_a_word_like_any_other() -> None:
+    """Servers that want none are given `none` or `x`: no answer is lost for holding it."""
+    http = FakeHttp().will_answer(answer())
+    told = asyncio.run(OpenAI(key=Secret("x"), client=http).complete(prompt()))
+    assert told.text == COPY

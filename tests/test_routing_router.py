@@ -320,3 +320,19 @@ def test_a_sum_that_would_leave_a_call_out_is_unknown(world: World) -> None:
     )
     world.two.will_say(GOOD)
     assert world.ask("one", "two").usage.cost_usd is None
+
+
+def test_what_was_too_long_for_one_skips_only_what_is_no_larger(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where another target was passed over or failed in between: its size is not the one that counts."""
+    sizes = {"one:small": 128, "two:resting": 1_000, "one:middle": 400, "one:tiny": 64}
+    monkeypatch.setattr("copykit.providers.facts.context_of", sizes.get)
+    world.router.targets.rests.cool("two", world.clock(), 60.0, reason="rate_limited")
+    world.one.will_say(ContextTooLong("too long", target="one:small"), GOOD)
+    answer = world.ask("one:small", "two:resting", "one:tiny", "one:middle")
+    assert outcomes(answer.attempts) == [
+        ("one:small", "context_too_long"),
+        ("two:resting", "cooling"),
+        ("one:middle", "ok"),
+    ]

@@ -100,7 +100,7 @@ class Engine:
             BaseException
         ) as error:  # a caller that leaves, a defect: whoever watches sees an end of each start
             code = "cancelled" if isinstance(error, asyncio.CancelledError) else "internal_error"
-            self._emit(events.GenerationFailed(number, code, repr(error), self._clock() - started))
+            self._emit(events.GenerationFailed(number, code, type(error).__name__, self._clock() - started))
             raise
         output.id = output_id(output.receipt.key, row)
         self._emit(

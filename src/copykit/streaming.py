@@ -293,9 +293,11 @@ class Watch:
                     found = tuple(v for v in variant.violations if v.field == label)
                     self.events.put_nowait(FieldDone(number, label, text, found))
             for repair in output.receipt.repairs:
-                text = dict(_all(output.variants[repair.variant].fields)).get(repair.field, "")
+                variant = output.variants[repair.variant]
+                text = dict(_all(variant.fields)).get(repair.field, "")
                 if repair.how == HOW and text:
-                    event = FieldMended(repair.variant, repair.field, text, repair.rule, repair.how)
+                    found = tuple(v for v in variant.violations if v.field == repair.field)
+                    event = FieldMended(repair.variant, repair.field, text, repair.rule, repair.how, found)
                     self.events.put_nowait(event)
         shown = [id(variant) for variant, _ in self._judged]
         order = tuple(shown.index(id(variant)) for variant in output.variants if id(variant) in shown)

@@ -32,7 +32,7 @@ class Results:
             data = await self._cache.get(key)
             output = None if data is None else CopywritingOutput.model_validate(json.loads(data))
         except Exception as error:  # whatever a cache does, the request goes on
-            self._emit(events.CacheFailed(self._cache.layer, repr(error)))
+            self._emit(events.CacheFailed(self._cache.layer, type(error).__name__))
             output = None
         self._emit(events.CacheLooked(key, output is not None, self._cache.layer if output else None))
         if output is not None:
@@ -49,7 +49,7 @@ class Results:
             data = json.dumps(output.model_dump(mode="json"))
             await self._cache.set(key, data, self._ttl_s)
         except Exception as error:  # whatever a cache does, the request goes on
-            self._emit(events.CacheFailed(self._cache.layer, repr(error)))
+            self._emit(events.CacheFailed(self._cache.layer, type(error).__name__))
 
     async def clear(self) -> None:
         """Forget everything."""

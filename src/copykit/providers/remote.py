@@ -196,6 +196,9 @@ class Remote(ABC):
             )
         self.base_url = (base_url or self.facts.base_url).rstrip("/")
         self._key = key
+        secret = key.reveal() if key is not None else ""
+        self._secret = secret if len(secret) >= _SHORTEST_SECRET else ""
+        """What is looked for in all that comes back; empty for a dummy, which is a word like any other."""
         self._model = model or self.facts.model
         self._given = client
         self._opened: HttpClient | None = None
@@ -246,7 +249,7 @@ class Remote(ABC):
                         yield completion.text
                     else:
                         reader, events = self._reader(reply.headers), EventStream()
-                        half = ""
+                        half = seen = held = ""
                         async for chunk in reply:
                             for event in events.feed(chunk):
                                 if reader.done:  # what follows the end says nothing
@@ -258,14 +261,19 @@ class Remote(ABC):
                                         raise ProviderProtocolError(
                                             "the stream is longer than what was asked for"
                                         )
-                                    yield text
+                                    seen = (seen + text)[-_LOOKED_BACK - len(text) :]
+                                    if self._holds_key(seen):
+                                        raise ProviderProtocolError(_KEY_CAME_BACK)
+                                    text, held = self._cut_before_key(held + text)
+                                    if text:
+                                        yield text
                             if reader.done:
                                 break
                         if not reader.done:
                             raise TruncatedStream("the stream ended before its end signal")
                         completion = self._finished(reader.completion(), prompt, call)
-                        if half:
-                            yield well_formed(half)
+                        if rest := held + well_formed(half):
+                            yield rest
             yield completion
         except ProviderError as error:
             if reader is not None and charge_of(error) is None:
@@ -416,23 +424,48 @@ class Remote(ABC):
             raise
 
     def _without_key(self, body: bytes) -> bytes:
-        return body if self._key is None else body.replace(self._key.reveal().encode(), b"***")
+        return body.replace(self._secret.encode(), b"***") if self._secret else body
 
     def _hidden(self, text: str) -> str:
-        if self._key is not None:
-            text = text.replace(self._key.reveal(), "***")
+        if self._secret:
+            text = text.replace(self._secret, "***")
         return without_keys(text)
+
+    def _holds_key(self, text: str) -> bool:
+        """Whether *text* gives the key back, spelt plainly or by JSON's escapes."""
+        return bool(self._secret) and (
+            self._secret in text or ("\\" in text and self._secret in _unescaped(text))
+        )
+
+    def _cut_before_key(self, text: str) -> tuple[str, str]:
+        """Give *text* up to where the key may begin at its end, and the rest, which is not to be shown yet."""
+        for size in range(min(len(self._secret) - 1, len(text)), 0, -1):
+            if text.endswith(self._secret[:size]):
+                return text[:-size], text[-size:]
+        return text, ""
 
     def _finished(self, completion: Completion, prompt: Prompt, call: Call) -> Completion:
         """Refuse what is no whole answer; add what its reader should know."""
         completion = presentable(completion, self._hidden)
-        if self._key is not None and self._key.reveal() in completion.text:
-            told = ProviderProtocolError("the answer holds the credential it was asked with")
-            raise charge(told, completion.usage)
+        if self._holds_key(completion.text):
+            raise charge(ProviderProtocolError(_KEY_CAME_BACK), completion.usage)
         refuse_unfinished(completion, prompt, call.max_tokens)
         remarks = retirement(self.facts_name, call.model, date.today())
         served = completion.model or call.model
         return replace(completion, model=served, info=(*completion.info, *remarks))
+
+
+_SHORTEST_SECRET = 8
+"""Characters of the shortest key that anybody issues; what is shorter is a dummy for a server that wants none."""
+_LOOKED_BACK = 2_000
+"""Characters of a stream that are looked at again with each piece: longer than any key, also one that is all escapes."""
+_KEY_CAME_BACK = "the answer holds the credential it was asked with"
+_ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))")
+
+
+def _unescaped(text: str) -> str:
+    """Give *text* with JSON's escapes resolved, whether it is JSON or not: as a reader of it would see it."""
+    return _ESCAPED.sub(lambda found: chr(int(found[1], 16)) if found[1] else found[2], text)
 
 
 def without_keys(text: str) -> str:

@@ -131,7 +131,7 @@ class Asking:
             name = self._targets[self._place]
             self._place += 1
             target = self._state.targets.of(name)
-            if isinstance(self._last, ContextTooLong) and not self._is_larger(name):
+            if not self._is_larger(name):
                 continue
             if self._is_spent() and not self._is_embedded(target):
                 continue
@@ -375,10 +375,13 @@ class Asking:
         return treatment.fall_back != "none"
 
     def _is_larger(self, name: str) -> bool:
-        """Whether a target may read more than the one that found the prompt too long; unknown sizes may."""
+        """Whether a target may read more than those that found the prompt too long; unknown sizes may."""
+        if not any(attempt.outcome == ContextTooLong.code for attempt in self.attempts):
+            return True
         from copykit.providers.facts import context_of  # only after a prompt that was too long
 
-        failed = context_of(self.attempts[-1].target)
+        too_small = (a.target for a in self.attempts if a.outcome == ContextTooLong.code)
+        failed = max((size for target in too_small if (size := context_of(target)) is not None), default=None)
         other = context_of(name)
         return failed is None or other is None or other > failed
 
