@@ -20,7 +20,7 @@ from copykit.server.bodies import read_body
 from copykit.server.config import ServerSettings
 from copykit.server.metrics import CONTENT_TYPE_LATEST, Metrics
 from copykit.server.wire import Problem, legacy_shape, problem_of, read_json
-from copykit.service import CopywritingService, CopywritingServiceV11
+from copykit.service import CopywritingServiceV11
 from copykit.streaming import StreamEvent, StreamFailed, StreamFinished, as_mapping
 
 __all__ = ["Answers", "JsonResponse", "answer"]
@@ -48,24 +48,22 @@ def answer(problem: Problem, request_id: str) -> Response:
 
 
 class Answers:
-    """The two faces over one engine, behind HTTP.
+    """One face behind HTTP; the legacy routes differ in the shape of what they answer.
 
     Args:
         settings: bounds of requests.
-        v11: the face that answers under ``/v11``; the legacy one shares its engine.
+        v11: the face that writes for all routes.
     """
 
     def __init__(self, settings: ServerSettings, v11: CopywritingServiceV11) -> None:
         self._settings = settings
         self._v11 = v11
-        self._legacy = CopywritingService(engine=v11.engine)
         self.figures = Metrics(v11.engine)
         self.draining = False
         """Whether the server is about to stop: then it is not ready, and still answers."""
 
     async def aclose(self) -> None:
-        """Close both faces."""
-        await self._legacy.aclose()
+        """Close the face."""
         await self._v11.aclose()
 
     async def generate(self, request: Request) -> Response:
