@@ -20,6 +20,7 @@ from copykit.errors import ConfigurationError, nearest_names
 
 __all__ = [
     "BALANCES",
+    "SERVER_VARIABLES",
     "BatchSettings",
     "CacheSettings",
     "Group",
@@ -28,6 +29,7 @@ __all__ = [
     "Secret",
     "Settings",
     "at_least",
+    "read_values",
 ]
 
 
@@ -356,28 +358,69 @@ class Settings:
         check_targets: Callable[[Iterable[str], ProvidersSettings], Iterable[str]] | None,
     ) -> Settings | list[str]:
         """Give the settings, or all that is wrong with them: what raises must not hold what was read."""
-        values, problems = _read_file(file or environment.get("COPYKIT_CONFIG"))
+        values, problems = read_values(environment, file)
         ignored = []
         forcing = {registry.variable(name): name for name in registry.capability_names()}
+        known = {*_VARIABLES, *SERVER_VARIABLES, *_OTHER}
+        known |= {name + _FILE for name, (_, kind) in _ALL.items() if kind is Secret}
         for name, text in environment.items():
-            known = _VARIABLES.get(name)
-            if known is not None:
-                unset = not text and name not in _EMPTY_SAYS
-                if unset or environment.get(_FIRST_NAMES.get(name, "")):
-                    continue
-                try:
-                    values[known[0]] = known[1](text)
-                except ConfigurationError as error:
-                    problems.extend(f"{name}: {problem}" for problem in error.problems)
-                except ValueError:
-                    problems.append(f"{name}={text!r}: not {_WANTED[known[1]]}")
-            elif name in _NOT_YET and text:
+            if name in known:
+                continue
+            if name in _NOT_YET and text:
                 ignored.append(f"{name} is set; {_NOT_YET[name]}")
             elif name in forcing:
                 problems.extend(registry.refusals(forcing[name], text))
-            elif name.startswith("COPYKIT_") and name not in _OTHER and not name.startswith("COPYKIT_TEST_"):
-                problems.append(f"{name}: unknown variable{_hint(name, [*_VARIABLES, *_OTHER, *forcing])}")
+            elif name.startswith("COPYKIT_") and not name.startswith("COPYKIT_TEST_"):
+                problems.append(f"{name}: unknown variable{_hint(name, [*known, *forcing])}")
         return _assembled(cls, values, problems, tuple(ignored), check_targets)
+
+
+def read_values(
+    environment: Mapping[str, str], file: Path | None = None, *, group: str | None = None
+) -> tuple[dict[str, Any], list[str]]:
+    """Read the environment over the configuration file, without making settings of what is found.
+
+    Args:
+        file: else ``$COPYKIT_CONFIG``, else ``copykit.toml`` in the working folder if there is one.
+        group: ``server`` reads the server's own names; None reads all others.
+
+    Returns:
+        Values by ``group.name``, and what is wrong with those that cannot be read.
+    """
+    variables = SERVER_VARIABLES if group == "server" else _VARIABLES
+    values, problems = _read_file(file or environment.get("COPYKIT_CONFIG"), group)
+    for name, (key, kind) in variables.items():
+        text = environment.get(name)
+        try:
+            if kind is Secret and (path := environment.get(name + _FILE)):
+                if text:
+                    raise ConfigurationError(f"set it or {name}{_FILE}, not both")
+                text = _secret_text(Path(path))
+            if text is None or (not text and name not in _EMPTY_SAYS):
+                continue
+            if environment.get(_FIRST_NAMES.get(name, "")):
+                continue
+            values[key] = kind(text)
+        except ConfigurationError as error:
+            problems.extend(f"{name}: {problem}" for problem in error.problems)
+        except ValueError:
+            problems.append(f"{name}={text!r}: not {_WANTED[kind]}")
+    return values, problems
+
+
+def _secret_text(path: Path) -> str:
+    """Read a key from its file, which nobody but its owner and group may read."""
+    try:
+        if path.stat().st_mode & 0o007:
+            raise ConfigurationError(f"{path} can be read by everybody: chmod o= {path}")
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise ConfigurationError(f"{path}: {reason}") from None
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -403,6 +446,7 @@ _WANTED: dict[Callable[[str], Any], str] = {
     float: "a number",
     str: "text",
     _names: "a list",
+    _listed: "a list",
     _switch: "true or false",
 }
 _VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
@@ -446,8 +490,48 @@ _NOT_YET = {
     "REDIS_URL": "the shared cache is not built yet",
     "BATCH_SIZE": "no backend with grouped calls exists yet",
 }
-_OTHER = ("COPYKIT_CONFIG", "COPYKIT_ALLOWED_HOSTS")
+_OTHER = ("COPYKIT_CONFIG",)
 """Variables that are read elsewhere."""
+_FILE = "_FILE"
+"""Added to the name of a key's variable it names a file that holds the key."""
+SERVER_VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "API_KEY": ("server.key", Secret),
+    "COPYKIT_HOST": ("server.host", str),
+    "COPYKIT_PORT": ("server.port", int),
+    "COPYKIT_INSECURE": ("server.insecure", _switch),
+    "COPYKIT_ALLOWED_HOSTS": ("server.allowed_hosts", _listed),
+    "COPYKIT_CORS_ORIGINS": ("server.cors_origins", _listed),
+    "COPYKIT_CORS_CREDENTIALS": ("server.cors_credentials", _switch),
+    "COPYKIT_TRUSTED_PROXIES": ("server.trusted_proxies", _listed),
+    "COPYKIT_STORE_URL": ("server.store_url", str),
+    "COPYKIT_DATA_DIR": ("server.data_dir", str),
+    "COPYKIT_KEY_PEPPER": ("server.pepper", Secret),
+    "COPYKIT_WORKERS": ("server.workers", int),
+    "COPYKIT_RATE": ("server.rate", str),
+    "COPYKIT_IP_RATE": ("server.ip_rate", str),
+    "COPYKIT_FAILURE_RATE": ("server.failure_rate", str),
+    "COPYKIT_LIMITS_URL": ("server.limits_url", str),
+    "COPYKIT_IN_FLIGHT": ("server.in_flight", int),
+    "COPYKIT_QUEUE_S": ("server.queue_s", float),
+    "COPYKIT_STREAMS": ("server.streams", int),
+    "COPYKIT_HEADER_S": ("server.header_s", float),
+    "COPYKIT_DRAIN_DELAY_S": ("server.drain_delay_s", float),
+    "COPYKIT_DRAIN_S": ("server.drain_s", float),
+    "COPYKIT_LOG_FORMAT": ("server.log_format", str),
+    "COPYKIT_LOG_LEVEL": ("server.log_level", str),
+}
+"""What only a server reads, in `copykit.server.config`; listed here so that no name is unknown to `Settings`."""
+_SERVER_FILE_ONLY = (
+    "server.max_header_bytes",
+    "server.max_header_fields",
+    "server.max_body",
+    "server.max_batch_body",
+    "server.max_batch_items",
+    "server.body_s",
+    "server.deadline_s",
+    "server.longest_s",
+)
+_ALL = {**_VARIABLES, **SERVER_VARIABLES}
 _FILE_ONLY = (
     "routing.prices",
     "routing.deployments",
@@ -458,7 +542,7 @@ _FILE_ONLY = (
 """Settings that code and ``copykit.toml`` name, and no variable does."""
 
 
-def _read_file(path: Path | str | None) -> tuple[dict[str, Any], list[str]]:
+def _read_file(path: Path | str | None, wanted: str | None) -> tuple[dict[str, Any], list[str]]:
     explicit = path is not None
     found = Path(path) if path is not None else Path("copykit.toml")
     if not found.is_file():
@@ -469,11 +553,11 @@ def _read_file(path: Path | str | None) -> tuple[dict[str, Any], list[str]]:
         return {}, [f"{found}: {error}"]
     values: dict[str, Any] = {}
     problems: list[str] = []
-    kinds: dict[str, Callable[[str], Any]] = {
-        **dict(_VARIABLES.values()),
-        **dict.fromkeys(_FILE_ONLY, _as_it_is),
-    }
+    names = (*_FILE_ONLY, *_SERVER_FILE_ONLY)
+    kinds: dict[str, Callable[[str], Any]] = {**dict(_ALL.values()), **dict.fromkeys(names, _as_it_is)}
     for group, entries in table.items():
+        if (group == "server") != (wanted == "server"):
+            continue
         for name, value in entries.items() if isinstance(entries, dict) else [("", entries)]:
             key = f"{group}.{name}".rstrip(".")
             if key not in kinds:

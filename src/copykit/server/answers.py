@@ -134,7 +134,7 @@ class Answers:
     async def config(self, request: Request) -> Response:
         """Give the settings; what is secret is stars."""
         return JsonResponse(
-            {"server": _plain(asdict(self._settings)), **_plain(asdict(self._v11.engine.settings))}
+            {"server": _plain(self._settings.report()), **_plain(asdict(self._v11.engine.settings))}
         )
 
     async def clear_cache(self, request: Request) -> Response:
