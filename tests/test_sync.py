@@ -93,7 +93,7 @@ def test_called_on_its_own_loop_it_refuses_instead_of_waiting_for_itself() -> No
     async def inside() -> str:
         return sync.generate(**BRIEF).text
 
-    with pytest.raises(RuntimeError, match="its own loop"):
+    with pytest.raises(RuntimeError, match="own loop: await it there"):
         sync.run(inside())
 
 

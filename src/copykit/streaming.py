@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass, field
 
 from copykit.brief.brief import Brief
 from copykit.drafts.accept import Judged
@@ -14,6 +13,16 @@ from copykit.drafts.check import Checker
 from copykit.drafts.parse import MAX_DEPTH
 from copykit.errors import CopykitError
 from copykit.models import CopywritingOutput, Repair, Violation
+from copykit.stream_events import (
+    FieldDelta,
+    FieldDone,
+    FieldMended,
+    StreamEvent,
+    StreamFailed,
+    StreamFinished,
+    StreamStarted,
+    as_mapping,
+)
 
 __all__ = [
     "FieldDelta",
@@ -28,100 +37,6 @@ __all__ = [
     "as_mapping",
     "relay",
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class StreamEvent:
-    """Base of everything that `stream` gives."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamStarted(StreamEvent):
-    """The brief was understood; what follows is for this placement and language."""
-
-    placement: str
-    language: str
-
-
-@dataclass(frozen=True, slots=True)
-class FieldDelta(StreamEvent):
-    """More of a text, as the model writes it: not checked yet."""
-
-    variant: int
-    """Counted from 0 in the order of writing, as in all events."""
-    field: str
-    """``text``, or ``headlines[3]``."""
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class FieldDone(StreamEvent):
-    """A text is whole; *violations* are those of this text alone."""
-
-    variant: int
-    field: str
-    text: str
-    violations: tuple[Violation, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class FieldMended(StreamEvent):
-    """A text was changed after it was whole: replaces what was shown."""
-
-    variant: int
-    field: str
-    text: str
-    """Empty for an item that was dropped."""
-    rule: str
-    """Of what was wrong; several, with commas between them, where one change mended them all."""
-    how: str
-    violations: tuple[Violation, ...] = ()
-    """Those of the new text."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamFinished(StreamEvent):
-    """The result as `generate` gives it, with its receipt. Its variants stand best first, which may be another order."""
-
-    output: CopywritingOutput
-    order: tuple[int, ...] = ()
-    """For each variant of the result, which of those told it is; empty if none was told while it was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamFailed(StreamEvent):
-    """Nothing more comes. What was shown until then is no result; no other model goes on with it."""
-
-    error: CopykitError
-
-
-_NAMES: dict[type[StreamEvent], str] = {
-    StreamStarted: "started",
-    FieldDelta: "delta",
-    FieldDone: "field",
-    FieldMended: "mended",
-    StreamFinished: "finished",
-    StreamFailed: "failed",
-}
-
-
-def as_mapping(event: StreamEvent) -> dict[str, Any]:
-    """Give *event* as JSON can hold it: its kind as ``event``, and its fields by their names.
-
-    Kinds are ``started``, ``delta``, ``field``, ``mended``, ``finished`` and ``failed``. An error is its ``code``, its
-    ``message`` and whether it is ``retryable``.
-    """
-    told: dict[str, Any] = {"event": _NAMES[type(event)]}
-    for one in fields(event):
-        value = getattr(event, one.name)
-        if isinstance(value, CopywritingOutput):
-            value = value.model_dump(mode="json")
-        elif isinstance(value, CopykitError):
-            value = {"code": value.code, "message": value.message, "retryable": value.retryable}
-        elif one.name == "violations":
-            value = [violation.model_dump(mode="json") for violation in value]
-        told[one.name] = list(value) if isinstance(value, tuple) else value
-    return told
 
 
 class FieldReader:

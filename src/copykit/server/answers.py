@@ -15,11 +15,12 @@ from starlette.responses import Response
 
 from copykit.accel import json
 from copykit.errors import CopykitError, InvalidRequest
+from copykit.legacy import legacy_shape
 from copykit.models import CopywritingInput, CopywritingOutput
 from copykit.server.bodies import read_body
 from copykit.server.config import ServerSettings
 from copykit.server.metrics import CONTENT_TYPE_LATEST, Metrics
-from copykit.server.wire import Problem, legacy_shape, problem_of, read_json
+from copykit.server.wire import Problem, problem_of, read_json
 from copykit.service import CopywritingServiceV11
 from copykit.streaming import StreamEvent, StreamFailed, StreamFinished, as_mapping
 

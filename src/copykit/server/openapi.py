@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from copykit.legacy import LegacyResult
 from copykit.models import CopywritingInput, CopywritingOutput
 from copykit.server.routes import PREFIXES, ROUTES, RouteSpec
-from copykit.server.wire import LegacyResult
 
 __all__ = ["document"]
 

@@ -1,4 +1,4 @@
-"""What goes over the wire: strict JSON in, results in both shapes and problems out. Knows no web framework."""
+"""What goes over the wire: strict JSON in, problems out. Knows no web framework."""
 
 from __future__ import annotations
 
@@ -6,11 +6,8 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from math import ceil, isfinite
 from typing import Any
-
-from pydantic import BaseModel
 
 from copykit.errors import (
     AllProvidersCooling,
@@ -29,18 +26,8 @@ from copykit.errors import (
     ProviderTimeout,
     excerpt,
 )
-from copykit.models import CopywritingOutput
 
-__all__ = [
-    "BadBody",
-    "LegacyResult",
-    "LegacyVariant",
-    "Problem",
-    "Refused",
-    "legacy_shape",
-    "problem_of",
-    "read_json",
-]
+__all__ = ["BadBody", "Problem", "Refused", "problem_of", "read_json"]
 
 MAX_DEPTH = 32
 """Brackets within brackets: a brief needs four."""
@@ -246,53 +233,3 @@ def _members(error: CopykitError) -> dict[str, Any]:
     if error.attempts:
         members["attempts"] = [{"target": a.target, "outcome": a.outcome} for a in error.attempts]
     return members
-
-
-class LegacyVariant(BaseModel):
-    """One variant in the first interface's shape."""
-
-    fields: dict[str, str | list[str]]
-    content: str
-
-
-class LegacyResult(BaseModel):
-    """A result in the first interface's shape: a subset of the whole one."""
-
-    id: str
-    content: str
-    """The best variant's text, ready to paste."""
-    variants: list[LegacyVariant]
-    language: str
-    tone: str
-    platform: str
-    use_case: str
-    model: str | None
-    provider: str
-    tokens_used: int | None
-    """Input and output together; null where nobody told."""
-    cost_usd: float | None
-    cached: bool
-    processing_time_ms: float
-    created_at: datetime
-
-
-def legacy_shape(output: CopywritingOutput, took_s: float) -> dict[str, Any]:
-    """Give *output* as the first interface has it: its documented subset."""
-    provider, _, model = output.receipt.served_by.partition(":")
-    used = [count for count in (output.usage.input_tokens, output.usage.output_tokens) if count is not None]
-    return {
-        "id": output.id,
-        "content": output.text,
-        "variants": [{"fields": variant.fields, "content": variant.text} for variant in output.variants],
-        "language": output.language,
-        "tone": output.tone,
-        "platform": output.placement,
-        "use_case": output.use_case,
-        "model": model or None,
-        "provider": provider,
-        "tokens_used": sum(used) if used else None,
-        "cost_usd": output.usage.cost_usd,
-        "cached": output.cached,
-        "processing_time_ms": round(took_s * 1000, 3),
-        "created_at": output.created_at.isoformat(),
-    }
