@@ -20,6 +20,7 @@ from copykit.errors import ConfigurationError, CopykitError, DeadlineExceeded
 from copykit.flight import Flight
 from copykit.models import CopywritingInput, CopywritingOutput
 from copykit.providers.registry import check_targets
+from copykit.routing.account import OWN, Account
 from copykit.routing.asking import Given
 from copykit.routing.call import GRACE_S
 from copykit.routing.router import Router
@@ -63,11 +64,11 @@ class Engine:
         self._numbers = itertools.count(1)
         self._clock = clock
 
-    def stream(self, request: CopywritingInput) -> AsyncIterator[StreamEvent]:
+    def stream(self, request: CopywritingInput, *, account: Account = OWN) -> AsyncIterator[StreamEvent]:
         """Give *request*'s copy as it is written; the last event is `StreamFinished` or `StreamFailed`."""
         from copykit.streaming import relay  # only who streams pays for it
 
-        return relay(lambda watch: self.generate(request, watch=watch))
+        return relay(lambda watch: self.generate(request, watch=watch, account=account))
 
     async def generate(
         self,
@@ -76,11 +77,12 @@ class Engine:
         row: int | None = None,
         watch: Watch | None = None,
         given: Given | None = None,
+        account: Account = OWN,
     ) -> CopywritingOutput:
         """Give checked copy for *request*; *row* enters only the result's id, so that rows of a batch differ.
 
         A *watch* is told what is written meanwhile, and *given* is what a batch job wrote for the request: such calls
-        are made for themselves alone.
+        are made for themselves alone. *account* says on whose behalf: its cache and its money.
 
         Raises:
             InvalidRequest: the request cannot be served, with field and nearest valid value.
@@ -88,39 +90,32 @@ class Engine:
             DeadlineExceeded: no answer in time.
         """
         started, number = self._clock(), f"r{next(self._numbers)}"
-        self._emit(events.GenerationStarted(number))
+        self._emit(events.GenerationStarted(number, account.tenant))
         try:
-            output = await self._answer(request, watch, given)
+            output = await self._answer(self.plan(request, account), watch, given)
         except CopykitError as error:
             own = copy(error)  # callers that shared the work share its error, and each has its own number
             own.request_id = number
-            self._emit(events.GenerationFailed(number, own.code, own.message, self._clock() - started))
+            self._failed(number, own.code, own.message, started, account)
             raise own.with_traceback(error.__traceback__) from error.__cause__
-        except (
-            BaseException
-        ) as error:  # a caller that leaves, a defect: whoever watches sees an end of each start
+        except BaseException as error:  # a caller that leaves, a defect: each start has an end
             code = "cancelled" if isinstance(error, asyncio.CancelledError) else "internal_error"
-            self._emit(events.GenerationFailed(number, code, type(error).__name__, self._clock() - started))
+            self._failed(number, code, type(error).__name__, started, account)
             raise
         output.id = output_id(output.receipt.key, row)
-        self._emit(
-            events.GenerationFinished(
-                request_id=number,
-                placement=output.placement,
-                language=output.language,
-                status=output.variants[0].status,
-                cached=output.cached,
-                duration_s=self._clock() - started,
-            )
-        )
+        status, took_s = output.variants[0].status, self._clock() - started
+        what = (number, output.placement, output.language, status, output.cached, took_s, account.tenant)
+        self._emit(events.GenerationFinished(*what))
         return output
 
-    async def _answer(
-        self, request: CopywritingInput, watch: Watch | None, given: Given | None
-    ) -> CopywritingOutput:
-        work = self.plan(request)
-        if request.cache in _READS and given is None:
-            found = await in_time(work, work.deadline_s, self.results.look_up(work.key))
+    def _failed(self, number: str, code: str, reason: str, started: float, account: Account) -> None:
+        took_s = self._clock() - started
+        self._emit(events.GenerationFailed(number, code, reason, took_s, account.tenant))
+
+    async def _answer(self, work: Work, watch: Watch | None, given: Given | None) -> CopywritingOutput:
+        if work.request.cache in _READS and given is None:
+            looked = self.results.look_up(work.key, work.account.tenant)
+            found = await in_time(work, work.deadline_s, looked)
             if found is not None:
                 return found
         if watch is not None or given is not None:
@@ -146,16 +141,18 @@ class Engine:
                 return answered_with_another(output)
             return output.model_copy(deep=True) if seat.shared else output
 
-    def plan(self, request: CopywritingInput) -> Work:
+    def plan(self, request: CopywritingInput, account: Account = OWN) -> Work:
         """Say who is to write *request*, under which key, and by when."""
-        return plan_work(request, self.router, now=self._clock())
+        return plan_work(request, self.router, now=self._clock(), account=account)
 
     async def _write(
         self, work: Work, *, watch: Watch | None = None, given: Given | None = None
     ) -> CopywritingOutput:
         request = work.request
         brief = compile_brief(request)
-        asking = self.router.begin(brief, work.targets, deadline_at=work.deadline_at, given=given)
+        asking = self.router.begin(
+            brief, work.targets, deadline_at=work.deadline_at, given=given, account=work.account
+        )
         if watch is not None:
             watch.began(brief)
             asking.listen(watch.text)
@@ -163,7 +160,7 @@ class Engine:
             async with asyncio.timeout(work.deadline_at - self._clock()) as deadline:
                 written = await write(asking, brief, watch=watch)
                 for repair in written.repairs:
-                    self._emit(events.FieldRepaired(repair.field, repair.rule))
+                    self._emit(events.FieldRepaired(repair.field, repair.rule, work.account.tenant))
                 output = output_of(written, brief, key=work.key, versions=work.versions)
                 output.info += unplaced(request.personalization, written.variants)
                 output.info += self.settings.ignored

@@ -40,6 +40,8 @@ class GenerationStarted(Event):
 
     request_id: str
     """Unique in this process."""
+    tenant: str = ""
+    """On whose behalf; empty for the engine's owner, as in the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class CacheLooked(Event):
     hit: bool
     layer: str | None
     """The layer that answered, e.g. ``memory``; None for a miss."""
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ class AttemptFinished(Event):
     input_tokens: int | None = None
     output_tokens: int | None = None
     """As the provider told them; None where it did not."""
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,7 @@ class FieldRepaired(Event):
 
     field: str
     rule: str
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +133,7 @@ class GenerationFinished(Event):
     """Status of the best variant: ``ok``, ``repaired`` or ``rejected``."""
     cached: bool
     duration_s: float
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +144,7 @@ class GenerationFailed(Event):
     code: str
     reason: str
     duration_s: float
+    tenant: str = ""
 
 
 @dataclass(frozen=True, slots=True)

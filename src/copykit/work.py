@@ -13,6 +13,7 @@ from copykit.caching.key import request_key, revision_of
 from copykit.errors import DeadlineExceeded, InvalidRequest
 from copykit.models import CopywritingInput
 from copykit.providers.facts import full_name
+from copykit.routing.account import OWN, Account
 from copykit.routing.router import Router
 from copykit.settings import Group, RoutingSettings
 
@@ -35,9 +36,11 @@ class Work:
     deadline_s: float
     deadline_at: float
     """By the engine's clock."""
+    account: Account = OWN
+    """On whose behalf."""
 
 
-def plan_work(request: CopywritingInput, router: Router, *, now: float) -> Work:
+def plan_work(request: CopywritingInput, router: Router, *, now: float, account: Account = OWN) -> Work:
     """Say who is to write *request*, under which key, and by when.
 
     The targets of a weighted deployment share one key: whichever of them wrote it, the copy serves all.
@@ -58,9 +61,10 @@ def plan_work(request: CopywritingInput, router: Router, *, now: float) -> Work:
         targets=router.order(groups),
         first=first,
         versions=versions,
-        key=request_key(request, target=writers, versions=versions),
+        key=request_key(request, target=writers, versions=versions, tenant=account.space),
         deadline_s=deadline_s,
         deadline_at=now + deadline_s,
+        account=account,
     )
 
 

@@ -21,10 +21,11 @@ class Results:
         self._ttl_s = ttl_s
         self._emit = emit
 
-    async def look_up(self, key: str) -> CopywritingOutput | None:
+    async def look_up(self, key: str, tenant: str = "") -> CopywritingOutput | None:
         """Give the stored result, marked as cached; None for a miss, an unreadable entry or a failing cache.
 
-        It costs nothing and says what it saved; tokens and attempts stay those of the writing.
+        It costs nothing and says what it saved; tokens and attempts stay those of the writing. *tenant* stands in the
+        event; the key holds it already.
         """
         if self._cache is None:
             return None
@@ -34,7 +35,7 @@ class Results:
         except Exception as error:  # whatever a cache does, the request goes on
             self._emit(events.CacheFailed(self._cache.layer, type(error).__name__))
             output = None
-        self._emit(events.CacheLooked(key, output is not None, self._cache.layer if output else None))
+        self._emit(events.CacheLooked(key, output is not None, self._cache.layer if output else None, tenant))
         if output is not None:
             output.cached = True
             output.receipt.cache = self._cache.layer  # type: ignore[assignment]  # a tier names a known layer

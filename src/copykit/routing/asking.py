@@ -24,6 +24,7 @@ from copykit.errors import (
 )
 from copykit.models import Attempt, Usage
 from copykit.providers.base import Completion
+from copykit.routing.account import OWN, Account
 from copykit.routing.breaker import Permit
 from copykit.routing.budget import Reservation
 from copykit.routing.call import Caller, PassedOver
@@ -83,12 +84,13 @@ class Asking:
         targets: Sequence[str],
         deadline_at: float,
         given: Given | None = None,
+        account: Account = OWN,
     ) -> None:
         self._state = state
         self._brief = brief
         self._targets = list(targets)
         self._given = given
-        self._caller = Caller(state, brief, deadline_at)
+        self._caller = Caller(state, brief, deadline_at, account)
         self._place = 0
         self._again = 0
         self._target: Target | None = None

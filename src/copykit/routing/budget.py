@@ -97,6 +97,23 @@ class Ledger:
                 ledger._reserved += amount
         return Reservation(self, amount)
 
+    async def more(self, worst_usd: float) -> bool:
+        """Fetch room for *worst_usd* where this ledger, or one above it, has its money from; say whether any came.
+
+        A ledger whose cap is its own fetches nothing: `fetch` is for those that hold a part of a larger sum.
+        """
+        return any([await ledger.fetch(worst_usd) for ledger in (self, *self._above)])
+
+    def enlarge(self, usd: float) -> None:
+        """Add *usd* to the cap, or take a negative one from it; without a cap nothing changes."""
+        with self._lock:
+            if self._cap is not None:
+                self._cap += round(usd * _PICO)
+
+    async def fetch(self, worst_usd: float) -> bool:
+        """Enlarge this ledger's own part until *worst_usd* fits; False if it has no larger sum to take from."""
+        return False
+
     def look(self) -> LedgerState:
         """Give the sums of this moment."""
         with self._lock:

@@ -22,6 +22,7 @@ from copykit.errors import (
 )
 from copykit.models import Attempt, Usage
 from copykit.providers.base import Completion, Priced, Provider, StreamingProvider, charge_of
+from copykit.routing.account import OWN, Account
 from copykit.routing.breaker import Outcome, Permit
 from copykit.routing.budget import Ledger, Reservation
 from copykit.routing.retry import Treatment, classify
@@ -58,7 +59,7 @@ class _Ending(NamedTuple):
 class Caller:
     """Makes the calls of one request, and keeps account of them. Calls may run side by side."""
 
-    def __init__(self, state: RoutingState, brief: Brief, deadline_at: float) -> None:
+    def __init__(self, state: RoutingState, brief: Brief, deadline_at: float, account: Account = OWN) -> None:
         self.attempts: list[Attempt] = []
         """Every try so far, targets that were passed over included."""
         self.tries = 0
@@ -75,8 +76,11 @@ class Caller:
         self._state = state
         self._brief = brief
         self._spent: list[Usage] = []
+        self._tenant = account.tenant
         self._ledger = Ledger(
-            state.settings.routing.request_budget_usd, scope="request budget", parent=state.ledger
+            state.settings.routing.request_budget_usd,
+            scope="request budget",
+            parent=account.ledger or state.ledger,
         )
 
     @property
@@ -123,7 +127,7 @@ class Caller:
                 began = state.clock()
                 if began > asked_at and not state.targets.stands(target, permit, began):
                     raise PassedOver
-                with self._reserved(target, provider, prompt) as money:
+                with await self._reserved(target, provider, prompt) as money:
                     target.repeats.call_began()
                     if not getattr(provider, "embedded", False):
                         self.calls += 1
@@ -236,7 +240,7 @@ class Caller:
             return ConfigurationError(f"routing.providers: {error.message}")
         return error
 
-    def _reserved(self, target: Target, provider: Provider, prompt: Prompt) -> Reservation:
+    async def _reserved(self, target: Target, provider: Provider, prompt: Prompt) -> Reservation:
         """Promise the most that the call can cost; what has no price is not asked under a cap."""
         if not self._ledger.capped:
             return self._ledger.reserve(0.0)
@@ -253,8 +257,14 @@ class Caller:
             )
             self._note(target, "price_unknown", why)
             raise BudgetExceeded(left, 0.0, 0.0, reason=why)
+        worst_usd = price.worst_usd(size, tokens)
         try:
-            return self._ledger.reserve(price.worst_usd(size, tokens))
+            try:
+                return self._ledger.reserve(worst_usd)
+            except BudgetExceeded:
+                if not await self._ledger.more(worst_usd):
+                    raise
+                return self._ledger.reserve(worst_usd)
         except BudgetExceeded as error:
             self._note(target, "budget_exceeded", error.message)
             raise
@@ -320,6 +330,7 @@ class Caller:
             billed.cost_usd,
             billed.input_tokens,
             billed.output_tokens,
+            self._tenant,
         )
         self._state.tell(told)
         self._note(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from copykit.brief.brief import Brief
+from copykit.routing.account import OWN, Account
 from copykit.routing.asking import Answer, Asking, Given
 from copykit.routing.balance import order
 from copykit.routing.state import RoutingState
@@ -44,13 +45,15 @@ class Router(RoutingState):
         *,
         deadline_at: float = float("inf"),
         given: Given | None = None,
+        account: Account = OWN,
     ) -> Asking:
         """Begin a request that may ask a target again for single texts, and the next one if that does not help.
 
         Args:
             given: the first target's answer, where a batch job brought it: it is judged like any other.
+            account: on whose behalf, and at whose cost.
         """
-        return Asking(self, brief, targets, deadline_at, given)
+        return Asking(self, brief, targets, deadline_at, given, account)
 
     def order(self, groups: Iterable[Group]) -> tuple[str, ...]:
         """Give the targets of *groups* in the order in which one request asks them."""
