@@ -392,7 +392,7 @@ def test_all_installs_every_feature_but_the_large_ones():
     declared = project()["optional-dependencies"]
     (line,) = declared["all"]
     inside = set(line.removeprefix("copykit[").removesuffix("]").split(","))
-    assert set(declared) - inside == {"all", "gpu", "lingua", "peers", "test", "dev"}
+    assert set(declared) - inside == {"all", "gpu", "lingua", "peers", "test", "dev", "deploy-checks"}
 
 
 def test_constraints_pin_what_the_tests_are_run_with():
