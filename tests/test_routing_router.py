@@ -16,6 +16,7 @@ from copykit.errors import (
     AuthenticationFailed,
     BudgetExceeded,
     CircuitOpen,
+    ConfigurationError,
     ContentRefused,
     ContextTooLong,
     NoProviderSucceeded,
@@ -336,3 +337,35 @@ def test_what_was_too_long_for_one_skips_only_what_is_no_larger(
         ("two:resting", "cooling"),
         ("one:middle", "ok"),
     ]
+
+
+def test_names_of_requests_push_no_configured_target_out(world: World) -> None:
+    """What is known of the settings' targets stays, however many models are made up; of those the busy and the open stay longest."""
+    targets = world.router.targets
+    for _ in range(5):
+        world.one.will_say(ProviderUnavailable("down", status=None))
+        with pytest.raises((NoProviderSucceeded, AllProvidersCooling, CircuitOpen)):
+            world.ask("one")
+    broken = targets.of("two:broken")
+    broken.breaker = targets.of("one").breaker
+    busy = targets.of("two:busy")
+
+    async def story() -> None:
+        async with busy.slots.slot():
+            for number in range(3_000):
+                targets.of(f"two:made-up-{number}")
+
+    asyncio.run(story())
+    known = world.router.look()["targets"]
+    assert known["one"]["breaker"] == "open"
+    assert (targets.of("two:busy"), targets.of("two:broken")) == (busy, broken)
+    assert "two:made-up-2999" in known
+    assert len(known) <= 1_000 + len(world.router.settings.routing.targets)
+
+
+def test_a_name_that_nobody_answers_to_leaves_no_trace(world: World) -> None:
+    """It is refused before anything is remembered of it."""
+    for number in range(3):
+        with pytest.raises(ConfigurationError):
+            world.ask(f"nobody-{number}:model")
+    assert world.router.look()["targets"] == {}

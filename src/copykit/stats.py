@@ -16,6 +16,8 @@ __all__ = ["PerformanceTracker", "Stats"]
 
 _WINDOW = 2048
 """Latest durations kept for the quantiles."""
+_MOST_TARGETS = 1000
+"""Counted by their names, which may come from requests; the rest counts as ``other``."""
 
 
 class Stats:
@@ -48,7 +50,8 @@ class Stats:
             case events.CacheFailed():
                 self._counts["cache_failures"] += 1
             case events.AttemptFinished():
-                self._targets.setdefault(event.target, Counter())[event.outcome] += 1
+                known = event.target in self._targets or len(self._targets) < _MOST_TARGETS
+                self._targets.setdefault(event.target if known else "other", Counter())[event.outcome] += 1
             case events.FieldRepaired():
                 self._repairs[event.rule] += 1
             case _:

@@ -132,12 +132,11 @@ class Asking:
         while self._place < len(self._targets):
             name = self._targets[self._place]
             self._place += 1
-            target = self._state.targets.of(name)
             if not self._is_larger(name):
                 continue
-            if self._is_spent() and not self._is_embedded(target):
+            if not self._is_embedded(name) and self._is_spent():  # a name that nobody answers to ends here, and leaves no trace
                 continue
-            answer = await self._at(target)
+            answer = await self._at(self._state.targets.of(name))
             if answer is not None:
                 self._target = self._state.targets.of(answer.target)
                 return answer
@@ -214,9 +213,9 @@ class Asking:
     def _is_spent(self) -> bool:
         return self._caller.tries >= MAX_ATTEMPTS or self._caller.calls >= MAX_CALLS
 
-    def _is_embedded(self, target: Target) -> bool:
+    def _is_embedded(self, name: str) -> bool:
         """Whether a target answers in this process for nothing: it is no burden to anybody, and always asked."""
-        return bool(getattr(self._caller.provider(target), "embedded", False))
+        return bool(getattr(self._caller.provider(name), "embedded", False))
 
     async def _at(self, target: Target) -> Answer | None:
         """Ask one target, again where that is worth it; None if the next is to be asked."""
@@ -313,7 +312,7 @@ class Asking:
         now = self._state.clock()
         for at in range(self._place, len(self._targets)):
             other = self._state.targets.of(self._targets[at])
-            if other.provider == target.provider or self._is_embedded(other) or not self._is_calm(other):
+            if other.provider == target.provider or self._is_embedded(other.name) or not self._is_calm(other):
                 continue
             if self._is_spent() or not self._state.hedges.take(now):
                 return None

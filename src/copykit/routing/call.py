@@ -88,10 +88,10 @@ class Caller:
         """Tokens and money of all calls so far."""
         return _total(self._spent)
 
-    def provider(self, target: Target) -> Provider:
-        """Give what answers for *target*; raises as `RoutingState.provider`, with the settings' mistakes told as such."""
+    def provider(self, name: str) -> Provider:
+        """Give what answers for the target *name*; raises as `RoutingState.provider`, with the settings' mistakes told as such."""
         try:
-            return self._state.provider(target.provider)
+            return self._state.provider(name.partition(":")[0])
         except InvalidRequest as error:
             raise self._misnamed(error) from error
 
@@ -122,7 +122,7 @@ class Caller:
         billed: Usage | None = None
         number = 0
         try:
-            provider = self.provider(target)
+            provider = self.provider(target.name)
             async with target.slots.slot() as slot:
                 began = state.clock()
                 if began > asked_at and not state.targets.stands(target, permit, began):

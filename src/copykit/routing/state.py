@@ -52,6 +52,7 @@ class RoutingState:
         self.targets = Targets(
             start=settings.batch.concurrency,
             most=routing.most_calls,
+            configured=routing.targets_of((*routing.providers, *routing.deployments)),
             rules=None if routing.breaker else BreakerRules.never(),
             clock=clock,
             chance=chance,

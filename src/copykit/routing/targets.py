@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from copykit.routing.breaker import Breaker, BreakerRules, Permit
@@ -64,6 +64,7 @@ class Targets:
     Args:
         start: calls at a time that a target is trusted with at first.
         most: calls at a time, however many a target takes.
+        configured: names that the settings hold; they are never forgotten, others only while there is room.
         rules: when a target is left alone.
         clock: monotonic seconds.
         chance: numbers in [0, 1), for jitter.
@@ -74,6 +75,7 @@ class Targets:
         *,
         start: int = 8,
         most: int = 256,
+        configured: Iterable[str] = (),
         rules: BreakerRules | None = None,
         clock: Callable[[], float] = time.monotonic,
         chance: Callable[[], float] = random.random,
@@ -84,15 +86,15 @@ class Targets:
         self._clock = clock
         self._chance = chance
         self._repeats = RetryBudget()
+        self._configured = frozenset(configured)
         self._known: dict[str, Target] = {}
 
     def of(self, name: str) -> Target:
         """Give the state of *name*, new if it was never asked."""
         target = self._known.get(name)
         if target is None:
-            if len(self._known) >= _MOST:  # names come from requests too
-                idle = next((n for n, t in self._known.items() if not t.slots.in_progress), None)
-                self._known.pop(idle or next(iter(self._known)))
+            if name not in self._configured:
+                self._make_room()
             target = self._known[name] = Target(
                 name,
                 limit=AdaptiveLimit(self._start, most=self._most),
@@ -102,6 +104,24 @@ class Targets:
                 chance=self._chance,
             )
         return target
+
+    def _make_room(self) -> None:
+        """Forget one target for another that only a request names; its calls in progress keep it, so none is forgotten then.
+
+        The oldest whose breaker is closed goes first: what is known of it is soon found out again.
+        """
+        if len(self._known) < _MOST + len(self._configured):
+            return
+        oldest: Target | None = None
+        for name, target in self._known.items():
+            if name in self._configured or target.slots.in_progress or target.slots.waiting:
+                continue
+            oldest = oldest or target
+            if target.breaker.state == "closed":
+                oldest = target
+                break
+        if oldest is not None:
+            del self._known[oldest.name]
 
     def leave(self, target: Target, now: float, *, last: bool) -> Permit | Rest | None:
         """Give leave for a call; a `Rest` while the credential rests, None while the breaker is open.
@@ -130,3 +150,4 @@ class Targets:
 
 
 _MOST = 1_000
+"""Targets that only requests name: any text may stand behind the colon."""
