@@ -264,7 +264,7 @@ def test_gather_gives_outputs_and_errors_in_order():
     mistake = InvalidRequest("tone", "happy", "unknown")
     results = asyncio.run(gather(FakeEngine(0.002), [*requests, mistake], 2))
     assert [type(r).__name__ for r in results] == [
-        "CopywritingOutput", "InvalidRequest", "CopykitError", "CopywritingOutput", "InvalidRequest",
+        "CopywritingOutput", "InvalidRequest", "InternalError", "CopywritingOutput", "InvalidRequest",
     ]  # fmt: skip
     assert results[4] is mistake
     assert isinstance(results[2].__cause__, ZeroDivisionError)

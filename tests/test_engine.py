@@ -19,6 +19,7 @@ from copykit.errors import (
 )
 from copykit.events import AttemptFinished, CacheFailed, CacheLooked, GenerationFailed, GenerationFinished
 from copykit.models import Brand
+from copykit.providers.base import Completion
 from copykit.providers.registry import provider_names, register_provider, unregister_provider
 from copykit.settings import BatchSettings, CacheSettings, RoutingSettings
 from copykit.testing import FakeProvider, RecordingHook, no_network
@@ -334,6 +335,20 @@ def test_a_cache_that_hangs_costs_the_deadline_only() -> None:
         run(service("phrasebank", cache=Hanging()).generate(request(deadline_s=0.05)))
 
 
+def test_a_cache_that_hangs_does_not_cost_the_copy() -> None:
+    """What was written is given when the deadline ends the wait for its storing."""
+
+    class Hanging(BrokenCache):
+        async def get(self, key: str) -> bytes | None:
+            return None
+
+        async def set(self, key: str, data: bytes, ttl_s: float) -> None:
+            await asyncio.Event().wait()
+
+    desk = service("phrasebank", cache=Hanging())
+    assert run(desk.generate(request(deadline_s=0.5))).variants[0].status == "ok"
+
+
 def test_a_provider_s_own_timeout_is_not_the_deadline(fake: FakeProvider) -> None:
     """What a provider fails to translate is told as it is, not as 120 seconds that never passed."""
     fake.will_say(TimeoutError("socket"))
@@ -578,6 +593,58 @@ def test_an_engine_s_hook_that_raises_is_dropped(fake: FakeProvider) -> None:
     run(desk.generate(request()))
     assert len(heard) == 1
     assert len(hook.of(GenerationFinished)) == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (None, "complete() gave None instead of a Completion"),
+        ({"text": "sk-secret"}, "complete() gave a dict instead of a Completion"),
+        (Completion(text=None), "complete() gave a Completion whose text is None"),  # type: ignore[arg-type]
+        (Completion(text="x", usage=7), "complete() gave a Completion whose usage is a int"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_provider_that_gives_no_completion_has_failed(other: FakeProvider, said: Any, told: str) -> None:
+    """Its target is counted as failing and asked once, the next one serves; what it gave is told by its type alone."""
+
+    class Wrong(FakeProvider):
+        async def complete(self, prompt: Any) -> Any:
+            return said
+
+    register_provider("wrong", lambda: Wrong("wrong"))
+    other.will_say(GOOD)
+
+    async def story() -> tuple[Any, dict[str, Any]]:
+        desk = service("wrong", "other")
+        return await desk.generate(request()), desk.engine.router.look()["targets"]["wrong"]
+
+    try:
+        output, look = run(story())
+    finally:
+        unregister_provider("wrong")
+    assert [(a.target, a.outcome) for a in output.receipt.attempts] == [
+        ("wrong", "provider_protocol"),
+        ("other", "ok"),
+    ]
+    assert output.receipt.attempts[0].reason == f"wrong: {told}"
+    assert (look["recent_calls"], look["recent_failures"]) == (1, 1)
+
+
+def test_a_provider_whose_method_is_not_async_says_so() -> None:
+    """A plain function is the mistake that is made first with a writer of one's own."""
+
+    class Plain(FakeProvider):
+        def complete(self, prompt: Any) -> Any:
+            return Completion(text="x")
+
+    register_provider("plain", lambda: Plain("plain"))
+    try:
+        with pytest.raises(
+            NoProviderSucceeded, match="plain: complete\\(\\) gave a Completion that cannot be awaited"
+        ):
+            run(service("plain").generate(request()))
+    finally:
+        unregister_provider("plain")
 
 
 def test_every_start_has_an_end_whatever_a_provider_raises(fake: FakeProvider) -> None:

@@ -23,6 +23,7 @@ from copykit.errors import (
     ContextTooLong,
     CopykitError,
     DeadlineExceeded,
+    InternalError,
     InvalidRequest,
     MalformedCompletion,
     MissingExtra,
@@ -66,6 +67,7 @@ ERRORS = [
     Overloaded(5, 4, retry_after_s=1.0),
     BudgetExceeded(1.0, 0.99, 0.02),
     DeadlineExceeded(2.0),
+    InternalError(KeyError("choices")),
     NoProviderSucceeded([Attempt(target="fake", outcome="provider_failed", reason="down")]),
     OutputRejected([]),
 ]

@@ -109,6 +109,17 @@ def test_the_version_is_a_setting(version: str | None, part: str) -> None:
     assert Google.from_settings(Settings(providers=own)).base_url == f"http://127.0.0.1:9/{part}"
 
 
+@pytest.mark.parametrize("version", ["../v1", "v1/../v2", "v1?x=1", "1", "v", "v0", "latest", "V1", " v1"])
+def test_what_is_no_version_is_refused(version: str) -> None:
+    """It stands in the path of every call: the settings say which forms there are."""
+    with pytest.raises(
+        ConfigurationError, match=r"providers\.google_version=.*must be a version such as v1, v1beta"
+    ):
+        ProvidersSettings(google_version=version)
+    with pytest.raises(ConfigurationError, match="google_version"):
+        Settings.from_env({"GOOGLE_GENAI_API_VERSION": version, "GOOGLE_API_KEY": KEY})
+
+
 def test_an_older_model_takes_a_temperature_and_a_seed() -> None:
     """The seed is cut to what the interface holds; names go into the address quoted."""
     http = FakeHttp().will_answer(piece()).will_answer(piece())

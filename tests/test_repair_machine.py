@@ -25,7 +25,7 @@ from copykit.routing.asking import Asking
 from copykit.routing.router import Router
 from copykit.settings import RoutingSettings, Settings
 from copykit.testing import FakeClock
-from copykit.writing import Written, write
+from copykit.writing import Writing, Written
 
 EXAMPLES = int(os.environ.get("COPYKIT_MACHINE_EXAMPLES", "12"))
 GOOD = {
@@ -168,7 +168,7 @@ class RepairStory(RuleBasedStateMachine):
 
     async def _written(self, asking: Asking) -> Written | None:
         try:
-            return await write(asking, BRIEF)
+            return await Writing(asking, BRIEF).finish()
         except CopykitError:
             return None
 

@@ -340,7 +340,7 @@ def test_what_was_too_long_for_one_skips_only_what_is_no_larger(
 
 
 def test_names_of_requests_push_no_configured_target_out(world: World) -> None:
-    """What is known of the settings' targets stays, however many models are made up; of those the busy and the open stay longest."""
+    """What is known of the settings' targets stays, however many models are made up; the healthy and idle go first."""
     targets = world.router.targets
     for _ in range(5):
         world.one.will_say(ProviderUnavailable("down", status=None))

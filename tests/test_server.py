@@ -266,6 +266,25 @@ def test_an_upstreams_words_stay_inside(fake: FakeProvider) -> None:
     assert {one["outcome"] for one in answer.json()["attempts"]} == {"provider_unavailable"}
 
 
+def test_a_defects_words_stay_inside_and_its_stream_has_an_end(
+    fake: FakeProvider, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An error event ends the stream and a batch holds it in its place: `internal_error`, and the log has the defect."""
+    fake.will_say(KeyError("words of a defect"))
+    desk = Desk("fake")
+    streamed = desk.ask("POST", "/v11/generate/stream", BRIEF)
+    whole = desk.ask("POST", "/v11/generate", BRIEF)
+    batch = desk.ask("POST", "/v11/batch-generate", [BRIEF])
+    events = streamed.text.replace("\r\n", "\n").strip().split("\n\n")
+    assert events[-1].startswith("event: error\n")
+    told = json.loads(events[-1].partition("data: ")[2])
+    for problem in (told, whole.json(), batch.json()["results"][0]["error"]):
+        assert (problem["status"], problem["code"]) == (500, "internal_error")
+    assert not any("words" in answer.text for answer in (streamed, whole, batch))
+    assert f"request {streamed.headers['x-request-id']} failed" in caplog.text
+    assert "words of a defect" in caplog.text
+
+
 def test_a_refusal_is_the_requests_own_fault(fake: FakeProvider) -> None:
     """422, as for a brief that breaks a rule."""
     fake.will_say(ContentRefused("I will not", target="fake"))

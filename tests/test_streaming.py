@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from copykit import CopywritingInput, CopywritingServiceV11, Settings
 from copykit.brief.prompt import Prompt, RepairPrompt
-from copykit.errors import NoProviderSucceeded, ProviderUnavailable, TruncatedStream
+from copykit.errors import InternalError, NoProviderSucceeded, ProviderUnavailable, TruncatedStream
 from copykit.models import Usage
 from copykit.providers.base import Completion
 from copykit.providers.registry import register_provider, unregister_provider
@@ -214,6 +214,37 @@ def test_a_failure_is_the_last_event(writer: Streaming) -> None:
     last = events_of("streaming")[-1]
     assert isinstance(last, StreamFailed)
     assert isinstance(last.error, NoProviderSucceeded)
+
+
+def test_a_defect_ends_a_stream_too(writer: Streaming) -> None:
+    """Its reader gets an end as of any failure; it tells the kind alone, and holds the defect as its cause."""
+    defect = KeyError("sk-words of a defect")
+    writer.will_say(defect)
+    last = events_of("streaming")[-1]
+    assert isinstance(last, StreamFailed)
+    assert isinstance(last.error, InternalError)
+    assert last.error.__cause__ is defect
+    assert [a.outcome for a in last.error.attempts] == ["internal_error"]
+    told = as_mapping(last)["error"]
+    assert told == {
+        "code": "internal_error",
+        "message": "an unexpected error (KeyError)",
+        "retryable": False,
+    }
+
+
+def test_a_stream_of_something_else_is_the_providers_failure(writer: Streaming) -> None:
+    """What is neither text nor a completion is told by its type, and the next target is asked."""
+
+    async def numbers(prompt: Prompt) -> AsyncIterator[Any]:
+        yield 7
+
+    writer.stream = numbers  # type: ignore[method-assign,assignment]
+    last = events_of("streaming", "phrasebank")[-1]
+    assert isinstance(last, StreamFinished)
+    first = last.output.receipt.attempts[0]
+    assert first.outcome == "provider_protocol"
+    assert "gave a int instead of text" in (first.reason or "")
 
 
 def test_usage_of_a_stream_is_in_its_receipt(writer: Streaming) -> None:

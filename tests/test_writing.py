@@ -182,3 +182,112 @@ def test_a_bare_text_answers_a_single_question() -> None:
     assert parse_texts('"Norr, the oak desk."', brief, 1) == {1: "Norr, the oak desk."}
     with pytest.raises(MalformedCompletion):
         parse_texts("Norr, the oak desk.", brief, 2)
+
+
+class Late(FakeProvider):
+    """Answers so many calls, then keeps silent, or raises what it is told to."""
+
+    def __init__(self, name: str, answered: int, then: Exception | None = None) -> None:
+        super().__init__(name, f"{name}-1")
+        self._left = answered
+        self._then = then
+
+    async def complete(self, prompt: Any) -> Any:
+        """Answer, if any answer is left."""
+        if self._left:
+            self._left -= 1
+            return await super().complete(prompt)
+        self.asked.append(prompt)
+        self.started.set()
+        if self._then is not None:
+            raise self._then
+        return await asyncio.Event().wait()
+
+
+REJECTED = answer(["Only 99 EUR", *HEADLINES[1:]])
+SAME = texts(_1="Just 98 EUR")
+
+
+@pytest.mark.parametrize(
+    ("answered", "end", "outcome"),
+    [
+        (0, None, "cancelled"),
+        (0, KeyError("sk-words of a defect"), "internal_error"),
+        (0, ProviderUnavailable("down", status=503), "provider_unavailable"),
+        (1, None, "cancelled"),
+        (1, KeyError("sk-words of a defect"), "internal_error"),
+    ],
+    ids=["late", "defect", "down", "late in its repair", "defect in its repair"],
+)
+def test_copy_that_was_judged_outlives_what_ends_the_request(
+    model: FakeProvider, answered: int, end: Exception | None, outcome: str
+) -> None:
+    """The best comes back rejected with its reasons, and the attempts say how the last target ended."""
+    model.will_say(REJECTED, SAME)
+    second = Late("second", answered, end).will_say(answer(["x" * 31, "Only 99 EUR", *HEADLINES[2:]]))
+    register_provider("second", lambda: second)
+    try:
+        result, desk = generate("model", "second", deadline_s=1.0 if end is None else 60.0)
+    finally:
+        unregister_provider("second")
+    variant = result.variants[0]
+    assert (variant.status, variant.fields["headlines"][0]) == ("rejected", "Just 98 EUR")
+    assert result.receipt.served_by == "model:model-1"
+    assert result.receipt.attempts[1].reason == "copy rejected: C-03"
+    assert [a.outcome for a in result.receipt.attempts if a.target == "second"][-1] == outcome
+    assert "sk-words" not in result.model_dump_json()
+    assert desk.engine.router.look()["targets"]["second"]["in_progress"] == 0
+
+
+@pytest.mark.parametrize("end", [None, KeyError("sk-words of a defect")], ids=["late", "defect"])
+def test_copy_whose_repair_never_comes_is_still_given(end: Exception | None) -> None:
+    """The first answer was judged and paid for: it comes back rejected when the call for its texts does not end well."""
+    only = Late("only", 1, end).will_say(REJECTED)
+    register_provider("only", lambda: only)
+    try:
+        result, desk = generate("only", deadline_s=1.0 if end is None else 60.0)
+    finally:
+        unregister_provider("only")
+    assert result.variants[0].status == "rejected"
+    told = [(a.outcome, a.reason) for a in result.receipt.attempts]
+    assert told[0] == ("ok", "copy rejected: C-03")
+    assert told[1][0] == ("cancelled" if end is None else "internal_error")
+    assert asyncio.run(desk.get_performance_stats())["requests"]["rejected"] == 1
+
+
+def test_a_fallback_that_cannot_be_made_is_told_in_the_receipt(model: FakeProvider) -> None:
+    """The rejected copy comes back; why nobody else was asked stands beside it, without the words of the defect."""
+
+    def broken() -> FakeProvider:
+        raise KeyError("sk-words of a defect")
+
+    model.will_say(REJECTED, SAME)
+    register_provider("second", broken)
+    try:
+        result, _ = generate("model", "second")
+    finally:
+        unregister_provider("second")
+    assert result.variants[0].status == "rejected"
+    last = result.receipt.attempts[-1]
+    assert (last.target, last.outcome, last.reason) == ("second", "internal_error", "KeyError")
+
+
+def test_a_caller_that_leaves_takes_the_rejected_copy_with_it(model: FakeProvider) -> None:
+    """Leaving is not the deadline: nothing is given to nobody."""
+    model.will_say(REJECTED, SAME)
+    second = Late("second", 0)
+    register_provider("second", lambda: second)
+
+    async def story() -> None:
+        desk = CopywritingServiceV11(Settings(routing=RoutingSettings(("model", "second"))))
+        brief = CopywritingInput(**{**FACTS, "target_platform": "google_ads.rsa"})
+        leaving = asyncio.create_task(desk.generate(brief))
+        await second.started.wait()
+        leaving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await leaving
+
+    try:
+        asyncio.run(story())
+    finally:
+        unregister_provider("second")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from copykit.accel import digest
-from copykit.errors import BudgetExceeded, CopykitError, InvalidRequest
+from copykit.errors import BudgetExceeded, CopykitError, InternalError, InvalidRequest
 from copykit.events import BatchItemFinished, emit
 from copykit.models import BatchLine, CopywritingInput, CopywritingOutput
 
@@ -422,11 +422,10 @@ async def _attempt(
     except CopykitError as error:
         return error
     except Exception as error:  # the batch item is an edge: a defect in one must not lose the others
-        wrapped = CopykitError(f"{type(error).__name__}: {error}")
-        wrapped.__cause__ = error
+        told = InternalError(error)
         # taken away, not copied: requests that were answered together share the exception, and one of them pays
-        wrapped.attempts = vars(error).pop("attempts", ())
-        return wrapped
+        vars(error).pop("attempts", None)
+        return told
 
 
 async def _answer(engine: Generates, job: Job) -> BatchLine:

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from copy import copy
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,7 @@ from copykit.routing.router import Router
 from copykit.settings import Settings
 from copykit.sharing import answered_with_another, paid_by_another
 from copykit.work import Work, in_time, plan_work
-from copykit.writing import output_of, write
+from copykit.writing import Writing, output_of
 
 if TYPE_CHECKING:
     from copykit.streaming import StreamEvent, Watch
@@ -156,22 +157,24 @@ class Engine:
         if watch is not None:
             watch.began(brief)
             asking.listen(watch.text)
+        writing = Writing(asking, brief, watch=watch)
         try:
-            async with asyncio.timeout(work.deadline_at - self._clock()) as deadline:
-                written = await write(asking, brief, watch=watch)
-                for repair in written.repairs:
-                    self._emit(events.FieldRepaired(repair.field, repair.rule, work.account.tenant))
-                output = output_of(written, brief, key=work.key, versions=work.versions)
-                output.info += unplaced(request.personalization, written.variants)
-                output.info += self.settings.ignored
-                accepted = written.variants[0].status != "rejected"
-                if accepted and request.cache in _WRITES and written.answer.target in work.first:
-                    await self.results.store(work.key, output)
-                return output
-        except TimeoutError:
-            if not deadline.expired():  # a provider's own, which says nothing of this request's time
+            written = await in_time(work, work.deadline_at - self._clock(), writing.finish(), asking.attempts)
+        except DeadlineExceeded:
+            best = writing.best()
+            if best is None:
                 raise
-            raise DeadlineExceeded(work.deadline_s, asking.attempts) from None
+            written = best
+        for repair in written.repairs:
+            self._emit(events.FieldRepaired(repair.field, repair.rule, work.account.tenant))
+        output = output_of(written, brief, key=work.key, versions=work.versions)
+        output.info += unplaced(request.personalization, written.variants)
+        output.info += self.settings.ignored
+        accepted = written.variants[0].status != "rejected"
+        if accepted and request.cache in _WRITES and written.answer.target in work.first:
+            with suppress(DeadlineExceeded):  # a cache that hangs costs the storing, not the copy
+                await in_time(work, work.deadline_at - self._clock(), self.results.store(work.key, output))
+        return output
 
     def add_hook(self, hook: events.Hook) -> None:
         """Send this engine's events to *hook*; one that raises is dropped, as process-wide ones are."""

@@ -25,6 +25,7 @@
     ├── BudgetExceeded                        cap, spent, estimate
     ├── NoProviderSucceeded                   attempts
     ├── JobsStopped
+    ├── InternalError                         __cause__
     └── OutputRejected (strict only)          violations, best
 
 Every error pickles and never carries a key or a token.
@@ -45,6 +46,7 @@ __all__ = [
     "ContextTooLong",
     "CopykitError",
     "DeadlineExceeded",
+    "InternalError",
     "InvalidRequest",
     "JobsStopped",
     "MalformedCompletion",
@@ -358,6 +360,20 @@ class JobsStopped(CopykitError):
 
     code = "jobs_stopped"
     retryable = True
+
+
+class InternalError(CopykitError):
+    """A defect, of copykit or of a provider of your own, where it is told and not raised: at the end of a stream.
+
+    Only the defect's kind is told, since nobody knows what its words hold; the defect itself is the ``__cause__``.
+    """
+
+    code = "internal_error"
+
+    def __init__(self, defect: BaseException) -> None:
+        super().__init__(f"an unexpected error ({type(defect).__name__})")
+        self.__cause__ = defect
+        self.attempts = tuple(getattr(defect, "attempts", ()))
 
 
 class OutputRejected(CopykitError):

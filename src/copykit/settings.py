@@ -278,6 +278,10 @@ class ProvidersSettings:
                     problems.append(f"providers.{name}={value!r}: must be the path of a model file")
             elif not isinstance(value, str) or not value.isascii() or not value.isprintable():
                 problems.append(f"providers.{name}={value!r}: must be printable ASCII text")
+            elif name == "google_version" and not _GOOGLE_VERSION.fullmatch(value):
+                problems.append(
+                    f"providers.{name}={value!r}: must be a version such as v1, v1beta or v1alpha"
+                )
             elif name.endswith("_base_url"):
                 problems.extend(_address_problems(f"providers.{name}", value))
         return problems
@@ -288,6 +292,8 @@ class ProvidersSettings:
 
 
 _PASSWORD = re.compile(r"//[^/@\s]*@")
+_GOOGLE_VERSION = re.compile(r"v[1-9][0-9]?((alpha|beta)[1-9]?)?|beta")
+"""It stands in the path of an address: what is no version may lead elsewhere on that host."""
 _IN_ORDER = ("openai", "anthropic", "google", "openrouter")
 
 

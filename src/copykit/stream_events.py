@@ -85,7 +85,10 @@ class StreamFinished(StreamEvent):
 
 @dataclass(frozen=True, slots=True)
 class StreamFailed(StreamEvent):
-    """Nothing more comes. What was shown until then is no result; no other model goes on with it."""
+    """Nothing more comes. What was shown until then is no result; no other model goes on with it.
+
+    A provider's defect is an `InternalError`, with the defect as its ``__cause__``.
+    """
 
     error: CopykitError
 

@@ -11,7 +11,7 @@ from copykit.drafts.accept import Judged
 from copykit.drafts.again import HOW
 from copykit.drafts.check import Checker
 from copykit.drafts.parse import MAX_DEPTH
-from copykit.errors import CopykitError
+from copykit.errors import CopykitError, InternalError
 from copykit.models import CopywritingOutput, Repair, Violation
 from copykit.stream_events import (
     FieldDelta,
@@ -263,6 +263,9 @@ async def relay(generate: Callable[[Watch], Awaitable[CopywritingOutput]]) -> As
             watch.finished(task.result())
         except CopykitError as error:
             yield StreamFailed(error)
+            return
+        except Exception as defect:  # its reader waits for an end, whatever it is
+            yield StreamFailed(InternalError(defect))
             return
         while not watch.events.empty():
             late = watch.events.get_nowait()

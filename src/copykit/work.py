@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ from copykit.brief.catalog import platforms_version
 from copykit.brief.prompt import REVISION
 from copykit.caching.key import request_key, revision_of
 from copykit.errors import DeadlineExceeded, InvalidRequest
-from copykit.models import CopywritingInput
+from copykit.models import Attempt, CopywritingInput
 from copykit.providers.facts import full_name
 from copykit.routing.account import OWN, Account
 from copykit.routing.router import Router
@@ -77,12 +77,16 @@ def _named(request: CopywritingInput, routing: RoutingSettings) -> tuple[Group, 
     return routing.groups((f"{named}:{model}",))
 
 
-async def in_time(work: Work, left_s: float, answer: Awaitable[T]) -> T:
-    """Give *answer* if it comes within *left_s* seconds, else raise `DeadlineExceeded` for *work*."""
+async def in_time(work: Work, left_s: float, answer: Awaitable[T], attempts: Sequence[Attempt] = ()) -> T:
+    """Give *answer* if it comes within *left_s* seconds, else raise `DeadlineExceeded` for *work*.
+
+    Args:
+        attempts: grows while the answer is waited for; what stands in it at the end goes into the error.
+    """
     try:
         async with asyncio.timeout(left_s) as deadline:
             return await answer
     except TimeoutError:
         if not deadline.expired():  # another's own, which says nothing of this request's time
             raise
-        raise DeadlineExceeded(work.deadline_s) from None
+        raise DeadlineExceeded(work.deadline_s, attempts) from None

@@ -134,7 +134,7 @@ class Asking:
             self._place += 1
             if not self._is_larger(name):
                 continue
-            if not self._is_embedded(name) and self._is_spent():  # a name that nobody answers to ends here, and leaves no trace
+            if not self._is_embedded(name) and self._is_spent():  # raises for a name without a trace of it
                 continue
             answer = await self._at(self._state.targets.of(name))
             if answer is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
 from copykit import events
@@ -17,6 +17,7 @@ from copykit.errors import (
     InvalidRequest,
     MalformedCompletion,
     ProviderError,
+    ProviderProtocolError,
     ProviderTimeout,
     TruncatedStream,
 )
@@ -89,11 +90,18 @@ class Caller:
         return _total(self._spent)
 
     def provider(self, name: str) -> Provider:
-        """Give what answers for the target *name*; raises as `RoutingState.provider`, with the settings' mistakes told as such."""
+        """Give what answers for the target *name*; what cannot be had is told in the attempts.
+
+        Raises as `RoutingState.provider`, with the settings' mistakes told as such.
+        """
         try:
             return self._state.provider(name.partition(":")[0])
-        except InvalidRequest as error:
-            raise self._misnamed(error) from error
+        except Exception as error:
+            outcome, reason = _said_by(error)
+            self._note(name, outcome, reason)
+            if isinstance(error, InvalidRequest):
+                raise self._misnamed(error) from error
+            raise
 
     async def call(
         self,
@@ -175,7 +183,7 @@ class Caller:
         if isinstance(answer, Completion):
             self.calls += 1
             billed = self._charge(target, money, answer.usage, answer.model, batch=True)
-            self._note(target, "ok", "from a batch job", answer.model, billed)
+            self._note(target.name, "ok", "from a batch job", answer.model, billed)
             return
         usage = charge_of(answer)
         if usage is None:  # what a job fails to write is not charged
@@ -183,11 +191,11 @@ class Caller:
         else:
             self.calls += 1
             usage = self._charge(target, money, usage, target.model, batch=True)
-        self._note(target, answer.code, f"from a batch job: {answer.message}", None, usage)
+        self._note(target.name, answer.code, f"from a batch job: {answer.message}", None, usage)
 
     def pass_over(self, target: Target, outcome: str, reason: str) -> None:
         """Note that *target* was not asked, and why."""
-        self._note(target, outcome, reason)
+        self._note(target.name, outcome, reason)
 
     def reserve(self, worst_usd: float) -> Reservation:
         """Promise *worst_usd* within this request's budget and the process's."""
@@ -214,8 +222,11 @@ class Caller:
     async def _asked(self, provider: Provider, prompt: Prompt) -> Completion:
         streams = self.on_text is not None and not isinstance(prompt, RepairPrompt)
         if streams and isinstance(provider, StreamingProvider):
-            return await self._streamed(provider, prompt)
-        return await provider.complete(prompt)
+            return _checked(await self._streamed(provider, prompt), provider, "stream()")
+        answer = provider.complete(prompt)
+        if not isinstance(answer, Awaitable):
+            raise _misbehaved(provider, f"complete() gave {_kind(answer)} that cannot be awaited")
+        return _checked(await answer, provider, "complete()")
 
     async def _streamed(self, provider: StreamingProvider, prompt: Prompt) -> Completion:
         completion: Completion | None = None
@@ -224,6 +235,10 @@ class Caller:
             async for piece in pieces:
                 if isinstance(piece, Completion):
                     completion = piece
+                elif not isinstance(piece, str):
+                    raise _misbehaved(
+                        provider, f"stream() gave {_kind(piece)} instead of text or a Completion"
+                    )
                 elif piece and self.on_text is not None:
                     self.begun = True
                     self.on_text(piece)
@@ -255,7 +270,7 @@ class Caller:
             why = (
                 f"a budget is set and nobody knows what {target.name} costs: set its price in routing.prices"
             )
-            self._note(target, "price_unknown", why)
+            self._note(target.name, "price_unknown", why)
             raise BudgetExceeded(left, 0.0, 0.0, reason=why)
         worst_usd = price.worst_usd(size, tokens)
         try:
@@ -266,7 +281,7 @@ class Caller:
                     raise
                 return self._ledger.reserve(worst_usd)
         except BudgetExceeded as error:
-            self._note(target, "budget_exceeded", error.message)
+            self._note(target.name, "budget_exceeded", error.message)
             raise
 
     def _charge(
@@ -334,7 +349,7 @@ class Caller:
         )
         self._state.tell(told)
         self._note(
-            target,
+            target.name,
             end.outcome,
             end.reason,
             end.completion.model if end.completion else None,
@@ -346,7 +361,7 @@ class Caller:
 
     def _note(
         self,
-        target: Target,
+        name: str,
         outcome: str,
         reason: str | None,
         model: str | None = None,
@@ -356,7 +371,7 @@ class Caller:
         billed = billed or _NOTHING
         self.attempts.append(
             Attempt.model_construct(  # of values that are right already: checking them takes longer than all the rest
-                target=target.name,
+                target=name,
                 model=model,
                 outcome=outcome,
                 input_tokens=billed.input_tokens,
@@ -370,6 +385,27 @@ class Caller:
 
 _NOTHING = Usage(cost_usd=0.0)
 """Of a call that is not charged."""
+
+
+def _checked(answer: object, provider: Provider, method: str) -> Completion:
+    """Give *answer* if it is what a provider gives; its type alone is told, since nobody knows what it holds."""
+    if not isinstance(answer, Completion):
+        raise _misbehaved(provider, f"{method} gave {_kind(answer)} instead of a Completion")
+    if not isinstance(answer.text, str):
+        raise _misbehaved(provider, f"{method} gave a Completion whose text is {_kind(answer.text)}")
+    if answer.usage is not None and not isinstance(answer.usage, Usage):
+        raise _misbehaved(provider, f"{method} gave a Completion whose usage is {_kind(answer.usage)}")
+    return answer
+
+
+def _misbehaved(provider: Provider, how: str) -> ProviderProtocolError:
+    """Say that *provider* breaks its contract, which it would do again."""
+    name = getattr(provider, "name", None) or type(provider).__name__
+    return ProviderProtocolError(f"{name}: {how}", target=str(name), retryable=False)
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
 
 
 def _said_by(error: BaseException) -> tuple[str, str | None]:

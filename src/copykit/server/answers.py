@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
@@ -14,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from copykit.accel import json
-from copykit.errors import CopykitError, InvalidRequest
+from copykit.errors import CopykitError, InternalError, InvalidRequest
 from copykit.legacy import legacy_shape
 from copykit.models import CopywritingInput, CopywritingOutput
 from copykit.server.bodies import read_body
@@ -26,6 +27,7 @@ from copykit.streaming import StreamEvent, StreamFailed, StreamFinished, as_mapp
 
 __all__ = ["Answers", "JsonResponse", "answer"]
 
+_log = logging.getLogger("copykit.server")
 HEARTBEAT_S = 10
 """Between comment lines of a silent stream: proxies close what says nothing for some tens of seconds."""
 _LEAST_MS, _MOST_MS = 1, 86_400_000
@@ -263,6 +265,8 @@ async def _sent(
 
 def _event(event: StreamEvent, request_id: str) -> ServerSentEvent:
     if isinstance(event, StreamFailed):
+        if isinstance(event.error, InternalError):
+            _log.error("request %s failed", request_id, exc_info=event.error)
         return ServerSentEvent(json.dumps(problem_of(event.error).body(request_id)).decode(), event="error")
     told = as_mapping(event)
     name = told.pop("event")

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from copykit.errors import CopykitError
+from copykit.errors import CopykitError, InternalError
 from copykit.providers.registry import check_targets
 from copykit.server.answers import Answers, answer
 from copykit.server.auth import Doors
@@ -91,7 +91,7 @@ def _endpoint(spec: RouteSpec, answers: Answers, doors: Doors) -> Callable[[Requ
             doors.check(request, spec.scope)
             response = await work(request)
         except Exception as error:  # the edge: whatever it is, the client gets an answer
-            if not isinstance(error, CopykitError):
+            if not isinstance(error, CopykitError) or isinstance(error, InternalError):
                 _log.exception("request %s failed", request.state.request_id)
             response = answer(problem_of(error), request.state.request_id)
         answers.figures.answered(spec.path, spec.method, response.status_code, time.perf_counter() - began)

@@ -18,6 +18,7 @@ from copykit.errors import (
     ContextTooLong,
     CopykitError,
     DeadlineExceeded,
+    InternalError,
     InvalidRequest,
     NoProviderSucceeded,
     OutputRejected,
@@ -189,7 +190,7 @@ _SHORTLY_S = 1.0
 
 def problem_of(error: BaseException) -> Problem:
     """Say what *error* is to a client: never an upstream's words, a prompt, a path or a traceback."""
-    if not isinstance(error, CopykitError):
+    if not isinstance(error, CopykitError) or isinstance(error, InternalError):
         return Problem(500, "internal_error", "an unexpected error; its request id finds it in the log")
     if isinstance(error, Refused):
         return Problem(error.status, error.code, error.message, own_headers=error.headers)
