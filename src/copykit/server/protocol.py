@@ -1,0 +1,327 @@
+"""The bounds of one connection: how long a head may take, how large it may be, how slowly a client may read.
+
+An application is not asked before the head of a request is whole, so these bounds stand in the server: the two protocols
+of uvicorn (over h11 and over httptools), each under the same reader of heads, one request at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, ClassVar
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.server import ServerState
+
+from copykit.accel import json
+from copykit.server.heads import CHUNKED, SPOILT, BadHead, is_spoilt, read_head
+from copykit.server.wire import Problem
+
+__all__ = ["Bounds", "State", "protocol_of"]
+
+_BUFFERED = 32 * 1024
+"""Bytes of an answer kept here for a client that reads slowly; the kernel keeps as many again that were not sent yet."""
+_RESUMED = 8 * 1024
+_CODES = {400: "malformed_request", 408: "request_timeout", 431: "headers_too_large"}
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What one connection may take."""
+
+    header_s: float = 5.0
+    """Seconds from a connection's beginning, or from a head's first byte, to the end of that head."""
+    header_bytes: int = 16 * 1024
+    """Bytes of a head, the request line included,"""
+    header_fields: int = 64
+    """and its fields."""
+    stalled_s: float = 30.0
+    """Seconds in which a client has to take what waits for it."""
+    linger_s: float = 2.0
+    """Seconds in which what a client still sends is thrown away after an early answer, so that it can read the answer."""
+
+
+class State(ServerState):
+    """What the connections of one server share."""
+
+    draining = False
+    """Whether the server is about to end: then every answer is the last one of its connection."""
+    refused = 0
+    """Requests that no application saw."""
+
+
+class _Bounded(asyncio.Protocol):
+    """Stands before a protocol of uvicorn and passes it one whole head, then that request's body, then the next head."""
+
+    bounds: ClassVar[Bounds] = Bounds()
+
+    transport: asyncio.Transport
+    loop: asyncio.AbstractEventLoop
+    server_state: ServerState
+    flow: Any
+    cycle: Any
+    app: ASGIApp
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._inner = self.app
+        self.app = self._serve
+        self._held = bytearray()
+        """What came and was not passed on yet: an unfinished head, or requests behind the one being answered."""
+        self._left = 0
+        """Bytes of the body that are still to come, or `CHUNKED`."""
+        self._over = False
+        """Whether nothing more is read from this connection."""
+        self._last = False
+        """Whether the request being answered is the last: nobody here knows where a body in chunks ended."""
+        self._heading: asyncio.TimerHandle | None = None
+        self._stalling: asyncio.TimerHandle | None = None
+        self._lingering: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for a head."""
+        super().connection_made(transport)
+        self.transport.set_write_buffer_limits(_BUFFERED, _RESUMED)
+        lowat = getattr(socket, "TCP_NOTSENT_LOWAT", None)
+        with suppress(OSError, AttributeError):
+            if lowat is not None:
+                transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, lowat, _BUFFERED)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget what was waited for."""
+        self._over = True
+        for timer in (self._heading, self._stalling, self._lingering):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take in what came."""
+        if self._over:
+            return
+        if not self._held and (self._left == CHUNKED or self._left >= len(data)):
+            self._pass(data)
+            return
+        self._held += data
+        self._advance()
+
+    def _pass(self, data: bytes) -> None:
+        if self._left != CHUNKED:
+            self._left -= len(data)
+        super().data_received(data)
+
+    def _advance(self) -> None:
+        """Pass on what is whole, as long as no request is being answered."""
+        while self._held and not self._over:
+            if self._left:
+                size = len(self._held) if self._left == CHUNKED else self._left
+                piece = bytes(self._held[:size])
+                del self._held[:size]
+                self._pass(piece)
+            elif self.is_busy():
+                self.flow.pause_reading()
+                return
+            elif not self._begin():
+                return
+
+    def _begin(self) -> bool:
+        """Pass on a head; False while it is not whole, or if it is refused."""
+        held, bounds = self._held, self.bounds
+        while held.startswith(b"\r\n"):  # before a request line it means nothing
+            del held[:2]
+        end = held.find(b"\r\n\r\n", 0, bounds.header_bytes)
+        try:
+            if end < 0 and is_spoilt(held):
+                raise BadHead(400, SPOILT)
+            if end < 0 and len(held) > bounds.header_bytes:
+                raise BadHead(431, f"the head of a request takes at most {bounds.header_bytes} bytes")
+            if end < 0:
+                self._await_head()
+                return False
+            head = read_head(bytes(held[: end + 4]), bounds.header_fields)
+        except BadHead as refusal:
+            self.refuse(refusal.status, refusal.detail)
+            return False
+        self._stop_heading()
+        del held[: end + 4]
+        before = self.cycle
+        super().data_received(head.data)
+        if self.cycle is before and not self._over:
+            self.refuse(400, "not a request of HTTP/1.1")
+        self._left, self._last = head.body, head.body == CHUNKED
+        return not self._over
+
+    def is_busy(self) -> bool:
+        """Say whether a request is being answered."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def is_idle(self) -> bool:
+        """Say whether nothing was begun that deserves an answer."""
+        return not self.is_busy() and not self._held
+
+    def on_message_begin(self) -> None:
+        """Refuse what follows a body in chunks (httptools tells of it; h11 stops by itself)."""
+        if self._left == CHUNKED:
+            raise BadHead(400, "a request behind a body in chunks")
+        super().on_message_begin()  # type: ignore[misc]  # of uvicorn's protocol
+
+    def _await_head(self) -> None:
+        self._unset_keepalive_if_required()
+        if self._heading is None:
+            self._heading = self.loop.call_later(self.bounds.header_s, self._head_is_late)
+
+    def _stop_heading(self) -> None:
+        if self._heading is not None:
+            self._heading.cancel()
+            self._heading = None
+
+    def _head_is_late(self) -> None:
+        self._heading = None
+        if self._held:
+            self.refuse(408, f"the head of a request did not arrive within {self.bounds.header_s:g} s")
+        else:
+            self.transport.close()
+
+    def refuse(self, status: int, detail: str) -> None:
+        """Answer for the application, which does not see this request or hears that its client is gone, and close."""
+        if self._over:
+            return
+        busy = self.is_busy()
+        if isinstance(self.server_state, State):
+            self.server_state.refused += 1
+        if not busy or not self.cycle.response_started:
+            self.transport.write(_answer(status, detail))
+        if busy:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self._close_slowly()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what the parser refused."""
+        if self._last and self.is_busy() and not self.cycle.more_body:
+            self._over = (
+                True  # what follows a body in chunks is not read; the answer to that request is on its way
+            )
+        else:
+            self.refuse(400, "not a request of HTTP/1.1")
+
+    def _close_slowly(self) -> None:
+        """Say that nothing more is sent, and throw away for a moment what still comes: a reset would eat the answer."""
+        self._over = True
+        self._held.clear()
+        self._stop_heading()
+        self._unset_keepalive_if_required()
+        if self.transport.is_closing():
+            return
+        if not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._lingering = self.loop.call_later(self.bounds.linger_s, self.transport.abort)
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request, if its head is there already."""
+        if self._over:
+            return
+        super().on_response_complete()  # type: ignore[misc]  # of uvicorn's protocol
+        if self.transport.get_write_buffer_size():
+            self._await_reader()
+        if self._held:
+            self._advance()
+
+    def pause_writing(self) -> None:
+        """Begin to wait for a client that does not read."""
+        super().pause_writing()
+        self._await_reader()
+
+    def resume_writing(self) -> None:
+        """Go on: the client read."""
+        if self._stalling is not None:
+            self._stalling.cancel()
+            self._stalling = None
+        super().resume_writing()
+
+    def _await_reader(self) -> None:
+        if self._stalling is None:
+            self._stalling = self.loop.call_later(self.bounds.stalled_s, self._reader_is_late)
+
+    def _reader_is_late(self) -> None:
+        self._stalling = None
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Ask the application; an answer that is the connection's last one says so."""
+        cycle = self.cycle
+
+        async def closing(message: Message) -> None:
+            if message["type"] == "http.response.start" and (
+                cycle.more_body or self._last or getattr(self.server_state, "draining", False)
+            ):
+                if cycle.more_body:
+                    cycle.transport = _Slowly(self)
+                kept = [field for field in message.get("headers", ()) if field[0] != b"connection"]
+                message = {**message, "headers": [*kept, (b"connection", b"close")]}
+            await send(message)
+
+        await self._inner(scope, receive, closing)
+
+    def _unset_keepalive_if_required(self) -> None:
+        super()._unset_keepalive_if_required()  # type: ignore[misc]  # of uvicorn's protocol
+
+
+class _Slowly:
+    """A connection's transport whose closing waits for the client to stop sending."""
+
+    def __init__(self, protocol: _Bounded) -> None:
+        self._protocol = protocol
+
+    def close(self) -> None:
+        """Close without cutting off what was written."""
+        self._protocol._close_slowly()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._protocol.transport, name)
+
+
+def _answer(status: int, detail: str) -> bytes:
+    request_id = secrets.token_hex(8)
+    body = json.dumps(Problem(status, _CODES[status], detail).body(request_id))
+    lines = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+        "content-type: application/problem+json",
+        f"content-length: {len(body)}",
+        f"x-request-id: {request_id}",
+        "x-content-type-options: nosniff",
+        "cache-control: no-store",
+        "connection: close",
+    )
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+def protocol_of(bounds: Bounds, parser: str = "auto") -> type[asyncio.Protocol]:
+    """Give uvicorn's protocol under *bounds*.
+
+    Args:
+        parser: ``httptools``, ``h11``, or ``auto`` for httptools where it is installed.
+    """
+    base: type[asyncio.Protocol] | None = None
+    if parser != "h11":
+        try:
+            from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+            base = HttpToolsProtocol
+        except ImportError:
+            if parser != "auto":
+                raise
+    if base is None:
+        from uvicorn.protocols.http.h11_impl import H11Protocol
+
+        base = H11Protocol
+    return type(f"Bounded{base.__name__}", (_Bounded, base), {"bounds": bounds})
