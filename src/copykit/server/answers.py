@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from dataclasses import asdict
+from math import inf
 from typing import Any
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
@@ -20,6 +21,7 @@ from copykit.legacy import legacy_shape
 from copykit.models import CopywritingInput, CopywritingOutput
 from copykit.server.bodies import read_body
 from copykit.server.config import ServerSettings
+from copykit.server.drain import Drain, ShuttingDown
 from copykit.server.metrics import CONTENT_TYPE_LATEST, Metrics
 from copykit.server.wire import Problem, problem_of, read_json
 from copykit.service import CopywritingServiceV11
@@ -62,8 +64,7 @@ class Answers:
         self._settings = settings
         self._v11 = v11
         self.figures = Metrics(v11.engine)
-        self.draining = False
-        """Whether the server is about to stop: then it is not ready, and still answers."""
+        self.drain = Drain()
 
     async def aclose(self) -> None:
         """Close the face."""
@@ -91,14 +92,28 @@ class Answers:
         """Write one brief and send what happens meanwhile as server-sent events."""
         brief = self._brief(await self._json(request, self._settings.max_body), request)
         events = self._v11.stream(brief)
-        first = await anext(aiter(events))
+        first = await self.drain.step(anext(aiter(events)))
         if isinstance(first, StreamFailed):  # nothing was sent yet: an answer like any other
             raise first.error
         return EventSourceResponse(
-            _sent(first, events, request.state.request_id),
+            self._sent(first, events, request.state.request_id),
             ping=HEARTBEAT_S,
+            shutdown_grace_period=inf,  # `Drain` ends streams, with an event; the library would cut them off at once
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
+
+    async def _sent(
+        self, first: StreamEvent, events: AsyncIterator[StreamEvent], request_id: str
+    ) -> AsyncIterator[ServerSentEvent]:
+        """Give the events of a stream for the wire; closing this closes the call to the provider."""
+        async with aclosing(events) as rest:  # type: ignore[type-var]  # an async generator, as `relay` gives it
+            event: StreamEvent | None = first
+            try:
+                while event is not None:
+                    yield _event(event, request_id)
+                    event = await self.drain.step(anext(rest, None))
+            except ShuttingDown as error:
+                yield _event(StreamFailed(error), request_id)
 
     async def live(self, request: Request) -> Response:
         """Say that the process runs."""
@@ -107,7 +122,7 @@ class Answers:
     async def ready(self, request: Request) -> Response:
         """Say whether requests are answered; not while the server drains."""
         health = await self._v11.health()
-        ready = not self.draining and health["status"] == "ok"
+        ready = not self.drain.begun and health["status"] == "ok"
         return JsonResponse({"status": "ok" if ready else "unavailable"}, 200 if ready else 503)
 
     async def health(self, request: Request) -> Response:
@@ -251,16 +266,6 @@ def _item(
         return {"index": at, "status": "failed", "error": error, "output": None}
     output = legacy_shape(result, took_s) if legacy else result.model_dump(mode="json")
     return {"index": at, "status": result.variants[0].status, "error": None, "output": output}
-
-
-async def _sent(
-    first: StreamEvent, events: AsyncIterator[StreamEvent], request_id: str
-) -> AsyncIterator[ServerSentEvent]:
-    """Give the events of a stream for the wire; closing this closes the call to the provider."""
-    async with aclosing(events) as rest:  # type: ignore[type-var]  # an async generator, as `relay` gives it
-        yield _event(first, request_id)
-        async for event in rest:
-            yield _event(event, request_id)
 
 
 def _event(event: StreamEvent, request_id: str) -> ServerSentEvent:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import secrets
@@ -21,6 +22,7 @@ from copykit.providers.registry import check_targets
 from copykit.server.answers import Answers, answer
 from copykit.server.auth import Doors
 from copykit.server.config import ServerSettings, is_loopback
+from copykit.server.drain import ShuttingDown
 from copykit.server.routes import PREFIXES, ROUTES, RouteSpec
 from copykit.server.wire import Problem, problem_of
 from copykit.service import CopywritingServiceV11
@@ -67,7 +69,7 @@ def create_app(
                 "no key is set: authentication is off, only this machine should reach %s", server.host
             )
         yield
-        answers.draining = True
+        answers.drain.end()
         await answers.aclose()
 
     routes = [
@@ -77,6 +79,7 @@ def create_app(
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _refused})
     app.state.answers = answers
+    app.state.drain = answers.drain
     app.router.redirect_slashes = False
     app.add_middleware(Frame, hosts=server.allowed_hosts, local=is_loopback(server.host))
     return app
@@ -90,6 +93,10 @@ def _endpoint(spec: RouteSpec, answers: Answers, doors: Doors) -> Callable[[Requ
         try:
             doors.check(request, spec.scope)
             response = await work(request)
+        except asyncio.CancelledError:
+            if not answers.drain.over:
+                raise
+            response = answer(problem_of(ShuttingDown()), request.state.request_id)
         except Exception as error:  # the edge: whatever it is, the client gets an answer
             if not isinstance(error, CopykitError) or isinstance(error, InternalError):
                 _log.exception("request %s failed", request.state.request_id)

@@ -27,6 +27,7 @@ from copykit.errors import (
     ProviderTimeout,
     excerpt,
 )
+from copykit.server.drain import ShuttingDown
 
 __all__ = ["BadBody", "Problem", "Refused", "problem_of", "read_json"]
 
@@ -177,6 +178,7 @@ _STATUS: tuple[tuple[type[CopykitError], int], ...] = (
     (AllProvidersCooling, 503),
     (CircuitOpen, 503),
     (Overloaded, 503),
+    (ShuttingDown, 503),
     (ConfigurationError, 503),
     (DeadlineExceeded, 504),
     (ProviderTimeout, 504),
