@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import socket
 import time
 from collections.abc import AsyncIterator
@@ -175,15 +174,13 @@ async def serving(parser: str, bounds: Bounds = BOUNDS) -> AsyncIterator[Place]:
     )
     server = uvicorn.Server(config)
     server.server_state = State()
-    task = asyncio.create_task(server._serve(sockets=[listening]))
-    while not server.started:
-        await asyncio.sleep(0.01)
+    config.load()
+    server.lifespan = config.lifespan_class(config)
+    await server.startup(sockets=[listening])
     try:
         yield Place(app, server, listening.getsockname()[1])
     finally:
-        server.should_exit = True
-        await task
-        gc.collect()
+        await server.shutdown(sockets=[listening])
 
 
 def test_what_two_readers_understand_alike_is_served() -> None:
