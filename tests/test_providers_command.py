@@ -246,11 +246,74 @@ def test_json_gives_every_field(fakes: dict[str, Listing]) -> None:
     first = report["providers"][0]
     assert set(first) == {
         "target", "place", "configured", "missing", "model", "reachable", "reach", "models", "context",
-        "output", "price", "breaker", "notes",
+        "output", "price", "breaker", "in_progress", "limit", "median_s", "notes",
     }  # fmt: skip
     assert first["models"] == [{"name": "one-1", "context": 1_000, "output": 100, "retires": None}]
     assert first["breaker"] is None
     assert [one["target"] for one in report["providers"]].count("phrasebank") == 1
+
+
+REPORT = {
+    "status": "ok",
+    "routing": {
+        "targets": {
+            "one": {"breaker": "open", "in_progress": 3, "limit": 8, "median_s": 1.25},
+            "phrasebank": {"breaker": "closed", "in_progress": 0, "limit": 8, "median_s": None},
+            "else:m": {"breaker": "half_open", "in_progress": 1, "limit": 2, "median_s": 0.5},
+        },
+        "resting": {"one": {"kind": "cooldown", "reason": "rate_limited", "left_s": 3.0}},
+    },
+}
+
+
+def at_a_server(step: Step, *words: str, **environment: str) -> tuple[Result, list[Received]]:
+    """Run the command with the address of a server that answers with *step*; gives what it was asked too."""
+
+    async def story() -> tuple[Result, list[Received]]:
+        async with ScriptedServer([step]) as server:
+            told = await asyncio.to_thread(
+                lambda: copykit(*words, "--no-reach", "--url", server.url, **environment)
+            )
+            return told, server.requests
+
+    return asyncio.run(story())
+
+
+def test_a_running_server_tells_its_live_state(fakes: dict[str, Listing]) -> None:
+    """Breaker, calls in progress and median stand beside the configuration; an open breaker is status 3."""
+    step = answer(json=REPORT)
+    names = {"COPYKIT_PROVIDERS": "one,two,phrasebank", "API_KEY": KEY}
+    told, asked = at_a_server(step, "--json", **names)
+    assert (told.exit_code, asked[0].headers["x-api-key"]) == (3, KEY)
+    found = {one["target"]: one for one in json.loads(told.stdout)["providers"]}
+    live = ("breaker", "in_progress", "limit", "median_s")
+    assert [found["one"][name] for name in live] == ["open", 3, 8, 1.25]
+    assert [found["two"][name] for name in live] == [None] * 4
+    assert found["one"]["notes"] == ["its credential rests in the server: rate_limited"]
+    assert (found["else:m"]["place"], found["else:m"]["breaker"]) == (None, "half_open")
+    shown, _ = at_a_server(step, **names)
+    assert "1.25 s" in shown.stdout
+    assert "not asked yet" in shown.stdout
+    assert KEY not in shown.stdout + told.stdout
+    assert at_a_server(step, COPYKIT_PROVIDERS="phrasebank")[0].exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("step", "part"),
+    [
+        (answer(body=b"[]"), "no report of copykit"),
+        (answer(body=b"hello"), "no report of copykit"),
+        (answer(json={"routing": {"targets": {"one": 7}}}), "no report of its targets"),
+        (answer(401, json={"detail": "this key is not known"}), "this key is not known"),
+    ],
+)
+def test_a_server_that_tells_nothing_is_a_line_and_status_3(step: Step, part: str) -> None:
+    """The configuration is shown all the same."""
+    told, _ = at_a_server(step, COPYKIT_PROVIDERS="phrasebank")
+    assert told.exit_code == 3
+    assert part in told.stdout
+    assert "1. phrasebank" in told.stdout
+    assert copykit("--no-reach", "--url", "http://127.0.0.1:9").exit_code == 3
 
 
 def test_a_deployment_is_shown_by_its_targets(fakes: dict[str, Listing]) -> None:

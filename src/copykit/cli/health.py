@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
+from copykit.cli.server_report import server_report
 from copykit.cli.table import Table
 
 __all__ = ["command"]
@@ -29,30 +29,13 @@ def command(
 
     Exit status: 0 it is well, 1 it is not, or cannot be asked.
     """
-    status, told = _asked(url.rstrip("/") + "/health", timeout)
+    status, told = server_report(url, timeout)
     if as_json:
         typer.echo(json.dumps(told, ensure_ascii=False, indent=2))
     else:
         _show(Console(), url, told)
     if status != 200 or told.get("status") != "ok":
         raise typer.Exit(_UNWELL)
-
-
-def _asked(address: str, timeout: float) -> tuple[int, dict[str, Any]]:
-    """Give status and report; what cannot be asked has status 0 and a reason."""
-    import httpx2
-
-    key = os.environ.get("API_KEY", "").strip()
-    try:
-        answer = httpx2.get(address, headers={"X-API-Key": key} if key else {}, timeout=timeout)
-        told = answer.json()
-    except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-        return 0, {"status": "unreachable", "detail": f"{type(error).__name__}: {error}"}
-    except ValueError:
-        return answer.status_code, {"status": "unknown", "detail": "the answer is no report of copykit"}
-    if not isinstance(told, dict):
-        return answer.status_code, {"status": "unknown", "detail": "the answer is no report of copykit"}
-    return answer.status_code, told
 
 
 def _show(console: Console, url: str, told: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from rich.markup import escape
 
 from copykit.accel import loop as loops
 from copykit.cli.complaint import complain
+from copykit.cli.server_report import live_targets, server_report
 from copykit.cli.table import Table
 from copykit.errors import CopykitError, ProviderError
 from copykit.settings import Settings
@@ -33,6 +34,7 @@ EXIT_UNREACHABLE = 3
 REACH_S = 4.0
 """Seconds that a provider has for its list of models; all are asked at once."""
 BREAKER = "breakers are live only in a running server or service: see get_performance_stats()"
+LIVE_HEADS = ("breaker", "in progress", "median")
 _LONG_PROMPT = 10**9
 """Tokens of a prompt beyond every step of a price."""
 
@@ -66,7 +68,13 @@ class Standing:
     price: dict[str, Any] | None = None
     """Dollars per million tokens; None where nobody knows. The highest counts for long prompts."""
     breaker: str | None = None
-    """Only a running process has one: None."""
+    """``closed``, ``half_open`` or ``open``, as the server that was asked has it; None without one."""
+    in_progress: int | None = None
+    """Calls at the moment, and"""
+    limit: int | None = None
+    """how many may be."""
+    median_s: float | None = None
+    """Of the last answers; None before the first."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -77,23 +85,28 @@ def command(
     no_reach: Annotated[
         bool, typer.Option("--no-reach", help="Ask nobody: only what the settings say.")
     ] = False,
+    url: Annotated[
+        str, typer.Option(help="Address of a running server: show also what it knows of its targets.")
+    ] = "",
 ) -> None:
     """Show every provider and configured target: configured, reachable, models, limits, prices.
 
-    Each provider with its key is asked for its list of models, which costs nothing; keys are never shown.
+    Each provider with its key is asked for its list of models, which costs nothing; keys are never shown. With --url
+    a running server tells its breakers, calls in progress and medians; its key is read from API_KEY.
 
-    Example: copykit providers --json
+    Example: copykit providers --url http://127.0.0.1:8000
 
-    Exit status: 0 every configured target can be reached (with --no-reach: is configured), 3 one cannot, 78 wrong
-    settings.
+    Exit status: 0 every configured target can be reached (with --no-reach: is configured) and no breaker is open, 3 one
+    cannot, or the server cannot be asked, 78 wrong settings.
     """
     try:
         settings = Settings.from_env()
         standings = loops.run(_looked(settings, reach=not no_reach))
     except CopykitError as error:
         raise typer.Exit(complain(error)) from None
-    status = EXIT_UNREACHABLE if any(map(_is_amiss, standings)) else 0
-    notes = [BREAKER, *settings.ignored]
+    complaints = _add_live(standings, url) if url else []
+    status = EXIT_UNREACHABLE if complaints or any(map(_is_amiss, standings)) else 0
+    notes = [*(complaints if url else [BREAKER]), *settings.ignored]
     if as_json:
         report = {"providers": [asdict(one) for one in standings], "notes": notes, "exit_code": status}
         typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
@@ -275,17 +288,40 @@ def _add_limits(standing: Standing, facts_name: str, listing: _Listing | None) -
     standing.notes += retirement(facts_name, model, date.today())
 
 
+def _add_live(standings: list[Standing], url: str) -> list[str]:
+    """Add what the server at *url* knows; gives why it tells nothing, if it does not."""
+    status, report = server_report(url, REACH_S)
+    live = live_targets(report) if status == 200 else None
+    if live is None:
+        why = report.get("detail") or f"status {status}, and no report of its targets"
+        return [f"{url}: no live state: {why}"]
+    own = {one.target: one for one in standings}
+    for target, look in live.items():
+        standing = own.get(target)
+        if standing is None:
+            standing = Standing(target, None, reach="asked by the server, not named in these settings")
+            standings.append(standing)
+        standing.breaker, standing.median_s = look.breaker, look.median_s
+        standing.in_progress, standing.limit = look.in_progress, look.limit
+        if look.rest is not None:
+            standing.notes.append(f"its credential rests in the server: {look.rest}")
+    return []
+
+
 def _is_amiss(standing: Standing) -> bool:
-    return standing.place is not None and (not standing.configured or standing.reachable is False)
+    lacks = not standing.configured or standing.reachable is False or standing.breaker == "open"
+    return standing.place is not None and lacks
 
 
 def _show(standings: Sequence[Standing], notes: Sequence[str], console: Console) -> None:
     table = Table(title="providers, configured targets first in their order", title_justify="left")
     heads = ("target", "state", "model", "models", "tokens in / out", "USD per M in / out")
-    for head in heads:
+    live = any(one.breaker is not None for one in standings)
+    for head in (*heads, *(LIVE_HEADS if live else ())):
         table.add_column(head)
     for one in standings:
-        table.add_row(*_cells(one), style="red" if _is_amiss(one) else "" if one.configured else "dim")
+        cells = (*_cells(one), *(_live_cells(one) if live else ()))
+        table.add_row(*cells, style="red" if _is_amiss(one) else "" if one.configured else "dim")
     console.print(table)
     told = [f"{one.target}: {note}" for one in standings for note in _remarks(one)]
     for note in (*told, *notes):
@@ -303,6 +339,13 @@ def _cells(one: Standing) -> tuple[str, ...]:
     limits = f"{_count(one.context)} / {_count(one.output)}" if one.context or one.output else "-"
     models = "-" if one.models is None else str(len(one.models))
     return escape(target), _state(one), escape(one.model or "-"), models, limits, _price(one.price)
+
+
+def _live_cells(one: Standing) -> tuple[str, ...]:
+    if one.breaker is None:
+        return ("not asked yet" if one.place is not None else "-", "-", "-")
+    median = "-" if one.median_s is None else f"{one.median_s:.3g} s"
+    return escape(one.breaker), f"{one.in_progress}/{one.limit}", median
 
 
 def _state(one: Standing) -> str:
