@@ -129,8 +129,8 @@ class _Json:
         typer.echo(json.dumps(told))
 
 
-class _Lines:
-    """A line for each text when it is whole, with what was found in it; nothing is ever taken back."""
+class _OnConsole:
+    """What every way to show a stream to a reader knows: the console, how many variants come, and the brief's fields."""
 
     def __init__(self, console: Console, variants: int) -> None:
         self._console = console
@@ -138,6 +138,21 @@ class _Lines:
         self._began = time.monotonic()
         self._specs: dict[str, FieldSpec] = {}
         self._language = ""
+        self._title = ""
+
+    def _starts(self, event: StreamStarted) -> None:
+        self._specs, self._language = specs_of(event.placement), event.language
+        self._title = f"{event.placement} · {event.language}"
+
+    def _passed_s(self) -> float:
+        return time.monotonic() - self._began
+
+
+class _Lines(_OnConsole):
+    """A line for each text when it is whole, with what was found in it; nothing is ever taken back."""
+
+    def __init__(self, console: Console, variants: int) -> None:
+        super().__init__(console, variants)
         self._shown: int | None = None
         self._has_copy = False
         self._told: set[tuple[int, str, str, str]] = set()
@@ -155,8 +170,8 @@ class _Lines:
     def take(self, event: StreamEvent) -> None:
         match event:
             case StreamStarted():
-                self._specs, self._language = specs_of(event.placement), event.language
-                self._print(Text(f"{event.placement} · {event.language}", style="bold"))
+                self._starts(event)
+                self._print(Text(self._title, style="bold"))
             case FieldDone():
                 self._line(event, "")
                 self._remarks(event.variant, event.violations)
@@ -206,7 +221,7 @@ class _Lines:
         told = ", ".join(f"variant {number + 1} {variant.status}" for number, variant in ranked)
         words = f"best first: {told}" if self._variants > 1 else output.variants[0].status
         self._print(Text(f" {words}", style=COLOURS[output.variants[0].status]))
-        show_notes(self._console, output, time.monotonic() - self._began)
+        show_notes(self._console, output, self._passed_s())
 
     def _print(self, what: RenderableType) -> None:
         self._console.print(what, soft_wrap=True)
@@ -226,20 +241,14 @@ class _Piece:
         return _state(self.violations, self.note) if self.whole else "written"
 
 
-class _Board:
+class _Board(_OnConsole):
     """All texts as they grow, in place, the last ones if there are more than lines; at the end the result as ever."""
 
     def __init__(self, console: Console, variants: int) -> None:
-        self._console = console
-        self._variants = variants
-        self._began = time.monotonic()
-        self._specs: dict[str, FieldSpec] = {}
-        self._language = ""
-        self._title = ""
+        super().__init__(console, variants)
         self._doing = "asking"
         self._troubles: list[str] = []
         self._pieces: dict[tuple[int, str], _Piece] = {}
-        self._over = False
         self._live = Live(
             get_renderable=lambda: self,
             console=console,
@@ -265,8 +274,7 @@ class _Board:
     def take(self, event: StreamEvent) -> None:
         match event:
             case StreamStarted():
-                self._specs, self._language = specs_of(event.placement), event.language
-                self._title = f"{event.placement} · {event.language}"
+                self._starts(event)
             case FieldDelta():
                 self._doing = "writing"
                 piece = self._piece(event)
@@ -286,7 +294,7 @@ class _Board:
                 self._live.refresh()
             case StreamFinished():
                 self._live.stop()
-                show_output(self._console, event.output, time.monotonic() - self._began)
+                show_output(self._console, event.output, self._passed_s())
             case StreamFailed():
                 self._leave()
 
@@ -328,9 +336,6 @@ class _Board:
         rows = list(self._rows(len(self._pieces)))
         if rows:
             self._console.print(Text("what had come, which is no result:", style="bold"), *rows, sep="\n")
-
-    def _passed_s(self) -> float:
-        return time.monotonic() - self._began
 
 
 def _state(violations: Iterable[Violation], note: str) -> str:
