@@ -245,16 +245,24 @@ def test_figures_come_for_prometheus_and_as_data(fake: FakeProvider) -> None:
         'copykit_provider_tokens_total{kind="output",target="fake"} 20.0',
         'copykit_cache_lookups_total{result="hit"} 1.0',
         'copykit_target_breaker{state="closed",target="fake"} 1.0',
+        'copykit_http_requests_rejected_total{reason="invalid_request"} 1.0',
     ):
         assert line in text
-    for name in ("copykit_process_resident_bytes", "copykit_capability_info", "copykit_cache_size"):
+    for name in ("copykit_resident_memory_bytes", "copykit_capability_info", "copykit_cache_size_bytes"):
         assert f"# TYPE {name}" in text
-    assert desk.ask("GET", "/metrics").json()["requests"]["total"] == 2
+    requests = desk.ask("GET", "/metrics").json()["requests"]["copykit_http_requests_total"]["values"]
+    answered = {(one["labels"]["route"], one["labels"]["status"]): one["value"] for one in requests}
+    assert (answered["/v11/generate", "200"], answered["/v11/generate", "422"]) == (2.0, 1.0)
     assert desk.ask("GET", "/metrics", headers={"accept": "text/plain"}).text.startswith("# HELP")
     assert desk.ask("GET", "/copywriting/metrics").text.startswith("# HELP")
-    figures = desk.app.state.answers.figures
-    assert {figures._name("rule", f"R-{number}") for number in range(300)} >= {"other"}
-    assert len(figures._names["rule"]) == 100
+    figures = desk.app.state.answers.metered.figures
+    for number in range(300):
+        figures.count("copykit_repairs", f"R-{number}")
+    rules = {
+        one["labels"]["rule"]: one["value"]
+        for one in figures.data()["optimization"]["copykit_repairs_total"]["values"]
+    }
+    assert (len(rules), rules["other"]) == (101, 200.0)
 
 
 def test_an_upstreams_words_stay_inside(fake: FakeProvider) -> None:

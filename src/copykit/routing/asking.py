@@ -323,6 +323,7 @@ class Asking:
                     repeat.close()
                 return None
             self._hedges = False
+            self._state.hedges.made += 1
             del self._targets[at]
             return other, permit, repeat
         return None

@@ -76,6 +76,8 @@ class Hedges:
         self._seconds: deque[list[int]] = deque()
         """``[second, requests, hedges]`` of the last minute."""
         self._requests = self._hedges = 0
+        self.made = 0
+        """Second calls since the start, as whoever makes them counts."""
 
     def began(self, now: float) -> None:
         """Count a request that might be hedged."""

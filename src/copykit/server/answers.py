@@ -22,7 +22,8 @@ from copykit.models import CopywritingInput, CopywritingOutput
 from copykit.server.bodies import read_body
 from copykit.server.config import ServerSettings
 from copykit.server.drain import Drain, ShuttingDown
-from copykit.server.metrics import CONTENT_TYPE_LATEST, Metrics
+from copykit.server.metrics import CONTENT_TYPE, Metrics
+from copykit.server.pulse import Pulse
 from copykit.server.wire import Problem, problem_of, read_json
 from copykit.service import CopywritingServiceV11
 from copykit.streaming import StreamEvent, StreamFailed, StreamFinished, as_mapping
@@ -63,8 +64,9 @@ class Answers:
     def __init__(self, settings: ServerSettings, v11: CopywritingServiceV11) -> None:
         self._settings = settings
         self._v11 = v11
-        self.figures = Metrics(v11.engine)
+        self.metered = Metrics(v11.engine)
         self.drain = Drain()
+        self.pulse = Pulse(self.metered, v11.engine, settings, lambda: self.drain.begun)
 
     async def aclose(self) -> None:
         """Close the face."""
@@ -143,11 +145,13 @@ class Answers:
             not accepted.startswith("application/json") and request.url.path.startswith("/copywriting")
         ):
             return await self.prometheus(request)
-        return await self.stats(request)
+        await self.pulse.look()
+        return JsonResponse(await asyncio.to_thread(self.metered.figures.data))
 
     async def prometheus(self, request: Request) -> Response:
         """Give the figures for Prometheus."""
-        return Response(self.figures.text(), media_type=CONTENT_TYPE_LATEST)
+        await self.pulse.look()
+        return Response(await asyncio.to_thread(self.metered.figures.text), media_type=CONTENT_TYPE)
 
     async def config(self, request: Request) -> Response:
         """Give the settings; what is secret is stars."""
@@ -200,6 +204,7 @@ class Answers:
         asked = _items(await self._json(request, self._settings.max_batch_body))
         if len(asked) > self._settings.max_batch_items:
             raise InvalidRequest("requests", len(asked), f"at most {self._settings.max_batch_items} briefs")
+        self.metered.figures.observe("copykit_batch_briefs", len(asked))
         briefs: list[Any] = []
         for item in asked:
             try:

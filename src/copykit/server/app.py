@@ -6,7 +6,6 @@ import asyncio
 import logging
 import re
 import secrets
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -23,6 +22,7 @@ from copykit.server.answers import Answers, answer
 from copykit.server.auth import Doors
 from copykit.server.config import ServerSettings, is_loopback
 from copykit.server.drain import ShuttingDown
+from copykit.server.exchange import Exchanges
 from copykit.server.routes import PREFIXES, ROUTES, RouteSpec
 from copykit.server.wire import Problem, problem_of
 from copykit.service import CopywritingServiceV11
@@ -68,8 +68,10 @@ def create_app(
             _log.warning(
                 "no key is set: authentication is off, only this machine should reach %s", server.host
             )
+        beating = asyncio.create_task(answers.pulse.beat())
         yield
         answers.drain.end()
+        beating.cancel()
         await answers.aclose()
 
     routes = [
@@ -82,6 +84,7 @@ def create_app(
     app.state.drain = answers.drain
     app.router.redirect_slashes = False
     app.add_middleware(Frame, hosts=server.allowed_hosts, local=is_loopback(server.host))
+    app.add_middleware(Exchanges, figures=answers.metered.figures)
     return app
 
 
@@ -89,7 +92,7 @@ def _endpoint(spec: RouteSpec, answers: Answers, doors: Doors) -> Callable[[Requ
     work: Callable[[Request], Awaitable[Response]] = getattr(answers, spec.handler)
 
     async def endpoint(request: Request) -> Response:
-        began = time.perf_counter()
+        request.state.route = spec.path
         try:
             doors.check(request, spec.scope)
             response = await work(request)
@@ -100,8 +103,9 @@ def _endpoint(spec: RouteSpec, answers: Answers, doors: Doors) -> Callable[[Requ
         except Exception as error:  # the edge: whatever it is, the client gets an answer
             if not isinstance(error, CopykitError) or isinstance(error, InternalError):
                 _log.exception("request %s failed", request.state.request_id)
-            response = answer(problem_of(error), request.state.request_id)
-        answers.figures.answered(spec.path, spec.method, response.status_code, time.perf_counter() - began)
+            problem = problem_of(error)
+            request.state.problem = problem.code
+            response = answer(problem, request.state.request_id)
         return response
 
     return endpoint
@@ -115,6 +119,7 @@ async def _refused(request: Request, error: Exception) -> Response:
         405: ("method_not_allowed", "this route takes another method"),
     }.get(status, ("refused", "the request cannot be served"))
     headers = (error.headers or {}) if isinstance(error, HTTPException) else {}
+    request.state.problem = code
     return answer(Problem(status, code, detail, own_headers=dict(headers)), request.state.request_id)
 
 
@@ -143,6 +148,8 @@ class Frame:
             await send(message)
 
         problem = self._problem(scope, told)
+        if problem is not None:
+            scope["state"]["problem"] = problem.code
         app = self._app if problem is None else answer(problem, request_id)
         await app(scope, receive, framed)
 

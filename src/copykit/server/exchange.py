@@ -1,0 +1,92 @@
+"""One request and its answer, watched from the outside: counted, timed, and told in one line of the log."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from copykit.server import logs
+from copykit.server.figures import Figures
+
+__all__ = ["Exchanges"]
+
+_log = logging.getLogger("copykit.access")
+_METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
+_PROBES = frozenset({"/health/live", "/health/ready"})
+_LEFT = 499
+"""As nginx has it: the client was gone before an answer began."""
+_FAILED = 500
+
+
+class Exchanges:
+    """Surrounds the whole application, so that what its outermost parts refuse is counted too.
+
+    Who serves the request says in its state what it was: ``route`` (as the route table has it), ``problem`` (the code
+    of what went wrong), ``tenant`` and ``key_id``. No path, query, header, body or address of a client is written down.
+    Probes are told at DEBUG only, and failures of the server at WARNING.
+    """
+
+    def __init__(self, app: ASGIApp, *, figures: Figures) -> None:
+        self._app = app
+        self._figures = figures
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        state = scope["state"] = dict(scope.get("state") or {})
+        seen = _Seen(send)
+        began, token = time.perf_counter(), logs.current.set(state)
+        self._figures.add("copykit_http_requests_in_flight", 1)
+        try:
+            await self._app(scope, receive, seen)
+        except Exception:
+            seen.status = seen.status or _FAILED
+            raise
+        finally:
+            self._figures.add("copykit_http_requests_in_flight", -1)
+            self._tell(scope["method"], state, seen, time.perf_counter() - began)
+            logs.current.reset(token)
+
+    def _tell(self, method: str, state: dict[str, Any], seen: _Seen, took_s: float) -> None:
+        method = method if method in _METHODS else "other"
+        route, status = state.get("route", "unknown"), seen.status or _LEFT
+        problem = state.get("problem")
+        count = self._figures.count
+        count("copykit_http_requests", route, method, str(status))
+        count("copykit_http_response_bytes", route, by=seen.size)
+        self._figures.observe("copykit_http_request_duration_seconds", took_s, route)
+        if problem is not None:
+            count("copykit_http_requests_rejected", problem)
+        level = logging.WARNING if status >= _FAILED else logging.DEBUG if route in _PROBES else logging.INFO
+        if not _log.isEnabledFor(level):
+            return
+        fields = {"method": method, "route": route, "status": status, "duration_s": round(took_s, 6)}
+        fields |= {"bytes": seen.size, "whole": seen.whole}
+        fields |= {
+            name: state[name] for name in ("tenant", "key_id", "problem") if state.get(name) is not None
+        }
+        logs.tell(_log, "request", fields, level)
+
+
+class _Seen:
+    """What went out: status, bytes of the body, and whether its end did."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status: int | None = None
+        self.size = 0
+        self.whole = False
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        elif message["type"] == "http.response.body":
+            self.size += len(message.get("body", b""))
+        await self._send(message)
+        if message["type"] == "http.response.body" and not message.get("more_body", False):
+            self.whole = True

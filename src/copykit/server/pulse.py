@@ -1,0 +1,104 @@
+"""Looks at a worker regularly: how late its loop is, what it and its machine have left."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+
+from copykit.accel import system
+from copykit.engine import Engine
+from copykit.server import machine
+from copykit.server.config import ServerSettings, data_folder, is_loopback
+from copykit.server.gpu import gpus
+from copykit.server.identity import config_digest, version
+from copykit.server.metrics import Metrics
+
+__all__ = ["Pulse"]
+
+_BEAT_S = 0.5
+_LAGS = 20
+"""Beats whose delays are remembered: ten seconds."""
+_QUICK_S, _SLOW_S = 5.0, 15.0
+"""How old the figures of this process, and those that a thread has to find out, may be."""
+
+
+class Pulse:
+    """Keeps the figures that nobody's work changes; `beat` runs as long as the worker.
+
+    Args:
+        metrics: where they go.
+        engine: whose configuration is told.
+        server: its settings; a bind that others reach with authentication off shows in a figure of its own.
+        draining: says whether the worker is about to end.
+    """
+
+    def __init__(
+        self, metrics: Metrics, engine: Engine, server: ServerSettings, draining: Callable[[], bool]
+    ) -> None:
+        self._metrics = metrics
+        self._folder = data_folder(server)
+        self._draining = draining
+        self._lags: deque[float] = deque(maxlen=_LAGS)
+        self._quick_at = self._slow_at = float("-inf")
+        self.digest = config_digest(engine.settings, server)
+        """Of this worker's configuration."""
+        figures = metrics.figures
+        figures.count("copykit_worker_starts")
+        figures.set("copykit_workers", 1)
+        figures.set("copykit_build_info", 1, version(), self.digest)
+        figures.set("copykit_start_time_seconds", time.time())
+        figures.set("copykit_unsafe_start", float(server.open and not is_loopback(server.host)))
+
+    @property
+    def lag_s(self) -> float:
+        """Longest time of the last ten seconds that the loop was late; 0.0 while nobody beats."""
+        return max(self._lags, default=0.0)
+
+    async def beat(self) -> None:
+        """Measure and look, until cancelled."""
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(_BEAT_S)
+            self._lags.append(max(0.0, time.perf_counter() - before - _BEAT_S))
+            if time.monotonic() - self._quick_at >= _QUICK_S:
+                await self.look()
+
+    async def look(self) -> None:
+        """Bring all figures up to date; those of disk and GPU, which a thread finds out, if they are older than 15 s."""
+        self._quick_at = now = time.monotonic()
+        self._metrics.refresh()
+        self._quick()
+        if now - self._slow_at >= _SLOW_S:
+            self._slow_at = now
+            await asyncio.to_thread(self._slow)
+
+    def _quick(self) -> None:
+        figures = self._metrics.figures
+        figures.set("copykit_draining", float(self._draining()))
+        figures.set("copykit_resident_memory_bytes", system.rss_bytes() or 0)
+        figures.count_up_to("copykit_cpu_seconds", system.cpu_seconds())
+        figures.set("copykit_event_loop_lag_seconds", self.lag_s)
+        if (files := machine.file_descriptors()) is not None:
+            figures.set("copykit_open_fds", files[0])
+            figures.set("copykit_max_fds", files[1])
+
+    def _slow(self) -> None:
+        from copykit.accel.report import report
+
+        figures = self._metrics.figures
+        if (limit := machine.memory_limit_bytes()) is not None:
+            figures.set("copykit_memory_limit_bytes", limit)
+        if (space := machine.disk(self._folder)) is not None:
+            figures.set("copykit_disk_free_bytes", space[0])
+            figures.set("copykit_disk_size_bytes", space[1])
+        for gpu in gpus():
+            if gpu.utilization is not None:
+                figures.set("copykit_gpu_utilization_ratio", gpu.utilization, str(gpu.index))
+            figures.set("copykit_gpu_memory_used_bytes", gpu.used_bytes, str(gpu.index))
+            figures.set("copykit_gpu_memory_size_bytes", gpu.size_bytes, str(gpu.index))
+        found = report(verify=False)
+        figures.set("copykit_optimization_libraries", found.working)
+        figures.set("copykit_optimization_score", found.score)
+        figures.set("copykit_optimization_recommendations", len(found.recommendations))
