@@ -12,7 +12,7 @@ import pytest
 
 from copykit.errors import ConfigurationError
 from copykit.providers.registry import check_targets
-from copykit.settings import ProvidersSettings, RoutingSettings, Secret, Settings
+from copykit.settings import ProvidersSettings, RoutingSettings, Secret, Settings, read_values
 
 SECRET = "sk-canary-5f0c1d2e3b4a5968"
 
@@ -231,3 +231,18 @@ def test_the_sum_that_is_asked_about_is_a_setting() -> None:
     assert Settings.from_env({"COPYKIT_CONFIRM_USD": "2.5"}).batch.confirm_usd == 2.5
     with pytest.raises(ConfigurationError, match="confirm_usd"):
         Settings.from_env({"COPYKIT_CONFIRM_USD": "-1"})
+
+
+def test_addresses_with_passwords_stand_in_files_too(tmp_path: Path) -> None:
+    """As keys do: the name with ``_FILE`` is known, its line break dropped, and a file open to everybody refused."""
+    file = tmp_path / "store"
+    file.write_text("postgresql://copykit:canary@db.example/copykit\n")
+    file.chmod(0o640)
+    environment = {"COPYKIT_STORE_URL_FILE": str(file), "COPYKIT_PROVIDERS": "phrasebank"}
+    assert Settings.from_env(environment).routing.providers == ("phrasebank",)
+    values, problems = read_values(environment, group="server")
+    assert (values["server.store_url"], problems) == (file.read_text().strip(), [])
+    file.chmod(0o644)
+    _, (problem,) = read_values(environment, group="server")
+    assert "chmod o=" in problem
+    assert "canary" not in problem

@@ -368,7 +368,7 @@ class Settings:
         ignored = []
         forcing = {registry.variable(name): name for name in registry.capability_names()}
         known = {*_VARIABLES, *SERVER_VARIABLES, *_OTHER}
-        known |= {name + _FILE for name, (_, kind) in _ALL.items() if kind is Secret}
+        known |= {name + _FILE for name in _ALL if _may_stand_in_a_file(name)}
         for name, text in environment.items():
             if name in known:
                 continue
@@ -398,7 +398,7 @@ def read_values(
     for name, (key, kind) in variables.items():
         text = environment.get(name)
         try:
-            if kind is Secret and (path := environment.get(name + _FILE)):
+            if _may_stand_in_a_file(name) and (path := environment.get(name + _FILE)):
                 if text:
                     raise ConfigurationError(f"set it or {name}{_FILE}, not both")
                 text = _secret_text(Path(path))
@@ -419,10 +419,14 @@ def _secret_text(path: Path) -> str:
     try:
         if path.stat().st_mode & 0o007:
             raise ConfigurationError(f"{path} can be read by everybody: chmod o= {path}")
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
         raise ConfigurationError(f"{path}: {reason}") from None
+
+
+def _may_stand_in_a_file(variable: str) -> bool:
+    return _ALL[variable][1] is Secret or variable in _WITH_PASSWORDS
 
 
 def _listed(text: str) -> tuple[str, ...]:
@@ -500,6 +504,8 @@ _OTHER = ("COPYKIT_CONFIG",)
 """Variables that are read elsewhere."""
 _FILE = "_FILE"
 """Added to the name of a key's variable it names a file that holds the key."""
+_WITH_PASSWORDS = ("COPYKIT_STORE_URL", "COPYKIT_LIMITS_URL")
+"""Addresses that may hold a password: a file may hold them too."""
 SERVER_VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "API_KEY": ("server.key", Secret),
     "COPYKIT_HOST": ("server.host", str),
