@@ -25,6 +25,7 @@ LAYERS = {
     "settings": 1.5,
     "stream_events": 1.5,
     "legacy": 1.5,
+    "problems": 1.5,
     "background": 1.5,
     "performance": 1.75,
     "brief": 2,

@@ -29,10 +29,13 @@ from copykit import (
 from copykit.accel.registry import Candidate
 from copykit.caching.base import Cache
 from copykit.caching.memory import MemoryCache
+from copykit.client import AsyncClient, BatchAnswer, Client
 from copykit.events import CacheLooked, Event
+from copykit.legacy import LegacyResult
 from copykit.models import Receipt, RestrictionReport, Score, Usage, Violation
 from copykit.providers.base import Completion, Provider
 from copykit.settings import CacheSettings, RoutingSettings
+from copykit.stream_events import StreamEvent
 from copykit.testing import FakeClock, FakeProvider, RecordingHook, no_network
 from copykit.testing.contracts import CacheContract, ProviderContract
 
@@ -159,3 +162,22 @@ class TestMine(CacheContract, ProviderContract):
     def make(self) -> Any:
         """Give the thing under test."""
         return MemoryCache(10, 1_000)
+
+
+async def the_clients() -> None:
+    """Both clients give the same types, one of them without ``await``."""
+    with Client("http://127.0.0.1:8000", key="k", retries=2) as client:
+        assert_type(client.generate(request, idempotency_key="once"), CopywritingOutput)
+        assert_type(client.generate_legacy({"product_description": "Oak"}), LegacyResult)
+        assert_type(client.batch([request]), BatchAnswer[CopywritingOutput])
+        assert_type(client.batch_legacy([request]).results[0].output, LegacyResult | None)
+        assert_type(client.ready(), bool)
+        assert_type(client.prometheus(), str)
+        assert_type(client.catalog(), dict[str, list[str]])
+        for event in client.stream(request):
+            assert_type(event, StreamEvent)
+    async with AsyncClient.from_env() as ahead:
+        assert_type(await ahead.generate(request), CopywritingOutput)
+        assert_type(await ahead.batch([request]), BatchAnswer[CopywritingOutput])
+        async for event in ahead.stream(request):
+            assert_type(event, StreamEvent)

@@ -10,6 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from copykit.legacy import LegacyResult
 from copykit.models import CopywritingInput, CopywritingOutput
+from copykit.problems import ProblemBody
 from copykit.server.routes import PREFIXES, ROUTES, RouteSpec
 
 __all__ = ["document"]
@@ -28,6 +29,8 @@ _PROBLEMS = {
     503: "No provider may be asked now; Retry-After says when.",
     504: "No answer in time.",
 }
+_ALWAYS = ("type", "title", "status", "detail", "code", "retryable", "request_id")
+"""Members that every problem has."""
 _OF_BODIES = (400, 408, 413, 415, 422, 429, 502, 503, 504)
 _HEADERS = (
     (
@@ -114,6 +117,7 @@ def _schemas() -> dict[str, Any]:
             (CopywritingInput, "validation"),
             (CopywritingOutput, "serialization"),
             (LegacyResult, "serialization"),
+            (ProblemBody, "serialization"),
         ],
         ref_template=_REF + "{model}",
     )
@@ -136,26 +140,7 @@ def _schemas() -> dict[str, Any]:
     }
     schemas["Report"] = {"type": "object"}
     schemas["Exposition"] = {"type": "string", "description": "Prometheus' text form."}
-    schemas["Problem"] = {
-        "type": "object",
-        "required": ["type", "title", "status", "detail", "code", "retryable", "request_id"],
-        "properties": {
-            **{
-                name: {"type": "string"}
-                for name in ("type", "title", "detail", "code", "request_id", "field", "reason")
-            },
-            "status": {"type": "integer"},
-            "retryable": {"type": "boolean"},
-            "nearest": {"type": "array", "items": {"type": "string"}},
-            "attempts": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {"target": {"type": "string"}, "outcome": {"type": "string"}},
-                },
-            },
-        },
-    }
+    schemas["Problem"] = {**schemas.pop("ProblemBody"), "title": "Problem", "required": list(_ALWAYS)}
     return schemas
 
 

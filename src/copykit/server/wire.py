@@ -40,6 +40,7 @@ MAX_DIGITS = 20
 _STRINGS = re.compile(r'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 """Possessive: a text that never ends is left at once, not tried in all its lengths."""
 _BRACKETS = re.compile(r"[\[\]{}]")
+_NO_WORD = re.compile(r"[^\w.:-]+", re.ASCII)
 
 
 class BadBody(CopykitError):
@@ -156,6 +157,7 @@ class Problem:
 
     def body(self, request_id: str) -> dict[str, Any]:
         """Give what is sent."""
+        waiting = {} if self.retry_after_s is None else {"retry_after_s": self.retry_after_s}
         return {
             "type": f"urn:copykit:{self.code}",
             "title": self.code.replace("_", " "),
@@ -164,6 +166,7 @@ class Problem:
             "code": self.code,
             "retryable": self.retryable,
             "request_id": request_id,
+            **waiting,
             **self.more,
         }
 
@@ -226,11 +229,25 @@ def _detail(error: CopykitError) -> str:
 def _members(error: CopykitError) -> dict[str, Any]:
     members: dict[str, Any] = {}
     if isinstance(error, InvalidRequest):
-        members = {"field": error.field, "reason": error.reason, "nearest": list(error.nearest)}
+        members = {
+            "field": error.field,
+            "value": error.value,
+            "reason": error.reason,
+            "nearest": list(error.nearest),
+        }
     elif isinstance(error, ContentRefused) and error.category:
-        members = {"category": excerpt(error.category)}
+        members = {"category": _NO_WORD.sub(" ", error.category)[:60]}
     elif isinstance(error, BudgetExceeded):
-        members = {"scope": error.scope}
+        members = {
+            "scope": error.scope,
+            "cap": error.cap,
+            "spent": error.spent,
+            "estimate": error.estimate,
+        }
+    elif isinstance(error, Overloaded):
+        members = {"queued": error.queued, "limit": error.limit}
+    elif isinstance(error, DeadlineExceeded):
+        members = {"after_s": error.after_s}
     elif isinstance(error, OutputRejected):
         members = {"violations": [violation.model_dump(mode="json") for violation in error.violations]}
     if error.attempts:
