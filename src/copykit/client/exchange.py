@@ -102,6 +102,7 @@ class Exchange:
         clock = _Clock(timeout_s or self.timeout_s)
 
         async def act() -> Reply:
+            """Ask once."""
             return await self._http.request(
                 ask.method,
                 self._url(ask),
@@ -138,6 +139,7 @@ class Exchange:
         clock = _Clock(timeout_s or self.timeout_s)
 
         async def act() -> _Coming:
+            """Ask once, and leave open what is a stream."""
             async with AsyncExitStack() as stack:
                 coming = await stack.enter_async_context(self._stream(ask, clock.left_s))
                 if coming.status == 200 and _kind(coming.headers) == ask.accept:
