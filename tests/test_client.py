@@ -26,6 +26,7 @@ from copykit.errors import (
     ConfigurationError,
     CopykitError,
     DeadlineExceeded,
+    InternalError,
     InvalidRequest,
     MissingExtra,
     NoProviderSucceeded,
@@ -179,11 +180,15 @@ def test_what_goes_wrong_is_the_error_that_the_service_met(client: Client) -> No
 def test_every_error_comes_back_as_its_own_class(error: CopykitError) -> None:
     """
     From the service's error over the problem to the client's. Three come back as their kin, since a client must not
-    learn more: a missing extra as wrong settings, a bare provider's error as none that succeeded.
+    learn more: a missing extra as wrong settings, a bare provider's error as none that succeeded, a defect as status 500.
     """
     problem = problem_of(error)
     back = error_of(ProblemBody.model_validate(problem.body("r-1")))
-    kin = {MissingExtra: ConfigurationError, ProviderError: NoProviderSucceeded}
+    kin = {
+        MissingExtra: ConfigurationError,
+        ProviderError: NoProviderSucceeded,
+        InternalError: ServiceError,
+    }
     assert type(back) is kin.get(type(error), type(error))
     assert (back.code, back.retryable, back.request_id) == (
         error.code if not isinstance(error, MissingExtra) else "configuration_error",
