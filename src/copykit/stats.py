@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from copykit import events
@@ -12,12 +13,14 @@ from copykit.accel import system
 from copykit.accel.registry import capability_names, chosen
 from copykit.events import Event
 
-__all__ = ["PerformanceTracker", "Stats"]
+__all__ = ["PerformanceTracker", "Stats", "together"]
 
 _WINDOW = 2048
 """Latest durations kept for the quantiles."""
 _MOST_TARGETS = 1000
 """Counted by their names, which may come from requests; the rest counts as ``other``."""
+_SAMPLE = 256
+"""Of them those that are told to others."""
 
 
 class Stats:
@@ -32,6 +35,7 @@ class Stats:
         self._errors: Counter[str] = Counter()
         self._targets: dict[str, Counter[str]] = {}
         self._durations: deque[float] = deque(maxlen=_WINDOW)
+        self._spent_usd = 0.0
 
     def __call__(self, event: Event) -> None:
         """Count *event*."""
@@ -52,13 +56,14 @@ class Stats:
             case events.AttemptFinished():
                 known = event.target in self._targets or len(self._targets) < _MOST_TARGETS
                 self._targets.setdefault(event.target if known else "other", Counter())[event.outcome] += 1
+                self._spent_usd += event.cost_usd or 0.0
             case events.FieldRepaired():
                 self._repairs[event.rule] += 1
             case _:
                 pass
 
-    def snapshot(self) -> dict[str, Any]:
-        """Give counts since the start; latencies in seconds over the latest 2,048 requests."""
+    def counted(self) -> dict[str, Any]:
+        """Give counts and the latest durations, as `together` adds up; nothing of the machine."""
         counts = self._counts
         return {
             "uptime_s": round(self._clock() - self._started, 3),
@@ -66,17 +71,46 @@ class Stats:
                 "total": counts["finished"] + counts["failed"],
                 **{name: counts[name] for name in ("ok", "repaired", "rejected", "failed", "cached")},
             },
-            "latency_s": _quantiles(sorted(self._durations)),
+            "durations_s": [round(duration, 6) for duration in islice(reversed(self._durations), _SAMPLE)],
             "cache": {name: counts[name] for name in ("hits", "misses", "cache_failures")},
             "targets": {target: dict(outcomes) for target, outcomes in self._targets.items()},
+            "money": {"spent_usd": self._spent_usd},
             "placements": dict(self._placements),
             "repairs": dict(self._repairs),
             "errors": dict(self._errors),
+        }
+
+    def snapshot(self) -> dict[str, Any]:
+        """Give counts since the start; latencies in seconds over the latest 2,048 requests."""
+        counted = self.counted()
+        del counted["durations_s"]
+        return {
+            **counted,
+            "latency_s": _quantiles(sorted(self._durations)),
             "capabilities": {
                 name: choice.candidate for name in capability_names() if (choice := chosen(name)) is not None
             },
             "system": {"rss_bytes": system.rss_bytes(), "cpu_seconds": round(system.cpu_seconds(), 3)},
         }
+
+
+def together(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Add up what several engines `Stats.counted`: counts are sums, quantiles those of all durations together."""
+    summed = _sum(parts)
+    durations = summed.pop("durations_s", [])
+    summed["uptime_s"] = max((part["uptime_s"] for part in parts), default=0.0)
+    return {**summed, "latency_s": _quantiles(sorted(durations))}
+
+
+def _sum(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    summed: dict[str, Any] = {}
+    for part in parts:
+        for name, value in part.items():
+            if isinstance(value, Mapping):
+                summed[name] = _sum([summed.get(name, {}), value])
+            else:
+                summed[name] = summed[name] + value if name in summed else value
+    return summed
 
 
 class PerformanceTracker:

@@ -15,6 +15,7 @@ from copykit.cli import (
     generate,
     health,
     install_deps,
+    keys,
     providers,
     run,
 )
@@ -55,6 +56,7 @@ app.add_typer(catalog.app, name="catalog")
 app.command("providers")(providers.command)
 app.command("run")(run.command)
 app.command("health")(health.command)
+app.add_typer(keys.app, name="keys")
 app.command("check")(check.command)
 app.command("benchmark")(benchmark.command)
 app.command("install-deps")(install_deps.command)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from copykit.errors import ConfigurationError, nearest_names
 from copykit.settings import Secret, at_least, read_values
 
-__all__ = ["LOG_FORMATS", "LOG_LEVELS", "ServerSettings", "data_folder", "is_loopback"]
+__all__ = ["LOG_FORMATS", "LOG_LEVELS", "RATE", "ServerSettings", "data_folder", "is_loopback"]
 
 LOG_FORMATS = ("text", "json")
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
@@ -24,7 +24,8 @@ _SAMPLES = frozenset({"your-secure-api-key", "your-api-key", "changeme", "secret
 _KEY_BITS = 128
 _DISTINCT = 10
 """Different characters that a random key of this length has at least, but for one in many millions."""
-_RATE = re.compile(r"([1-9][0-9]{0,8})\s*/\s*(second|minute|hour|day)")
+RATE = re.compile(r"([1-9][0-9]{0,8})\s*/\s*(second|minute|hour|day)")
+"""How bounds on requests are written: ``600/minute``."""
 _BOUNDS: tuple[tuple[str, float], ...] = (
     ("port", 0),
     ("max_body", 1024),
@@ -236,7 +237,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _rate_problems(name: str, text: object) -> list[str]:
-    if text == "" or (isinstance(text, str) and _RATE.fullmatch(text.strip())):
+    if text == "" or (isinstance(text, str) and RATE.fullmatch(text.strip())):
         return []
     return [f"server.{name}={text!r}: write a number and a time, e.g. 600/minute; empty for no bound"]
 

@@ -1,0 +1,148 @@
+"""The workers of one server: who is there, whose life has ended, and what all of them together have counted."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import socket
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+from sqlalchemy import delete, insert, select, update
+
+from copykit import events
+from copykit.server import store as table
+from copykit.server.store import Store
+from copykit.stats import Stats, together
+
+__all__ = ["DEAD_S", "Crew", "TenantStats", "Worker", "worker_id"]
+
+DEAD_S = 30.0
+"""Without a sign of life after which a worker is gone: the loop of one that lives is never blocked so long."""
+_MOST_TENANTS = 1000
+_ALL = "*"
+"""Name under which a worker tells what it counted for everybody; no tenant can have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One process that serves."""
+
+    id: str
+    pid: int
+    host: str
+    started: float
+    """Seconds of the epoch."""
+    beat: float
+    version: str
+    """Of copykit."""
+    config: str
+    """Digest of its settings: workers that differ in it were started with different ones."""
+
+
+class TenantStats:
+    """A hook that counts for each tenant apart; for the thousand that were seen last."""
+
+    def __init__(self) -> None:
+        self._of: OrderedDict[str, Stats] = OrderedDict()
+        self.changed: set[str] = set()
+        """Tenants that something happened for since this was emptied."""
+
+    def __call__(self, event: events.Event) -> None:
+        """Count *event* for the tenant that it names."""
+        tenant: str | None = getattr(event, "tenant", None)
+        if tenant is None:
+            return
+        stats = self._of.get(tenant)
+        if stats is None:
+            stats = self._of[tenant] = Stats()
+            if len(self._of) > _MOST_TENANTS:
+                self._of.popitem(last=False)
+        self._of.move_to_end(tenant)
+        self.changed.add(tenant)
+        stats(event)
+
+    def of(self, tenant: str) -> Stats:
+        """Give what was counted for *tenant*."""
+        return self._of.get(tenant) or Stats()
+
+
+class Crew:
+    """This worker among the others, by their signs of life in the store.
+
+    Args:
+        store: opened already.
+        worker: this one's id.
+        config: digest of its settings.
+        clock: seconds of the epoch.
+    """
+
+    def __init__(
+        self, store: Store, worker: str, config: str, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        now = clock()
+        self.me = Worker(worker, os.getpid(), socket.gethostname(), now, now, version("copykit"), config)
+
+    async def beat(self, told: Iterable[tuple[str, dict[str, Any]]]) -> list[str]:
+        """Give a sign of life, and what was counted by tenant; gives the ids of workers found dead, now taken out.
+
+        Raises:
+            StoreUnavailable: the store did not answer.
+        """
+        now, me = self._clock(), self.me
+        async with self._store.writing() as connection:
+            own = table.workers.c.id == me.id
+            changed = await connection.execute(update(table.workers).where(own).values(beat=now))
+            if not changed.rowcount:
+                row = {name: getattr(me, name) for name in Worker.__slots__}
+                await connection.execute(insert(table.workers).values(**{**row, "beat": now}))
+            for tenant, counted in told:
+                of_tenant = (table.counts.c.worker == me.id) & (table.counts.c.tenant == tenant)
+                text = json.dumps(counted)
+                changed = await connection.execute(update(table.counts).where(of_tenant).values(told=text))
+                if not changed.rowcount:
+                    await connection.execute(
+                        insert(table.counts).values(worker=me.id, tenant=tenant, told=text)
+                    )
+            silent = table.workers.c.beat < now - DEAD_S
+            dead = list((await connection.execute(select(table.workers.c.id).where(silent))).scalars())
+            for worker in dead:
+                await _leave(connection, worker)
+        return dead
+
+    async def all(self) -> list[Worker]:
+        """Give all workers that live, by their start."""
+        async with self._store.reading() as connection:
+            asked = select(table.workers).order_by(table.workers.c.started)
+            rows = (await connection.execute(asked)).mappings().all()
+        now = self._clock()
+        return [Worker(**row) for row in rows if now - row["beat"] < DEAD_S]
+
+    async def counted(self, tenant: str, own: dict[str, Any]) -> dict[str, Any]:
+        """Add up what all workers counted for *tenant*; of this one, *own*."""
+        others = (table.counts.c.tenant == tenant) & (table.counts.c.worker != self.me.id)
+        async with self._store.reading() as connection:
+            found = (await connection.execute(select(table.counts.c.told).where(others))).scalars().all()
+        return together([own, *map(json.loads, found)])
+
+    async def leave(self) -> None:
+        """Take this worker out."""
+        async with self._store.writing() as connection:
+            await _leave(connection, self.me.id)
+
+
+def worker_id() -> str:
+    """Give an id that no worker ever had."""
+    return f"{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(6)}"
+
+
+async def _leave(connection: Any, worker: str) -> None:
+    await connection.execute(delete(table.workers).where(table.workers.c.id == worker))
+    await connection.execute(delete(table.counts).where(table.counts.c.worker == worker))

@@ -1,0 +1,335 @@
+"""Keys: made once and shown once, kept as digests, with scopes, an end, and two secrets while one replaces the other."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets as chance
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import insert, select, update
+
+from copykit.errors import InvalidRequest, nearest_names
+from copykit.server import store as table
+from copykit.server.config import RATE, ServerSettings
+from copykit.server.store import Store, raise_counter
+from copykit.settings import Secret
+
+__all__ = [
+    "PERIODS",
+    "SCOPES",
+    "Budget",
+    "Key",
+    "KeyBook",
+    "Tenant",
+    "digest_of",
+    "has_keys",
+    "id_of",
+    "keys_of",
+    "tenants_of",
+]
+
+SCOPES = ("generate", "batch", "read", "admin")
+PERIODS = ("day", "month", "total")
+"""What a budget is for, by the calendar of UTC."""
+OVERLAP_S = 86_400.0
+"""Seconds that a replaced secret goes on working, unless told otherwise: a day to bring the new one everywhere."""
+_TENANT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+_KEY = re.compile(r"ck_live_([0-9a-f]{8})_([A-Za-z0-9_-]{43})")
+_NAME = re.compile(r"[^\x00-\x1f\x7f]{0,100}")
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Dollars that may be spent in a period."""
+
+    usd: float
+    per: str = "month"
+    """One of `PERIODS`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """Whoever holds keys, with what bounds all of them together."""
+
+    name: str
+    rate: str = ""
+    budget: Budget | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key, without its secrets."""
+
+    id: str
+    tenant: str
+    """Empty for the operator's own."""
+    name: str
+    scopes: tuple[str, ...]
+    created: float
+    """Seconds of the epoch, as all times here."""
+    expires: float | None = None
+    revoked: float | None = None
+    rate: str = ""
+    """Its own bound on requests; empty for the server's."""
+    budget: Budget | None = None
+    secrets: tuple[tuple[bytes, float | None], ...] = field(default=(), repr=False)
+    """Digests, each with its end."""
+
+    def works(self, now: float) -> bool:
+        """Say whether it opens anything."""
+        ends = (self.revoked, self.expires)
+        return all(end is None or now < end for end in ends)
+
+    def state(self, now: float) -> str:
+        """Give ``active``, ``rotating``, ``expired`` or ``revoked``."""
+        if self.revoked is not None and self.revoked <= now:
+            return "revoked"
+        if not self.works(now):
+            return "expired"
+        live = [end for _, end in self.secrets if end is None or now < end]
+        return "rotating" if len(live) > 1 else "active"
+
+
+class KeyBook:
+    """Makes, lists, replaces and ends keys in a store; every worker sees it within a second.
+
+    Args:
+        store: opened already.
+        pepper: mixed into every digest; the same for all workers.
+        clock: seconds of the epoch.
+    """
+
+    def __init__(
+        self, store: Store, pepper: Secret | None = None, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._store = store
+        self._pepper = pepper
+        self._clock = clock
+
+    async def create(
+        self,
+        *,
+        name: str = "",
+        tenant: str = "",
+        scopes: Iterable[str] = ("generate", "batch", "read"),
+        expires_in_s: float | None = None,
+        rate: str = "",
+        budget: Budget | None = None,
+    ) -> tuple[Key, str]:
+        """Make a key; gives it and its text, which is told this once.
+
+        Raises:
+            InvalidRequest: a scope, tenant, rate or budget that there cannot be.
+        """
+        wanted = _scopes(scopes)
+        _check_tenant(tenant)
+        _check_bounds(rate, budget)
+        if not _NAME.fullmatch(name):
+            raise InvalidRequest("name", name, "at most 100 characters, none of them a control character")
+        if expires_in_s is not None and not 0 < expires_in_s < 1e10:
+            raise InvalidRequest("expires", expires_in_s, "must lie in the future")
+        now = self._clock()
+        expires = None if expires_in_s is None else now + expires_in_s
+        made = Key(chance.token_hex(4), tenant, name, wanted, now, expires, None, rate, budget)
+        secret = chance.token_urlsafe(32)
+        async with self._store.writing() as connection:
+            if tenant:
+                known = select(table.tenants.c.name).where(table.tenants.c.name == tenant)
+                if (await connection.execute(known)).first() is None:
+                    await connection.execute(
+                        insert(table.tenants).values(name=tenant, rate="", **_budget_row(None))
+                    )
+            row: dict[str, Any] = {
+                "id": made.id,
+                "tenant": tenant,
+                "name": name,
+                "scopes": ",".join(wanted),
+                "created": now,
+                "expires": expires,
+                "revoked": None,
+                "rate": rate,
+            }
+            await connection.execute(insert(table.keys).values(**row, **_budget_row(budget)))
+            await self._add_secret(connection, made.id, secret, now)
+            await raise_counter(connection, "keys")
+        return made, f"ck_live_{made.id}_{secret}"
+
+    async def every(self) -> list[Key]:
+        """Give all keys, ended ones too, oldest first."""
+        async with self._store.reading() as connection:
+            rows = (
+                (await connection.execute(select(table.keys).order_by(table.keys.c.created))).mappings().all()
+            )
+            secrets = (await connection.execute(select(table.secrets))).mappings().all()
+        return keys_of(rows, secrets)
+
+    async def tenants(self) -> list[Tenant]:
+        """Give all tenants by name."""
+        async with self._store.reading() as connection:
+            rows = await connection.execute(select(table.tenants).order_by(table.tenants.c.name))
+            return tenants_of(rows.mappings())
+
+    async def rotate(self, key_id: str, *, overlap_s: float = OVERLAP_S) -> tuple[Key, str]:
+        """Give a key a new secret; the one before works *overlap_s* seconds more, any earlier one no longer.
+
+        Raises:
+            InvalidRequest: no such key, or one that has ended.
+        """
+        if not 0 <= overlap_s < 1e10:
+            raise InvalidRequest("overlap", overlap_s, "must be 0 seconds or more")
+        now = self._clock()
+        found = await self._known(key_id)
+        if not found.works(now):
+            raise InvalidRequest("key", key_id, f"it is {found.state(now)}; make a new one")
+        secret = chance.token_urlsafe(32)
+        async with self._store.writing() as connection:
+            of_key = table.secrets.c.key_id == key_id
+            never_ends = of_key & table.secrets.c.expires.is_(None)
+            ends_later = of_key & table.secrets.c.expires.is_not(None)
+            await connection.execute(update(table.secrets).where(ends_later).values(expires=now))
+            await connection.execute(update(table.secrets).where(never_ends).values(expires=now + overlap_s))
+            await self._add_secret(connection, key_id, secret, now)
+            await raise_counter(connection, "keys")
+        return await self._known(key_id), f"ck_live_{key_id}_{secret}"
+
+    async def revoke(self, key_id: str) -> Key:
+        """End a key for good, now; one that has ended stays so.
+
+        Raises:
+            InvalidRequest: no such key.
+        """
+        await self._known(key_id)
+        async with self._store.writing() as connection:
+            live = (table.keys.c.id == key_id) & table.keys.c.revoked.is_(None)
+            await connection.execute(update(table.keys).where(live).values(revoked=self._clock()))
+            await raise_counter(connection, "keys")
+        return await self._known(key_id)
+
+    async def bound(self, tenant: str, *, rate: str = "", budget: Budget | None = None) -> Tenant:
+        """Set what bounds all keys of *tenant* together; an empty rate and no budget bound nothing.
+
+        Raises:
+            InvalidRequest: no such tenant, or bounds that there cannot be.
+        """
+        _check_bounds(rate, budget)
+        async with self._store.writing() as connection:
+            changed = await connection.execute(
+                update(table.tenants)
+                .where(table.tenants.c.name == tenant)
+                .values(rate=rate, **_budget_row(budget))
+            )
+            if not changed.rowcount:
+                known = [t.name for t in await self.tenants()]
+                near = nearest_names(tenant, known, 1)
+                raise InvalidRequest("tenant", tenant, "there is none of this name", nearest=near)
+            await raise_counter(connection, "keys")
+        return Tenant(tenant, rate, budget)
+
+    async def _known(self, key_id: str) -> Key:
+        found = {key.id: key for key in await self.every()}
+        if key_id not in found:
+            near = nearest_names(key_id, found, 1)
+            raise InvalidRequest("key", key_id, "there is none with this id", nearest=near)
+        return found[key_id]
+
+    async def _add_secret(self, connection: Any, key_id: str, secret: str, now: float) -> None:
+        digest = digest_of(secret, self._pepper)
+        row = {"key_id": key_id, "digest": digest, "created": now, "expires": None}
+        await connection.execute(insert(table.secrets).values(**row))
+
+
+def keys_of(rows: Iterable[Any], secrets: Iterable[Any]) -> list[Key]:
+    """Make keys of the rows of both tables."""
+    own: dict[str, list[tuple[bytes, float | None]]] = {}
+    for secret in secrets:
+        own.setdefault(secret["key_id"], []).append((bytes(secret["digest"]), secret["expires"]))
+    return [
+        Key(
+            id=row["id"],
+            tenant=row["tenant"],
+            name=row["name"],
+            scopes=tuple(row["scopes"].split(",")),
+            created=row["created"],
+            expires=row["expires"],
+            revoked=row["revoked"],
+            rate=row["rate"],
+            budget=_budget_of(row),
+            secrets=tuple(own.get(row["id"], ())),
+        )
+        for row in rows
+    ]
+
+
+def tenants_of(rows: Iterable[Any]) -> list[Tenant]:
+    """Make tenants of the rows of their table."""
+    return [Tenant(row["name"], row["rate"], _budget_of(row)) for row in rows]
+
+
+def digest_of(secret: str, pepper: Secret | None) -> bytes:
+    """Give what is kept of *secret*; fast on purpose: 256 bits of chance are not guessed, however fast the guessing."""
+    salt = b"" if pepper is None else pepper.reveal().encode()
+    return hmac.new(salt, secret.encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
+
+
+def id_of(text: str) -> tuple[str, str] | None:
+    """Split a key's text into its id and its secret; None if it is no key of ours."""
+    found = _KEY.fullmatch(text)
+    return (found[1], found[2]) if found else None
+
+
+async def has_keys(settings: ServerSettings) -> bool:
+    """Say whether the store of *settings* has ever held a key: then authentication is on, also when all have ended."""
+    if settings.store_url is None:
+        return False
+    store = Store(settings.store_url)
+    try:
+        await store.open()
+        async with store.reading() as connection:
+            return (await connection.execute(select(table.keys.c.id).limit(1))).first() is not None
+    finally:
+        await store.aclose()
+
+
+def _scopes(scopes: Iterable[str]) -> tuple[str, ...]:
+    wanted = tuple(dict.fromkeys(scopes))
+    for scope in wanted:
+        if scope not in SCOPES:
+            near = nearest_names(scope, SCOPES, 1)
+            raise InvalidRequest("scopes", scope, "must be " + ", ".join(SCOPES), nearest=near)
+    if not wanted:
+        raise InvalidRequest("scopes", "", "at least one of " + ", ".join(SCOPES))
+    return wanted
+
+
+def _check_tenant(tenant: str) -> None:
+    if tenant and not _TENANT.fullmatch(tenant):
+        raise InvalidRequest(
+            "tenant", tenant, "1 to 64 small letters, digits, dots, dashes; the first a letter or digit"
+        )
+
+
+def _check_bounds(rate: str, budget: Budget | None) -> None:
+    if rate and not RATE.fullmatch(rate):
+        raise InvalidRequest("rate", rate, "write a number and a time, e.g. 600/minute")
+    if budget is None:
+        return
+    if not 0 <= budget.usd < 1e6:
+        raise InvalidRequest("budget", budget.usd, "must be dollars, 0 to a million")
+    if budget.per not in PERIODS:
+        near = nearest_names(budget.per, PERIODS, 1)
+        raise InvalidRequest("budget", budget.per, "must be per " + ", ".join(PERIODS), nearest=near)
+
+
+def _budget_row(budget: Budget | None) -> dict[str, Any]:
+    if budget is None:
+        return {"budget_usd": None, "budget_per": "month"}
+    return {"budget_usd": budget.usd, "budget_per": budget.per}
+
+
+def _budget_of(row: Any) -> Budget | None:
+    return None if row["budget_usd"] is None else Budget(row["budget_usd"], row["budget_per"])

@@ -1,0 +1,160 @@
+"""How many requests one key, tenant or address may send: sliding windows, counted here or for all workers in Redis."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from limits import RateLimitItem, parse
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+
+from copykit.server.config import ServerSettings
+from copykit.server.wire import Refused
+
+__all__ = ["Limits", "Window"]
+
+REDIS_S = 0.2
+"""That Redis may take to count: a limit is worth no longer wait."""
+REST_S = 2.0
+"""That Redis is left alone after it failed; this worker counts alone meanwhile."""
+_log = logging.getLogger("copykit.server")
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What is left of a bound, for the headers that say so."""
+
+    limit: int
+    remaining: int
+    reset_s: float
+
+    def headers(self) -> dict[str, str]:
+        """Give the RateLimit headers, in whole requests and seconds."""
+        return {
+            "RateLimit-Limit": str(self.limit),
+            "RateLimit-Remaining": str(max(0, self.remaining)),
+            "RateLimit-Reset": str(max(0, ceil(self.reset_s))),
+        }
+
+
+class Limits:
+    """Counts requests against bounds.
+
+    A sliding window: of the window before this one counts the part that it still overlaps, so that nobody gets twice
+    the bound around its edge. Where Redis counts and fails, each worker counts its share alone until it is back.
+
+    Args:
+        settings: the bounds, and where they are counted.
+        shared: counts instead of Redis at ``limits_url``; for tests.
+    """
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        *,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._shared = _in_redis(settings.limits_url) if settings.limits_url else None
+        self._rest_until = float("-inf")
+        self._steady = steady
+        self._parsed: dict[str, RateLimitItem] = {}
+
+    @property
+    def counted_by(self) -> str:
+        """Say who counts: ``redis``, or ``each worker its share``."""
+        if self._shared is not None and self._steady() >= self._rest_until:
+            return "redis"
+        return "each worker its share" if self._settings.workers > 1 else "this worker"
+
+    async def count(self, rate: str, kind: str, name: str, refused: str) -> Window | None:
+        """Count one request of *name* against *rate*; None where nothing bounds it.
+
+        Args:
+            refused: what the client is told.
+
+        Raises:
+            Refused: 429, with the time to wait.
+        """
+        if not rate:
+            return None
+        window, fits = await self._hit(rate, kind, name)
+        if fits:
+            return window
+        wait_s = max(1, ceil(window.reset_s))
+        headers = {**window.headers(), "Retry-After": str(wait_s)}
+        raise Refused(429, "rate_limited", refused, headers=headers)
+
+    async def aclose(self) -> None:
+        """Close the connection to Redis."""
+        if self._shared is not None:
+            await self._shared.aclose()
+
+    async def _hit(self, rate: str, kind: str, name: str) -> tuple[Window, bool]:
+        item = self._item(rate)
+        if self._shared is not None and self._steady() >= self._rest_until:
+            try:
+                return await self._shared.hit(item, kind, name)
+            except Exception as error:  # whatever a Redis does, requests go on
+                self._rest_until = self._steady() + REST_S
+                _log.warning("limits: Redis failed (%s); each worker counts alone", type(error).__name__)
+        item = self._item(rate, self._settings.workers)
+        fits = self._own.hit(item, kind, name)
+        stats = self._own.get_window_stats(item, kind, name)
+        return Window(item.amount, stats.remaining, stats.reset_time - time.time()), fits
+
+    def _item(self, rate: str, among: int = 1) -> RateLimitItem:
+        text = rate if among == 1 else f"{rate} of {among}"
+        item = self._parsed.get(text)
+        if item is None:
+            item = parse(rate)
+            item = type(item)(max(1, item.amount // among), item.multiples, namespace="copykit")
+            self._parsed[text] = item
+        return item
+
+
+class _Redis:
+    """The same windows in a Redis that all workers share."""
+
+    def __init__(self, url: str) -> None:
+        from limits.aio.storage import RedisStorage
+        from limits.aio.strategies import SlidingWindowCounterRateLimiter as Shared
+        from redis.asyncio.retry import Retry
+        from redis.backoff import NoBackoff
+
+        self._storage = RedisStorage(
+            f"async+{url}",
+            implementation="redispy",
+            socket_timeout=REDIS_S,
+            socket_connect_timeout=REDIS_S,
+            retry=Retry(NoBackoff(), 0),  # type: ignore[arg-type]  # passed on to the client as it is
+        )
+        self._limiter = Shared(self._storage)
+
+    async def hit(self, item: RateLimitItem, kind: str, name: str) -> tuple[Window, bool]:
+        """Count one request; gives what is left and whether it fits."""
+        fits = await self._limiter.hit(item, kind, name)
+        stats = await self._limiter.get_window_stats(item, kind, name)
+        return Window(item.amount, stats.remaining, stats.reset_time - time.time()), fits
+
+    async def aclose(self) -> None:
+        """Close the client."""
+        bridge: Any = self._storage.bridge
+        await bridge.get_connection().aclose()
+
+
+def _in_redis(url: str) -> _Redis:
+    from copykit.errors import MissingExtra
+
+    try:
+        return _Redis(url)
+    except Exception as error:
+        if isinstance(error, ModuleNotFoundError) or "redis" in str(error).casefold():
+            raise MissingExtra("limits shared in Redis", "redis", "redis") from error
+        raise

@@ -1,0 +1,265 @@
+"""Money of keys, tenants and the whole server, kept in the store and spent by several workers without a call to it.
+
+A worker takes some room out of an account before it needs it, and spends that through a `Ledger` of its own: what was
+spent and what all workers hold is never above the cap. Twice a second it writes down what it spent and gives back what
+it does not use. What a worker held that died counts as spent: nobody knows what its last calls cost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from copykit.routing.budget import Ledger
+from copykit.server import store as table
+from copykit.server.keys import Budget
+from copykit.server.store import Store, StoreUnavailable
+
+__all__ = ["LeasedLedger", "Purse", "Spent", "period_of"]
+
+_PICO = 10**12
+_SHARE = 100
+"""Of the cap, what a worker takes at a time, if the call at hand does not need more: small enough that what one
+holds is no reason to refuse another."""
+_log = logging.getLogger("copykit.server")
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What an account has spent in its period, over all workers."""
+
+    usd: float
+    cap_usd: float | None
+    per: str
+
+
+class LeasedLedger(Ledger):
+    """This worker's part of one account; made by `Purse.ledger`."""
+
+    def __init__(
+        self, purse: Purse, account: str, budget: Budget | None, scope: str, parent: Ledger | None
+    ) -> None:
+        super().__init__(None if budget is None else 0.0, scope=scope, parent=parent)
+        self.account = account
+        self.budget = budget
+        self.period = period_of(budget, purse.now())
+        self.written = 0
+        """Of what was spent here, what the store knows; in trillionths."""
+        self.busy = False
+        """Whether money moved since the last `Purse.tick`: then room is kept for the next call."""
+        self._purse = purse
+        self._fetching = asyncio.Lock()
+
+    async def fetch(self, worst_usd: float) -> bool:
+        """Take room out of the account until *worst_usd* fits; False if it has not so much left."""
+        if self.budget is None:
+            return False
+        async with self._fetching:
+            return await self._purse.fetch(self, round(worst_usd * _PICO))
+
+    def unwritten(self) -> int:
+        """Give what was spent and not written down yet."""
+        with self._lock:
+            return self._spent - self.written
+
+    def room(self) -> int:
+        """Give what is held for calls that were not made yet."""
+        with self._lock:
+            return 0 if self._cap is None else max(0, self._room())
+
+    def promised(self) -> int:
+        """Give what calls in progress may cost."""
+        with self._lock:
+            return 0 if self._cap is None else self._reserved
+
+    def take(self, amount: int) -> int:
+        """Take at most *amount* of the room back out of the ledger; gives what it was."""
+        with self._lock:
+            taken = 0 if self._cap is None else min(amount, max(0, self._room()))
+            if self._cap is not None:
+                self._cap -= taken
+            return taken
+
+    def put(self, amount: int) -> None:
+        """Add *amount* to the room."""
+        with self._lock:
+            if self._cap is not None:
+                self._cap += amount
+
+
+class Purse:
+    """The accounts of one worker.
+
+    Args:
+        store: opened already.
+        worker: its id, unique among all that ever held money.
+        clock: seconds of the epoch.
+    """
+
+    def __init__(self, store: Store, worker: str, *, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._worker = worker
+        self.now = clock
+        self._ledgers: dict[str, LeasedLedger] = {}
+
+    def ledger(
+        self, account: str, budget: Budget | None, *, scope: str, parent: Ledger | None = None
+    ) -> LeasedLedger:
+        """Give this worker's part of *account*, the same for the same account and budget.
+
+        Args:
+            account: names it in the store.
+            budget: None counts without a bound.
+            scope: what an error calls it.
+            parent: the ledger that holds for this one too.
+        """
+        held = self._ledgers.get(account)
+        if held is not None and held.budget == budget:
+            return held
+        if held is not None:  # its budget was changed: what it holds is given back at the next tick
+            self._ledgers[f"{account} until {self.now()}"] = held
+        made = self._ledgers[account] = LeasedLedger(self, account, budget, scope, parent)
+        return made
+
+    async def spent(self, account: str, budget: Budget | None) -> Spent:
+        """Give what *account* has spent in its period, up to half a second ago.
+
+        Raises:
+            StoreUnavailable: the store did not answer.
+        """
+        asked = select(table.money.c.spent).where(
+            (table.money.c.account == account) & (table.money.c.period == period_of(budget, self.now()))
+        )
+        async with self._store.reading() as connection:
+            pico = (await connection.execute(asked)).scalar() or 0
+        cap, per = (None, "month") if budget is None else (budget.usd, budget.per)
+        return Spent(pico / _PICO, cap, per)
+
+    async def fetch(self, ledger: LeasedLedger, amount: int) -> bool:
+        """Take room for *amount* out of the account of *ledger*."""
+        await self._turn(ledger)
+        need = amount - ledger.room()
+        if need <= 0:
+            return True
+        assert ledger.budget is not None  # noqa: S101  # `LeasedLedger.fetch` asks for no other
+        cap = round(ledger.budget.usd * _PICO)
+        async with self._store.writing() as connection:
+            free = cap - await self._committed(connection, ledger)
+            if free < need:
+                return False
+            granted = min(free, max(need, cap // _SHARE))
+            await self._hold(connection, ledger, granted)
+        ledger.put(granted)
+        ledger.busy = True
+        return True
+
+    async def tick(self) -> None:
+        """Write down what was spent since the last time, and give back what was not used meanwhile.
+
+        Raises:
+            StoreUnavailable: the store did not answer; nothing is lost, the next tick does it.
+        """
+        for name, ledger in list(self._ledgers.items()):
+            moved = await self._settle(ledger)
+            replaced = name != ledger.account
+            if replaced and not moved and not ledger.look().reserved_usd:
+                del self._ledgers[name]
+
+    async def aclose(self) -> None:
+        """Write everything down and give all room back."""
+        for ledger in self._ledgers.values():
+            ledger.busy = False
+            await self._settle(ledger)
+
+    async def bury(self, worker: str) -> None:
+        """Count as spent what *worker* held, which is dead."""
+        held = table.leases.c.worker == worker
+        async with self._store.writing() as connection:
+            for row in (await connection.execute(select(table.leases).where(held))).mappings().all():
+                if row["held"]:
+                    await _add_spent(connection, row["account"], row["period"], row["held"])
+            await connection.execute(delete(table.leases).where(held))
+
+    async def _turn(self, ledger: LeasedLedger) -> None:
+        """Go on to the period of this moment, if another has begun."""
+        period = period_of(ledger.budget, self.now())
+        if period != ledger.period:
+            ledger.busy = False
+            await self._settle(ledger)
+            promised = ledger.promised()
+            if promised:  # calls that go on: what they may cost belongs to the new period
+                async with self._store.writing() as connection:
+                    await self._hold(connection, ledger, -promised)
+                    ledger.period = period
+                    await self._hold(connection, ledger, promised)
+            ledger.period = period
+
+    async def _settle(self, ledger: LeasedLedger) -> bool:
+        """Write down and give back; say whether there was anything."""
+        spent = ledger.unwritten()
+        back = 0 if ledger.busy else ledger.take(ledger.room())
+        ledger.busy = spent > 0 and ledger.budget is not None
+        if not spent and not back:
+            return False
+        try:
+            async with self._store.writing() as connection:
+                if ledger.budget is None or await self._hold(connection, ledger, -(spent + back)):
+                    await _add_spent(connection, ledger.account, ledger.period, spent)
+                # else the lease is gone: this worker was taken for dead, and all it held is counted already
+        except StoreUnavailable:
+            ledger.put(back)
+            raise
+        ledger.written += spent
+        return True
+
+    async def _committed(self, connection: AsyncConnection, ledger: LeasedLedger) -> int:
+        """Give what was spent and what all workers hold."""
+        if self._store.kind == "postgresql":  # where two may otherwise look before either has taken
+            await connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(ledger.account))))
+        of_account = (table.money.c.account == ledger.account) & (table.money.c.period == ledger.period)
+        spent = (await connection.execute(select(table.money.c.spent).where(of_account))).scalar() or 0
+        lent = (table.leases.c.account == ledger.account) & (table.leases.c.period == ledger.period)
+        held = (await connection.execute(select(func.sum(table.leases.c.held)).where(lent))).scalar() or 0
+        return int(spent) + int(held)
+
+    async def _hold(self, connection: AsyncConnection, ledger: LeasedLedger, more: int) -> bool:
+        """Change what this worker holds; False if it holds nothing that could shrink."""
+        own = {"worker": self._worker, "account": ledger.account, "period": ledger.period}
+        leases = table.leases.c
+        changed: Any = await connection.execute(
+            update(table.leases)
+            .where(
+                (leases.worker == self._worker)
+                & (leases.account == ledger.account)
+                & (leases.period == ledger.period)
+            )
+            .values(held=leases.held + more)
+        )
+        if changed.rowcount:
+            return True
+        if more > 0:
+            await connection.execute(insert(table.leases).values(**own, held=more))
+        return more > 0
+
+
+def period_of(budget: Budget | None, now: float) -> str:
+    """Name the period of *budget* that *now* lies in, by the calendar of UTC."""
+    moment = datetime.fromtimestamp(now, UTC)
+    per = "month" if budget is None else budget.per
+    return {"day": f"{moment:%Y-%m-%d}", "month": f"{moment:%Y-%m}"}.get(per, per)
+
+
+async def _add_spent(connection: AsyncConnection, account: str, period: str, amount: int) -> None:
+    of_account = (table.money.c.account == account) & (table.money.c.period == period)
+    more = table.money.c.spent + amount
+    changed = await connection.execute(update(table.money).where(of_account).values(spent=more))
+    if not changed.rowcount:
+        await connection.execute(insert(table.money).values(account=account, period=period, spent=amount))

@@ -1,0 +1,181 @@
+"""Answers kept by ``Idempotency-Key``: a request that is sent again is answered again, and not done again."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from copykit.server import store as table
+from copykit.server.store import Store
+from copykit.server.wire import Refused
+
+__all__ = ["KEPT_S", "MAX_NAME", "Kept", "Memory", "Remembers", "Shared"]
+
+KEPT_S = 86_400.0
+"""Seconds that an answer is kept."""
+MAX_NAME = 255
+"""Characters of an ``Idempotency-Key``."""
+GIVEN_UP_S = 180.0
+"""After which a request that never ended counts as not begun: its worker is gone, for none may take so long."""
+_MOST = 10_000
+_MOST_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An answer as it was sent."""
+
+    status: int
+    kind: str
+    """Its media type."""
+    body: bytes
+
+
+class Remembers(Protocol):
+    """Keeps answers by tenant and name."""
+
+    async def begin(self, tenant: str, name: str, asked: bytes) -> Kept | None:
+        """Note that a request is in work, or give the answer that it had.
+
+        Args:
+            asked: digest of what is asked for.
+
+        Raises:
+            Refused: 409 while the first is in work, 422 if it asked for something else.
+        """
+        ...
+
+    async def end(self, tenant: str, name: str, kept: Kept | None) -> None:
+        """Keep the answer; with None the request counts as never sent."""
+        ...
+
+    async def purge(self) -> None:
+        """Forget what is a day old."""
+        ...
+
+
+class Memory:
+    """Keeps answers in this process, at most ten thousand and 64 MiB; the oldest go first."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._kept: OrderedDict[tuple[str, str], tuple[float, bytes, Kept | None]] = OrderedDict()
+        self._bytes = 0
+
+    async def begin(self, tenant: str, name: str, asked: bytes) -> Kept | None:
+        """Do as `Remembers` has it."""
+        now, at = self._clock(), (tenant, name)
+        if at in self._kept:
+            created, before, kept = self._kept[at]
+            if now - created < (GIVEN_UP_S if kept is None else KEPT_S):
+                return _judged(before, asked, kept)
+            self._drop(at)
+        self._kept[at] = (now, asked, None)
+        return None
+
+    async def end(self, tenant: str, name: str, kept: Kept | None) -> None:
+        """Do as `Remembers` has it."""
+        at = (tenant, name)
+        if at not in self._kept:
+            return
+        created, asked, _ = self._kept[at]
+        if kept is None:
+            self._drop(at)
+            return
+        self._kept[at] = (created, asked, kept)
+        self._bytes += len(kept.body)
+        while len(self._kept) > _MOST or self._bytes > _MOST_BYTES:
+            self._drop(next(iter(self._kept)))
+
+    async def purge(self) -> None:
+        """Do as `Remembers` has it."""
+        since = self._clock() - KEPT_S
+        for at in [at for at, (created, _, _) in self._kept.items() if created < since]:
+            self._drop(at)
+
+    def _drop(self, at: tuple[str, str]) -> None:
+        _, _, kept = self._kept.pop(at)
+        self._bytes -= len(kept.body) if kept is not None else 0
+
+
+class Shared:
+    """Keeps answers in the store, for all workers.
+
+    Args:
+        store: opened already.
+        worker: this worker's id.
+        clock: seconds of the epoch.
+    """
+
+    def __init__(self, store: Store, worker: str, *, clock: Callable[[], float] = time.time) -> None:
+        self._store = store
+        self._worker = worker
+        self._clock = clock
+
+    async def begin(self, tenant: str, name: str, asked: bytes) -> Kept | None:
+        """Do as `Remembers` has it."""
+        now, of_name = self._clock(), _of(tenant, name)
+        row = {"tenant": tenant, "name": name, "asked": asked, "worker": self._worker, "created": now}
+        async with self._store.writing() as connection:
+            found = (await connection.execute(select(table.answers).where(of_name))).mappings().first()
+            if found is None:
+                try:
+                    async with connection.begin_nested():
+                        await connection.execute(insert(table.answers).values(**row))
+                except IntegrityError:  # another worker was first, in this very moment
+                    raise _in_work() from None
+                return None
+            done = found["status"] is not None
+            if now - found["created"] >= (KEPT_S if done else GIVEN_UP_S):
+                fresh = {**row, "status": None, "kind": None, "body": None}
+                await connection.execute(update(table.answers).where(of_name).values(**fresh))
+                return None
+        kept = Kept(found["status"], found["kind"], bytes(found["body"])) if done else None
+        return _judged(bytes(found["asked"]), asked, kept)
+
+    async def end(self, tenant: str, name: str, kept: Kept | None) -> None:
+        """Do as `Remembers` has it."""
+        mine = _of(tenant, name) & (table.answers.c.worker == self._worker) & table.answers.c.status.is_(None)
+        async with self._store.writing() as connection:
+            if kept is None:
+                await connection.execute(delete(table.answers).where(mine))
+                return
+            values = {"status": kept.status, "kind": kept.kind, "body": kept.body}
+            await connection.execute(update(table.answers).where(mine).values(**values))
+
+    async def purge(self) -> None:
+        """Do as `Remembers` has it."""
+        old = table.answers.c.created < self._clock() - KEPT_S
+        async with self._store.writing() as connection:
+            await connection.execute(delete(table.answers).where(old))
+
+
+def _of(tenant: str, name: str) -> ColumnElement[bool]:
+    return (table.answers.c.tenant == tenant) & (table.answers.c.name == name)
+
+
+def _judged(before: bytes, asked: bytes, kept: Kept | None) -> Kept:
+    if before != asked:
+        raise Refused(
+            422,
+            "idempotency_mismatch",
+            "this Idempotency-Key came with another request before; take a new one",
+        )
+    if kept is None:
+        raise _in_work()
+    return kept
+
+
+def _in_work() -> Refused:
+    return Refused(
+        409,
+        "idempotency_in_progress",
+        "the first request with this Idempotency-Key is still in work",
+        headers={"Retry-After": "1"},
+    )

@@ -1,0 +1,295 @@
+"""What the server remembers, in one database that all workers share: keys, money, answers, workers and epochs.
+
+SQLite in a file of its own (write-ahead log, every commit on disk before it counts) or PostgreSQL, through SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    event,
+    insert,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from copykit.errors import ConfigurationError, CopykitError, MissingExtra
+
+__all__ = ["Store", "StoreUnavailable", "file_url", "raise_counter"]
+
+SCHEMA = 1
+"""Counted up when tables change; a store of a later one is refused rather than misread."""
+_DRIVERS = {
+    "sqlite": "sqlite+aiosqlite",
+    "postgresql": "postgresql+asyncpg",
+    "postgres": "postgresql+asyncpg",
+}
+_LOCK = 0x636F7079
+"""PostgreSQL's advisory lock while tables are made: workers start together."""
+_TEXT = 255
+
+tables = MetaData()
+meta = Table("copykit_meta", tables, Column("name", String(64), primary_key=True), Column("value", Text))
+counters = Table(
+    "copykit_counters",
+    tables,
+    Column("name", String(_TEXT), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+"""Counted up with each change, so that a worker sees by one small read that it must look anew."""
+keys = Table(
+    "copykit_keys",
+    tables,
+    Column("id", String(16), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("name", String(_TEXT), nullable=False),
+    Column("scopes", String(_TEXT), nullable=False),
+    Column("created", Float, nullable=False),
+    Column("expires", Float),
+    Column("revoked", Float),
+    Column("rate", String(64), nullable=False),
+    Column("budget_usd", Float),
+    Column("budget_per", String(16), nullable=False),
+)
+secrets = Table(
+    "copykit_secrets",
+    tables,
+    Column("key_id", String(16), nullable=False, index=True),
+    Column("digest", LargeBinary(32), nullable=False),
+    Column("created", Float, nullable=False),
+    Column("expires", Float),
+    PrimaryKeyConstraint("key_id", "digest"),
+)
+tenants = Table(
+    "copykit_tenants",
+    tables,
+    Column("name", String(64), primary_key=True),
+    Column("rate", String(64), nullable=False),
+    Column("budget_usd", Float),
+    Column("budget_per", String(16), nullable=False),
+)
+money = Table(
+    "copykit_money",
+    tables,
+    Column("account", String(_TEXT), nullable=False),
+    Column("period", String(64), nullable=False),
+    Column("spent", BigInteger, nullable=False),
+    PrimaryKeyConstraint("account", "period"),
+)
+"""In trillionths of a dollar, as `copykit.routing.budget` counts."""
+leases = Table(
+    "copykit_leases",
+    tables,
+    Column("worker", String(64), nullable=False),
+    Column("account", String(_TEXT), nullable=False),
+    Column("period", String(64), nullable=False),
+    Column("held", BigInteger, nullable=False),
+    PrimaryKeyConstraint("worker", "account", "period"),
+)
+workers = Table(
+    "copykit_workers",
+    tables,
+    Column("id", String(64), primary_key=True),
+    Column("pid", Integer, nullable=False),
+    Column("host", String(_TEXT), nullable=False),
+    Column("started", Float, nullable=False),
+    Column("beat", Float, nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("config", String(64), nullable=False),
+)
+counts = Table(
+    "copykit_counts",
+    tables,
+    Column("worker", String(64), nullable=False),
+    Column("tenant", String(64), nullable=False),
+    Column("told", Text, nullable=False),
+    PrimaryKeyConstraint("worker", "tenant"),
+)
+answers = Table(
+    "copykit_answers",
+    tables,
+    Column("tenant", String(64), nullable=False),
+    Column("name", String(_TEXT), nullable=False),
+    Column("asked", LargeBinary(32), nullable=False),
+    Column("worker", String(64), nullable=False),
+    Column("created", Float, nullable=False),
+    Column("status", Integer),
+    Column("kind", String(_TEXT)),
+    Column("body", LargeBinary),
+    PrimaryKeyConstraint("tenant", "name"),
+)
+"""Of requests with an ``Idempotency-Key``; without a status while the first is in work."""
+
+
+class StoreUnavailable(CopykitError):
+    """The store did not answer; nothing is known to have changed."""
+
+    code = "store_unavailable"
+    retryable = True
+
+
+class Store:
+    """The database behind one worker; used within one event loop.
+
+    Args:
+        url: as SQLAlchemy writes addresses, e.g. ``sqlite:////var/lib/copykit/server.sqlite`` or
+            ``postgresql://user:password@host/name``; the driver is filled in.
+
+    Raises:
+        ConfigurationError: an address that names no database known here; a folder that cannot be written.
+        MissingExtra: the driver is not installed.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._url = make_url(url)
+        except ArgumentError:
+            raise ConfigurationError("server.store_url: no address such as sqlite:////path/to/file") from None
+        driver = _DRIVERS.get(self._url.drivername, self._url.drivername)
+        if driver not in _DRIVERS.values():
+            known = "sqlite:////path or postgresql://host/name"
+            raise ConfigurationError(f"server.store_url: {self._url.drivername!r} is not served; use {known}")
+        self._url = self._url.set(drivername=driver)
+        self.kind = "sqlite" if driver.startswith("sqlite") else "postgresql"
+        """``sqlite`` or ``postgresql``."""
+        if self.kind == "sqlite":
+            self._make_file()
+        self._engine = self._made()
+
+    @property
+    def shown(self) -> str:
+        """Give the address without its password."""
+        return self._url.set(drivername=self.kind).render_as_string(hide_password=True)
+
+    @property
+    def path(self) -> Path | None:
+        """Give the file, of SQLite."""
+        return Path(self._url.database) if self.kind == "sqlite" and self._url.database else None
+
+    async def open(self) -> None:
+        """Make the tables that are not there.
+
+        Raises:
+            ConfigurationError: the store was made by a later version.
+            StoreUnavailable: it does not answer.
+        """
+        async with self.writing() as connection:
+            if self.kind == "postgresql":
+                await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            await connection.run_sync(tables.create_all)
+            found = (await connection.execute(select(meta.c.value).where(meta.c.name == "schema"))).scalar()
+            if found is None:
+                await connection.execute(insert(meta).values(name="schema", value=str(SCHEMA)))
+            elif int(found) > SCHEMA:
+                raise ConfigurationError(
+                    f"server.store_url: made by a later version (schema {found}, this one knows {SCHEMA})"
+                )
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """Give a connection whose changes become true together at the end, or not at all.
+
+        Raises:
+            StoreUnavailable: it does not answer, or is locked for seconds.
+        """
+        try:
+            async with self._engine.begin() as connection:
+                yield connection
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            raise StoreUnavailable(f"the store did not answer: {type(error).__name__}") from error
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
+        """Give a connection that changes nothing; raises as `writing` does."""
+        try:
+            async with self._engine.connect() as connection:
+                yield await connection.execution_options(isolation_level="AUTOCOMMIT")
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            raise StoreUnavailable(f"the store did not answer: {type(error).__name__}") from error
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        await self._engine.dispose()
+
+    def _make_file(self) -> None:
+        """Make file and folder for their owner alone, before a database would make them for everybody."""
+        path = self.path
+        if path is None:
+            raise ConfigurationError("server.store_url: workers share a file; memory is of one connection")
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise ConfigurationError(f"server.store_url: {path}: {error.strerror}") from None
+
+    def _made(self) -> AsyncEngine:
+        try:
+            if self.kind == "sqlite":
+                engine = create_async_engine(self._url, connect_args={"timeout": 2.0}, pool_timeout=1.0)
+                event.listen(engine.sync_engine, "connect", _prepare)
+                event.listen(engine.sync_engine, "begin", _begin)
+                return engine
+            bounds = {"statement_timeout": "5000", "lock_timeout": "1000"}
+            return create_async_engine(
+                self._url,
+                pool_size=5,
+                max_overflow=5,
+                pool_timeout=1.0,
+                pool_pre_ping=True,
+                connect_args={
+                    "timeout": 3.0,
+                    "command_timeout": 6.0,
+                    "server_settings": {**bounds, "idle_in_transaction_session_timeout": "10000"},
+                },
+            )
+        except ModuleNotFoundError as error:
+            raise MissingExtra("the store in PostgreSQL", error.name or "asyncpg", "postgres") from None
+
+
+def file_url(folder: Path) -> str:
+    """Give the address of the store in *folder*."""
+    return f"sqlite:///{folder.absolute() / 'server.sqlite'}"
+
+
+async def raise_counter(connection: AsyncConnection, name: str) -> None:
+    """Count up what workers look at, in the same transaction as the change that they are to see."""
+    counted = await connection.execute(
+        update(counters).where(counters.c.name == name).values(value=counters.c.value + 1)
+    )
+    if not counted.rowcount:
+        await connection.execute(insert(counters).values(name=name, value=1))
+
+
+def _prepare(connection: Any, record: object) -> None:
+    """Set up one SQLite connection: commits on disk, waits for others, and transactions begun by us."""
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA busy_timeout=2000")
+    cursor.close()
+
+
+def _begin(connection: Any) -> None:
+    """Take the writer's place at once: one that begins by reading could not get it later."""
+    if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
