@@ -50,8 +50,10 @@ class Desk:
         settings = Settings(routing=RoutingSettings(targets or ("phrasebank",)))
         self.key = key
         secret = None if key is None else Secret(key)
+        unbounded = {"rate": "", "ip_rate": "", "failure_rate": ""}
         self.app = create_app(
-            server=ServerSettings(key=secret, **server), service=CopywritingServiceV11(settings)
+            server=ServerSettings(key=secret, **{**unbounded, **server}),
+            service=CopywritingServiceV11(settings),
         )
 
     def ask(

@@ -6,25 +6,30 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import asdict
 from math import inf
 from typing import Any
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
 from copykit.accel import json
-from copykit.errors import CopykitError, InternalError, InvalidRequest
+from copykit.batch import ITEM_DEADLINE_S, gather
+from copykit.engine import Engine
+from copykit.errors import CopykitError, DeadlineExceeded, InternalError
 from copykit.legacy import legacy_shape
 from copykit.models import CopywritingInput, CopywritingOutput
-from copykit.server.bodies import read_body
-from copykit.server.config import ServerSettings
+from copykit.routing.account import Account
+from copykit.server.asked import brief_of, items_of, json_of, told_s
+from copykit.server.auth import Visitor
 from copykit.server.drain import Drain, ShuttingDown
+from copykit.server.holdings import Holdings
 from copykit.server.metrics import CONTENT_TYPE, Metrics
 from copykit.server.pulse import Pulse
-from copykit.server.wire import Problem, problem_of, read_json
+from copykit.server.wire import Problem, problem_of
 from copykit.service import CopywritingServiceV11
 from copykit.streaming import StreamEvent, StreamFailed, StreamFinished, as_mapping
 
@@ -33,7 +38,6 @@ __all__ = ["Answers", "JsonResponse", "answer"]
 _log = logging.getLogger("copykit.server")
 HEARTBEAT_S = 10
 """Between comment lines of a silent stream: proxies close what says nothing for some tens of seconds."""
-_LEAST_MS, _MOST_MS = 1, 86_400_000
 
 
 class JsonResponse(Response):
@@ -57,16 +61,18 @@ class Answers:
     """One face behind HTTP; the legacy routes differ in the shape of what they answer.
 
     Args:
-        settings: bounds of requests.
+        holdings: keys, limits, places and money.
         v11: the face that writes for all routes.
     """
 
-    def __init__(self, settings: ServerSettings, v11: CopywritingServiceV11) -> None:
-        self._settings = settings
+    def __init__(self, holdings: Holdings, v11: CopywritingServiceV11) -> None:
+        self._holdings = holdings
+        self._settings = holdings.settings
         self._v11 = v11
+        self._engine = v11.engine
         self.metered = Metrics(v11.engine)
         self.drain = Drain()
-        self.pulse = Pulse(self.metered, v11.engine, settings, lambda: self.drain.begun)
+        self.pulse = Pulse(self.metered, v11.engine, holdings.settings, lambda: self.drain.begun)
 
     async def aclose(self) -> None:
         """Close the face."""
@@ -92,23 +98,32 @@ class Answers:
 
     async def stream(self, request: Request) -> Response:
         """Write one brief and send what happens meanwhile as server-sent events."""
-        brief = self._brief(await self._json(request, self._settings.max_body), request)
-        events = self._v11.stream(brief)
-        first = await self.drain.step(anext(aiter(events)))
-        if isinstance(first, StreamFailed):  # nothing was sent yet: an answer like any other
-            raise first.error
+        visitor: Visitor = request.state.visitor
+        brief = brief_of(await json_of(request.state.body), self._allowed_s(request))
+        held = AsyncExitStack()
+        try:
+            await held.enter_async_context(self._holdings.gate.stream(visitor.key.id))
+            await held.enter_async_context(self._holdings.gate.place(visitor.tenant))
+            events = self._engine.stream(brief, account=self._holdings.account(visitor))
+            first = await self.drain.step(anext(aiter(events)))
+            if isinstance(first, StreamFailed):  # nothing was sent yet: an answer like any other
+                raise first.error
+        except BaseException:
+            await held.aclose()
+            raise
         return EventSourceResponse(
-            self._sent(first, events, request.state.request_id),
+            self._sent(first, events, request.state.request_id, held),
             ping=HEARTBEAT_S,
             shutdown_grace_period=inf,  # `Drain` ends streams, with an event; the library would cut them off at once
+            background=BackgroundTask(held.aclose),  # also where the client left before anything was sent
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
 
     async def _sent(
-        self, first: StreamEvent, events: AsyncIterator[StreamEvent], request_id: str
+        self, first: StreamEvent, events: AsyncIterator[StreamEvent], request_id: str, held: AsyncExitStack
     ) -> AsyncIterator[ServerSentEvent]:
         """Give the events of a stream for the wire; closing this closes the call to the provider."""
-        async with aclosing(events) as rest:  # type: ignore[type-var]  # an async generator, as `relay` gives it
+        async with held, aclosing(events) as rest:  # type: ignore[type-var]  # an async generator, as `relay` gives it
             event: StreamEvent | None = first
             try:
                 while event is not None:
@@ -129,13 +144,21 @@ class Answers:
 
     async def health(self, request: Request) -> Response:
         """Give the full report."""
+        if request.state.visitor.tenant:
+            told = await self._v11.health()
+            return JsonResponse({"status": told["status"], "providers": told["providers"]})
         stats = await self._v11.get_performance_stats()
         report = {**await self._v11.health(), "uptime_s": stats["uptime_s"], "routing": stats["routing"]}
         return JsonResponse({**report, "system": stats["system"], "capabilities": stats["capabilities"]})
 
     async def stats(self, request: Request) -> Response:
-        """Give counts, latencies, targets and money."""
-        return JsonResponse(await self._v11.get_performance_stats())
+        """Give counts, latencies, targets and money: of all to the operator, to a tenant its own."""
+        visitor: Visitor = request.state.visitor
+        if visitor.tenant:
+            counted = await self._holdings.counted(visitor.tenant)
+            return JsonResponse({**counted, "budgets": await self._holdings.money(visitor)})
+        own = await self._v11.get_performance_stats()
+        return JsonResponse({**own, **await self._holdings.counted(None)})
 
     async def metrics(self, request: Request) -> Response:
         """Give the figures as JSON, or for Prometheus where the client asks for text."""
@@ -156,17 +179,20 @@ class Answers:
     async def config(self, request: Request) -> Response:
         """Give the settings; what is secret is stars."""
         return JsonResponse(
-            {"server": _plain(self._settings.report()), **_plain(asdict(self._v11.engine.settings))}
+            {"server": _plain(self._settings.report()), **_plain(asdict(self._engine.settings))}
         )
 
     async def clear_cache(self, request: Request) -> Response:
-        """Forget every cached result."""
-        await self._v11.clear_cache()
+        """Let nothing that is cached for the visitor's tenant be found any more."""
+        await self._holdings.clear(request.state.visitor.tenant)
         return JsonResponse({"cleared": True})
 
     async def cache_stats(self, request: Request) -> Response:
-        """Give the state of the cache."""
-        return JsonResponse(self._v11.engine.results.stats())
+        """Give the state of the cache; to a tenant what it found there."""
+        tenant: str = request.state.visitor.tenant
+        if tenant:
+            return JsonResponse((await self._holdings.counted(tenant)).get("cache", {}))
+        return JsonResponse(self._engine.results.stats())
 
     async def optimization(self, request: Request) -> Response:
         """Give what is known of this machine's capabilities; nothing is measured or loaded for it."""
@@ -195,25 +221,24 @@ class Answers:
         return JsonResponse(document())
 
     async def _written(self, request: Request) -> tuple[CopywritingOutput, float]:
-        brief = self._brief(await self._json(request, self._settings.max_body), request)
-        began = time.perf_counter()
-        output = await self._v11.generate(brief)
-        return output, time.perf_counter() - began
+        visitor: Visitor = request.state.visitor
+        brief = brief_of(await json_of(request.state.body), self._allowed_s(request))
+        async with self._holdings.gate.place(visitor.tenant):
+            began = time.perf_counter()
+            output = await self._engine.generate(brief, account=self._holdings.account(visitor))
+            return output, time.perf_counter() - began
 
     async def _batch(self, request: Request, *, legacy: bool) -> Response:
-        asked = _items(await self._json(request, self._settings.max_batch_body))
-        if len(asked) > self._settings.max_batch_items:
-            raise InvalidRequest("requests", len(asked), f"at most {self._settings.max_batch_items} briefs")
+        visitor: Visitor = request.state.visitor
+        asked = items_of(await json_of(request.state.body), self._settings.max_batch_items)
         self.metered.figures.observe("copykit_batch_briefs", len(asked))
-        briefs: list[Any] = []
-        for item in asked:
-            try:
-                briefs.append(self._brief(item, request))
-            except CopykitError as error:
-                briefs.append(error)
-        began = time.perf_counter()
-        results = await self._v11.batch_generate(briefs)
-        took_s = time.perf_counter() - began
+        end_s = told_s(request)
+        briefs = [_brief_or_error(item, min(end_s or ITEM_DEADLINE_S, ITEM_DEADLINE_S)) for item in asked]
+        async with self._holdings.gate.place(visitor.tenant):
+            began = time.perf_counter()
+            written_by = _OnBehalf(self._engine, self._holdings.account(visitor), end_s)
+            results = await gather(written_by, briefs, self._engine.settings.batch.concurrency)
+            took_s = time.perf_counter() - began
         told = [
             _item(at, result, legacy, took_s, request.state.request_id) for at, result in enumerate(results)
         ]
@@ -221,46 +246,34 @@ class Answers:
         summary = {"total": len(told), "succeeded": len(told) - failed, "failed": failed}
         return JsonResponse({"results": told, "summary": summary})
 
-    async def _json(self, request: Request, most: int) -> Any:
-        body = await read_body(request, most, self._settings.body_s)
-        return await asyncio.to_thread(read_json, body) if len(body) > _LARGE else read_json(body)
-
-    def _brief(self, fields: Any, request: Request) -> CopywritingInput:
-        """Read a brief, and bound its time by what the client and the server allow."""
-        if not isinstance(fields, Mapping):
-            raise InvalidRequest(
-                "body", type(fields).__name__, "must be an object with the fields of a brief"
-            )
-        brief = CopywritingInput(**fields)
-        allowed_s = min(_told_s(request) or self._settings.deadline_s, self._settings.longest_s)
-        return brief.model_copy(update={"deadline_s": min(brief.deadline_s or allowed_s, allowed_s)})
+    def _allowed_s(self, request: Request) -> float:
+        return min(told_s(request) or self._settings.deadline_s, self._settings.longest_s)
 
 
-_LARGE = 64 * 1024
-"""Bytes from which on a body is read in a thread: the loop has others to answer."""
+class _OnBehalf:
+    """An engine that writes for one account, and begins nothing that the client waits for no longer."""
+
+    def __init__(self, engine: Engine, account: Account, end_s: float | None) -> None:
+        self._engine = engine
+        self._account = account
+        self._end_s = end_s
+        self._began = time.monotonic()
+
+    async def generate(self, request: CopywritingInput, *, row: int | None = None) -> CopywritingOutput:
+        """Answer one request of a batch."""
+        if self._end_s is not None:
+            left_s = self._began + self._end_s - time.monotonic()
+            if left_s <= 0:
+                raise DeadlineExceeded(self._end_s)
+            request = request.model_copy(update={"deadline_s": min(request.deadline_s or left_s, left_s)})
+        return await self._engine.generate(request, row=row, account=self._account)
 
 
-def _told_s(request: Request) -> float | None:
-    """Give the time that the client allows, in seconds."""
-    text = request.headers.get("X-Request-Timeout-Ms")
-    if text is None:
-        return None
-    if not text.isascii() or not text.isdigit() or not _LEAST_MS <= int(text[:12]) <= _MOST_MS:
-        raise InvalidRequest("X-Request-Timeout-Ms", text, "milliseconds, a whole number from 1 to 86400000")
-    return int(text) / 1000
-
-
-def _items(body: Any) -> list[Any]:
-    if isinstance(body, Mapping):
-        unknown = [name for name in body if name != "requests"]
-        if unknown:
-            raise InvalidRequest(
-                unknown[0], body[unknown[0]], "unknown; a batch holds requests", nearest=["requests"]
-            )
-        body = body.get("requests")
-    if not isinstance(body, list):
-        raise InvalidRequest("requests", body, "must be a list of briefs")
-    return body
+def _brief_or_error(fields: Any, allowed_s: float) -> CopywritingInput | CopykitError:
+    try:
+        return brief_of(fields, allowed_s)
+    except CopykitError as error:
+        return error
 
 
 def _item(

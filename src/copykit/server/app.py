@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -18,11 +19,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from copykit.errors import CopykitError, InternalError
 from copykit.providers.registry import check_targets
+from copykit.server.again import once
 from copykit.server.answers import Answers, answer
 from copykit.server.auth import Doors
+from copykit.server.bodies import read_body
 from copykit.server.config import ServerSettings, is_loopback
 from copykit.server.drain import ShuttingDown
 from copykit.server.exchange import Exchanges
+from copykit.server.holdings import Holdings
 from copykit.server.routes import PREFIXES, ROUTES, RouteSpec
 from copykit.server.wire import Problem, problem_of
 from copykit.service import CopywritingServiceV11
@@ -32,6 +36,22 @@ __all__ = ["create_app"]
 
 _log = logging.getLogger("copykit.server")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+_ASKED_HEADERS = (
+    "authorization",
+    "content-type",
+    "idempotency-key",
+    "x-api-key",
+    "x-request-id",
+    "x-request-timeout-ms",
+)
+_TOLD_HEADERS = (
+    "idempotent-replayed",
+    "ratelimit-limit",
+    "ratelimit-remaining",
+    "ratelimit-reset",
+    "retry-after",
+    "x-request-id",
+)
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -59,23 +79,34 @@ def create_app(
     server = server or ServerSettings.from_env()
     if service is None:
         service = CopywritingServiceV11(settings or Settings.from_env(check_targets=check_targets))
-    answers, doors = Answers(server, service), Doors(server)
+    holdings = Holdings(server, service)
+    doors = Doors(server, holdings.keyring, holdings.limits)
+    answers = Answers(holdings, service)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         """Close the faces when the server ends."""
-        if doors.open:
+        await holdings.open()
+        if holdings.keyring.open:
             _log.warning(
                 "no key is set: authentication is off, only this machine should reach %s", server.host
             )
-        beating = asyncio.create_task(answers.pulse.beat())
+        running = [asyncio.create_task(answers.pulse.beat()), asyncio.create_task(holdings.serve())]
         yield
         answers.drain.end()
-        beating.cancel()
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running)
         await answers.aclose()
+        await holdings.aclose()
 
     routes = [
-        Route(prefix + spec.path, _endpoint(spec, answers, doors), methods=[spec.method], name=spec.handler)
+        Route(
+            prefix + spec.path,
+            _endpoint(spec, answers, doors, holdings),
+            methods=[spec.method],
+            name=spec.handler,
+        )
         for prefix in PREFIXES
         for spec in ROUTES
     ]
@@ -83,19 +114,42 @@ def create_app(
     app.state.answers = answers
     app.state.drain = answers.drain
     app.router.redirect_slashes = False
+    if server.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=server.cors_origins,
+            allow_credentials=server.cors_credentials,
+            allow_methods=("GET", "POST"),
+            allow_headers=_ASKED_HEADERS,
+            expose_headers=_TOLD_HEADERS,
+        )
     app.add_middleware(Frame, hosts=server.allowed_hosts, local=is_loopback(server.host))
     app.add_middleware(Exchanges, figures=answers.metered.figures)
     return app
 
 
-def _endpoint(spec: RouteSpec, answers: Answers, doors: Doors) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(
+    spec: RouteSpec, answers: Answers, doors: Doors, holdings: Holdings
+) -> Callable[[Request], Awaitable[Response]]:
     work: Callable[[Request], Awaitable[Response]] = getattr(answers, spec.handler)
+    server = holdings.settings
 
     async def endpoint(request: Request) -> Response:
         request.state.route = spec.path
         try:
-            doors.check(request, spec.scope)
-            response = await work(request)
+            await holdings.open()
+            visitor = request.state.visitor = await doors.check(request, spec)
+            request.state.tenant, request.state.key_id = visitor.tenant or None, visitor.key.id or None
+            if spec.takes is None:
+                response = await work(request)
+            else:
+                most = server.max_batch_body if spec.takes == "Batch" else server.max_body
+                body = request.state.body = await read_body(request, most, server.body_s)
+                response = await once(
+                    request, spec, visitor.tenant, body, holdings.remembered, lambda: work(request)
+                )
+            if visitor.window is not None:
+                response.headers.update(visitor.window.headers())
         except asyncio.CancelledError:
             if not answers.drain.over:
                 raise

@@ -1,48 +1,115 @@
-"""Who is calling, and whether they may."""
+"""Who is calling, whether they may, and how often."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
+from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from copykit.server.config import ServerSettings
-from copykit.server.routes import Scope
+from copykit.server.config import ServerSettings, is_loopback
+from copykit.server.keyring import Keyring
+from copykit.server.keys import SCOPES, Key, id_of
+from copykit.server.limits import Limits, Window
+from copykit.server.peers import Peers
+from copykit.server.routes import RouteSpec
 from copykit.server.wire import Refused
 
-__all__ = ["Doors"]
+__all__ = ["ANYBODY", "Doors", "Visitor"]
 
 _NO_KEY = "a key is wanted: send it as X-API-Key, or as Authorization: Bearer"
-_WRONG = "this key is not known"
+_WRONG = "this key is not known, or has ended"
 _CHALLENGE = {"WWW-Authenticate": 'ApiKey realm="copykit"'}
+_MOST_LETTERS = 512
+"""Of a key: longer ones are wrong without being looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Whoever sent a request, as far as doors know."""
+
+    key: Key
+    window: Window | None = None
+    """What is left of the narrowest bound that it was counted against."""
+
+    @property
+    def tenant(self) -> str:
+        """Give its tenant; empty for the operator's own."""
+        return self.key.tenant
+
+
+ANYBODY = Visitor(Key("", "", "", SCOPES, 0.0))
+"""Of a server without authentication, and of routes that are public."""
 
 
 class Doors:
     """Lets a request through to a route, or says why not.
 
-    Keys are compared by their digests in constant time, so that neither length nor letters can be guessed by the clock.
+    An address is counted before its key is looked at. Wrong keys are counted apart, so that whoever tries many is told
+    to stop; a right key is let in all the same: others may share the address.
     """
 
-    def __init__(self, settings: ServerSettings) -> None:
-        self.open = settings.key is None
-        """Whether authentication is off."""
-        key = settings.key
-        self._digest = b"" if key is None else _digest(key.reveal())
+    def __init__(self, settings: ServerSettings, keyring: Keyring, limits: Limits) -> None:
+        self._settings = settings
+        self._keyring = keyring
+        self._limits = limits
+        self.peers = Peers(settings.trusted_proxies)
 
-    def check(self, request: Request, scope: Scope) -> None:
-        """Let *request* pass to a route of *scope*.
+    async def check(self, request: Request, spec: RouteSpec) -> Visitor:
+        """Let *request* pass to the route of *spec*.
 
         Raises:
-            Refused: 401 without a key or with a wrong one.
+            Refused: 401 without a key or with a wrong one, 403 without its scope, 429 too many requests.
+            StoreUnavailable: nobody knows which keys there are.
         """
-        if self.open or scope == "public":
-            return
+        await self._keyring.look()
+        if spec.scope == "public":
+            return ANYBODY
+        peer = self.peers.of(request)
+        if self._keyring.open and is_loopback(peer):
+            return ANYBODY
+        await self._limits.count(
+            self._settings.ip_rate, "ip", peer, "this address sends more requests than it may"
+        )
+        if self._keyring.open:
+            return ANYBODY
+        key = await self._key(request, peer)
+        if spec.scope not in key.scopes:
+            raise Refused(403, "forbidden", f"this key has no scope {spec.scope}")
+        if spec.operator and key.tenant:
+            raise Refused(
+                403, "forbidden", "this route tells of the whole server: a key of its operator is wanted"
+            )
+        return Visitor(key, await self._counted(key))
+
+    async def _key(self, request: Request, peer: str) -> Key:
         given = _given(request)
         if not given:
             raise Refused(401, "unauthorized", _NO_KEY, headers=_CHALLENGE)
-        if not hmac.compare_digest(_digest(given), self._digest):
+        key = self._keyring.find(given) if len(given) <= _MOST_LETTERS else None
+        if key is None:
+            tried = (id_of(given) or ("", ""))[0]
+            await self._limits.count(
+                self._settings.failure_rate,
+                "failure",
+                f"{peer} {tried}",
+                "too many wrong keys from this address",
+            )
             raise Refused(401, "unauthorized", _WRONG, headers=_CHALLENGE)
+        return key
+
+    async def _counted(self, key: Key) -> Window | None:
+        """Count one request of *key* and of its tenant; give the narrower window."""
+        windows = []
+        tenant = self._keyring.tenants.get(key.tenant)
+        if tenant is not None:
+            told = "your keys together send more requests than they may"
+            windows.append(await self._limits.count(tenant.rate, "tenant", tenant.name, told))
+        rate = key.rate or self._settings.rate
+        windows.append(
+            await self._limits.count(rate, "key", key.id, "this key sends more requests than it may")
+        )
+        known = [window for window in windows if window is not None]
+        return min(known, key=lambda window: window.remaining, default=None)
 
 
 def _given(request: Request) -> str:
@@ -51,7 +118,3 @@ def _given(request: Request) -> str:
         return key.strip()
     kind, _, value = request.headers.get("authorization", "").partition(" ")
     return value.strip() if kind.casefold() == "bearer" else ""
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()

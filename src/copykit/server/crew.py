@@ -25,8 +25,6 @@ __all__ = ["DEAD_S", "Crew", "TenantStats", "Worker", "worker_id"]
 DEAD_S = 30.0
 """Without a sign of life after which a worker is gone: the loop of one that lives is never blocked so long."""
 _MOST_TENANTS = 1000
-_ALL = "*"
-"""Name under which a worker tells what it counted for everybody; no tenant can have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +123,11 @@ class Crew:
         now = self._clock()
         return [Worker(**row) for row in rows if now - row["beat"] < DEAD_S]
 
-    async def counted(self, tenant: str, own: dict[str, Any]) -> dict[str, Any]:
-        """Add up what all workers counted for *tenant*; of this one, *own*."""
-        others = (table.counts.c.tenant == tenant) & (table.counts.c.worker != self.me.id)
+    async def counted(self, tenant: str | None, own: dict[str, Any]) -> dict[str, Any]:
+        """Add up what all workers counted for *tenant*, with None for all; of this one, *own*."""
+        others = table.counts.c.worker != self.me.id
+        if tenant is not None:
+            others &= table.counts.c.tenant == tenant
         async with self._store.reading() as connection:
             found = (await connection.execute(select(table.counts.c.told).where(others))).scalars().all()
         return together([own, *map(json.loads, found)])

@@ -29,6 +29,8 @@ class RouteSpec:
     """Name of the body's schema in `copykit.server.openapi`; None for no body."""
     gives: str = "Report"
     """Name of the answer's schema."""
+    operator: bool = False
+    """Whether it tells of the whole server, which is for keys of no tenant."""
 
 
 ROUTES: tuple[RouteSpec, ...] = (
@@ -98,15 +100,25 @@ ROUTES: tuple[RouteSpec, ...] = (
     RouteSpec("GET", "/health/ready", "ready", "public", "Whether requests are answered"),
     RouteSpec("GET", "/v11/health", "health", "read", "Full report"),
     RouteSpec("GET", "/v11/performance-stats", "stats", "read", "Counts, latencies, targets, money"),
-    RouteSpec("GET", "/metrics", "metrics", "read", "Figures as JSON, or for Prometheus by Accept"),
     RouteSpec(
-        "GET", "/metrics/prometheus", "prometheus", "read", "Figures for Prometheus", gives="Exposition"
+        "GET", "/metrics", "metrics", "read", "Figures as JSON, or for Prometheus by Accept", operator=True
     ),
-    RouteSpec("GET", "/config", "config", "admin", "Settings, secrets masked"),
-    RouteSpec("POST", "/cache/clear", "clear_cache", "admin", "Forget every cached result", legacy=True),
-    RouteSpec("POST", "/v11/cache/clear", "clear_cache", "admin", "Forget every cached result"),
+    RouteSpec(
+        "GET",
+        "/metrics/prometheus",
+        "prometheus",
+        "read",
+        "Figures for Prometheus",
+        gives="Exposition",
+        operator=True,
+    ),
+    RouteSpec("GET", "/config", "config", "admin", "Settings, secrets masked", operator=True),
+    RouteSpec("POST", "/cache/clear", "clear_cache", "admin", "Forget what is cached for you", legacy=True),
+    RouteSpec("POST", "/v11/cache/clear", "clear_cache", "admin", "Forget what is cached for you"),
     RouteSpec("GET", "/v11/cache/stats", "cache_stats", "read", "State of the cache"),
-    RouteSpec("GET", "/optimization/report", "optimization", "admin", "Capabilities of this machine"),
+    RouteSpec(
+        "GET", "/optimization/report", "optimization", "admin", "Capabilities of this machine", operator=True
+    ),
     RouteSpec("GET", "/catalog", "catalog", "read", "Platforms, languages, tones and use cases"),
     RouteSpec("GET", "/openapi.json", "openapi", "public", "This description of all routes", gives="Report"),
 )

@@ -1,0 +1,52 @@
+"""Requests that are sent again: done once, and answered as often as they come."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from copykit.server.asked import name_of
+from copykit.server.remembered import Kept, Remembers
+from copykit.server.routes import RouteSpec
+from copykit.server.wire import BadBody
+
+__all__ = ["once"]
+
+_FINAL = frozenset({200, 422})
+"""Answers that would be the same again; of all others a repeat may get a better one."""
+
+
+async def once(
+    request: Request,
+    spec: RouteSpec,
+    tenant: str,
+    body: bytes,
+    remembered: Remembers,
+    work: Callable[[], Awaitable[Response]],
+) -> Response:
+    """Do *work* unless a request with the same ``Idempotency-Key`` was done before, whose answer is given then.
+
+    Raises:
+        BadBody: a key that is none, or one where answers are not kept.
+        Refused: 409 while the first is in work, 422 if it asked for something else.
+    """
+    name = name_of(request)
+    if name is None:
+        return await work()
+    if spec.gives == "Events":
+        raise BadBody("Idempotency-Key: a stream is not kept; ask without it")
+    asked = hashlib.sha256(spec.path.encode() + b"\0" + body).digest()
+    kept = await remembered.begin(tenant, name, asked)
+    if kept is not None:
+        return Response(kept.body, kept.status, media_type=kept.kind, headers={"Idempotent-Replayed": "true"})
+    final: Kept | None = None
+    try:
+        response = await work()
+        if response.status_code in _FINAL:
+            final = Kept(response.status_code, response.media_type or "", bytes(response.body))
+    finally:
+        await remembered.end(tenant, name, final)
+    return response

@@ -1,0 +1,185 @@
+"""What one worker holds while it serves, and how it keeps step with the others."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import Any
+
+from copykit.routing.account import Account
+from copykit.routing.budget import Ledger
+from copykit.server.auth import Visitor
+from copykit.server.config import ServerSettings
+from copykit.server.crew import Crew, TenantStats, worker_id
+from copykit.server.gate import Gate
+from copykit.server.identity import config_digest
+from copykit.server.keyring import OPERATOR, Keyring
+from copykit.server.keys import Budget
+from copykit.server.limits import Limits
+from copykit.server.purse import Purse, Spent
+from copykit.server.remembered import Memory, Remembers, Shared
+from copykit.server.store import Store, StoreUnavailable, raise_counter
+from copykit.service import CopywritingServiceV11
+from copykit.stats import Stats, together
+
+__all__ = ["Holdings"]
+
+STEP_S = 0.5
+"""Between two notes of money spent: how late one worker's spending is seen by the others."""
+_BEATS = 4
+"""Steps between two signs of life."""
+_PURGES = 1200
+"""Steps between two purges of old answers: ten minutes."""
+_log = logging.getLogger("copykit.server")
+
+
+class Holdings:
+    """Keys, limits, places, money, remembered answers and counts of one worker.
+
+    With a store they are shared by all workers, and outlive them; without one they are this process's own, and the
+    operator's key is the only one.
+
+    Args:
+        settings: of the server.
+        service: whose engine serves all tenants.
+    """
+
+    def __init__(self, settings: ServerSettings, service: CopywritingServiceV11) -> None:
+        self.settings = settings
+        self.worker = worker_id()
+        self.config = config_digest(service.engine.settings, settings)
+        self.store = None if settings.store_url is None else Store(settings.store_url)
+        self.keyring = Keyring(self.store, settings.key, settings.pepper)
+        self.limits = Limits(settings)
+        self.gate = Gate(settings.in_flight, settings.queue_s, settings.streams)
+        self.tenants = TenantStats()
+        self.everybody = Stats()
+        self.remembered: Remembers = Memory()
+        self.crew: Crew | None = None
+        self.purse: Purse | None = None
+        self._service = service
+        self._epochs: dict[str, int] = {}
+        self._opening: asyncio.Task[None] | None = None
+        service.engine.add_hook(self.tenants)
+        service.engine.add_hook(self.everybody)
+        if self.store is not None:
+            self.remembered = Shared(self.store, self.worker)
+            self.crew = Crew(self.store, self.worker, self.config)
+            self.purse = Purse(self.store, self.worker)
+            self._share_budget(self.purse)
+
+    async def open(self) -> None:
+        """Open the store and read its keys; done once, also where an application is used without its lifespan.
+
+        Raises:
+            ConfigurationError: the store is of a later version.
+            StoreUnavailable: it does not answer.
+        """
+        if self.store is None:
+            return
+        if self._opening is None or (self._opening.done() and self._opening.exception() is not None):
+            self._opening = asyncio.ensure_future(self._open(self.store))
+        await asyncio.shield(self._opening)
+
+    async def serve(self) -> None:
+        """Keep step with the other workers until cancelled."""
+        step = 0
+        while True:
+            try:
+                await self._step(step)
+            except StoreUnavailable as error:
+                _log.warning("%s; tried again in %g s", error.message, STEP_S)
+            step += 1
+            await asyncio.sleep(STEP_S)
+
+    async def aclose(self) -> None:
+        """Write down what was spent, leave the crew, and close what is open."""
+        self._service.engine.remove_hook(self.tenants)
+        self._service.engine.remove_hook(self.everybody)
+        if self.store is None or self._opening is None:
+            await self.limits.aclose()
+            return
+        try:
+            if self.purse is not None:
+                await self.purse.aclose()
+            if self.crew is not None:
+                await self.crew.leave()
+        except StoreUnavailable as error:
+            _log.warning("%s; what was spent last counts as what was held", error.message)
+        finally:
+            await self.limits.aclose()
+            await self.store.aclose()
+
+    def account(self, visitor: Visitor) -> Account:
+        """Give on whose behalf the engine is to work for *visitor*."""
+        tenant, key = visitor.tenant, visitor.key
+        epoch = self.keyring.epoch(tenant) + self._epochs.get(tenant, 0)
+        ledger: Ledger | None = None
+        if self.purse is not None and key.id and key.id != OPERATOR:
+            above: Ledger = self._service.engine.router.ledger
+            if tenant:
+                bounds = self.keyring.tenants.get(tenant)
+                budget = None if bounds is None else bounds.budget
+                above = self.purse.ledger(f"tenant:{tenant}", budget, scope="tenant's budget", parent=above)
+            ledger = self.purse.ledger(f"key:{key.id}", key.budget, scope="key's budget", parent=above)
+        return Account(tenant, epoch, ledger)
+
+    async def clear(self, tenant: str) -> None:
+        """Let nothing that was cached for *tenant* be found any more, by any worker."""
+        if self.store is None:
+            self._epochs[tenant] = self._epochs.get(tenant, 0) + 1
+        else:
+            async with self.store.writing() as connection:
+                await raise_counter(connection, f"cache:{tenant}")
+            await self.keyring.look_now()
+        if not tenant:  # the operator's: gives the memory back at once, also where it held others' results
+            await self._service.clear_cache()
+
+    async def counted(self, tenant: str | None) -> dict[str, Any]:
+        """Give what all workers counted for *tenant*; with None for all of them together."""
+        own = (self.everybody if tenant is None else self.tenants.of(tenant)).counted()
+        if self.crew is None:
+            return together([own])
+        return await self.crew.counted(tenant, own)
+
+    async def money(self, visitor: Visitor) -> dict[str, Any]:
+        """Give what the visitor's key and tenant have spent in their periods."""
+        told: dict[str, Any] = {}
+        if self.purse is None or not visitor.key.id or visitor.key.id == OPERATOR:
+            return told
+        told["key"] = _told(await self.purse.spent(f"key:{visitor.key.id}", visitor.key.budget))
+        if visitor.tenant:
+            bounds = self.keyring.tenants.get(visitor.tenant)
+            budget = None if bounds is None else bounds.budget
+            told["tenant"] = _told(await self.purse.spent(f"tenant:{visitor.tenant}", budget))
+        return told
+
+    async def _open(self, store: Store) -> None:
+        await store.open()
+        await self.keyring.look_now()
+
+    async def _step(self, step: int) -> None:
+        await self.keyring.look()
+        if self.purse is None or self.crew is None:
+            return
+        await self.purse.tick()
+        if step % _BEATS == 0:
+            changed, self.tenants.changed = self.tenants.changed, set()
+            for dead in await self.crew.beat((t, self.tenants.of(t).counted()) for t in changed):
+                await self.purse.bury(dead)
+        if step % _PURGES == 0:
+            await self.remembered.purge()
+
+    def _share_budget(self, purse: Purse) -> None:
+        """Let the budget of the settings hold for all workers that were started together."""
+        budget_usd = self._service.engine.settings.routing.budget_usd
+        if budget_usd is None:
+            return
+        run = os.environ.get("COPYKIT_RUN_ID") or self.worker
+        budget = Budget(budget_usd, f"run {run}")
+        self._service.engine.router.ledger = purse.ledger("server", budget, scope="budget")
+
+
+def _told(spent: Spent) -> dict[str, Any]:
+    return {"spent_usd": spent.usd, "cap_usd": spent.cap_usd, "per": spent.per}

@@ -1,0 +1,67 @@
+"""Who is at the other end of a connection, when proxies that are trusted stand in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+
+from starlette.requests import Request
+
+__all__ = ["Peers"]
+
+UNKNOWN = "unknown"
+"""Of a peer without an address: one on a Unix socket."""
+
+
+class Peers:
+    """Finds the address of a request's client.
+
+    ``X-Forwarded-For`` is believed from trusted peers alone, and read from its end: the first address there that no
+    trusted proxy has wrote the rest itself, whatever it says.
+
+    Args:
+        trusted: addresses or networks of proxies.
+    """
+
+    def __init__(self, trusted: Iterable[str]) -> None:
+        self._trusted: tuple[IPv4Network | IPv6Network, ...] = tuple(
+            ip_network(one, strict=False) for one in trusted
+        )
+
+    def of(self, request: Request) -> str:
+        """Give the client's address."""
+        peer = request.client.host if request.client is not None else UNKNOWN
+        if not self._trusted or not self._is_trusted(peer):
+            return peer
+        told = ",".join(request.headers.getlist("x-forwarded-for"))
+        for hop in reversed([part.strip() for part in told.split(",") if part.strip()]):
+            address = _address(hop)
+            if address is None:
+                return peer
+            peer = address
+            if not self._is_trusted(peer):
+                break
+        return peer
+
+    def _is_trusted(self, peer: str) -> bool:
+        if peer == UNKNOWN:
+            return True  # a Unix socket: who may open it is for the file system to say
+        address = _address(peer)
+        return address is not None and any(ip_address(address) in network for network in self._trusted)
+
+
+@lru_cache(maxsize=4096)
+def _address(text: str) -> str | None:
+    """Give the address in *text*, without the port that some proxies add; None if there is none."""
+    bare = text
+    if text.startswith("["):
+        bare = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        bare = text.partition(":")[0]
+    try:
+        found = ip_address(bare)
+    except ValueError:
+        return None
+    mapped = getattr(found, "ipv4_mapped", None)
+    return str(mapped or found)
