@@ -74,18 +74,17 @@ def create(
 
     Exit status: 0 made, 2 a value that there cannot be, 75 the store does not answer, 78 wrong settings.
     """
-
-    async def work(book: KeyBook) -> tuple[Key, str]:
-        return await book.create(
+    made, text = _done(
+        store,
+        lambda book: book.create(
             name=name,
             tenant=tenant,
             scopes=[scope.strip() for scope in scopes.split(",") if scope.strip()],
             expires_in_s=_seconds("expires", expires) if expires else None,
             rate=rate.strip(),
             budget=_budget(budget),
-        )
-
-    made, text = _done(store, work)
+        ),
+    )
     if as_json:
         typer.echo(json.dumps({**_told(made), "key": text}, ensure_ascii=False))
         return
@@ -100,11 +99,10 @@ def show(store: _Store = None, as_json: _Json = False) -> None:
 
     Example: copykit keys list --json
     """
-
-    async def work(book: KeyBook) -> list[Key]:
-        return await book.every()
-
-    found = _done(store, work)
+    found = _done(
+        store,
+        lambda book: book.every(),
+    )
     if as_json:
         typer.echo(json.dumps([_told(key) for key in found], ensure_ascii=False, indent=2))
         return
@@ -134,11 +132,10 @@ def rotate(
 
     Example: copykit keys rotate 89c3dd70 --overlap 12h
     """
-
-    async def work(book: KeyBook) -> tuple[Key, str]:
-        return await book.rotate(key, overlap_s=_seconds("overlap", overlap))
-
-    made, text = _done(store, work)
+    made, text = _done(
+        store,
+        lambda book: book.rotate(key, overlap_s=_seconds("overlap", overlap)),
+    )
     if as_json:
         typer.echo(json.dumps({**_told(made), "key": text}, ensure_ascii=False))
         return
@@ -156,11 +153,10 @@ def revoke(
 
     Example: copykit keys revoke 89c3dd70
     """
-
-    async def work(book: KeyBook) -> Key:
-        return await book.revoke(key)
-
-    ended = _done(store, work)
+    ended = _done(
+        store,
+        lambda book: book.revoke(key),
+    )
     if as_json:
         typer.echo(json.dumps(_told(ended), ensure_ascii=False))
         return
@@ -179,11 +175,10 @@ def tenant(
 
     Example: copykit keys tenant acme --rate 2000/minute --budget 200/month
     """
-
-    async def work(book: KeyBook) -> Any:
-        return await book.bound(name, rate=rate.strip(), budget=_budget(budget))
-
-    bound = _done(store, work)
+    bound = _done(
+        store,
+        lambda book: book.bound(name, rate=rate.strip(), budget=_budget(budget)),
+    )
     if as_json:
         told = {"tenant": bound.name, "rate": bound.rate or None, "budget": _bounded(bound.budget) or None}
         typer.echo(json.dumps(told, ensure_ascii=False))
