@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -28,6 +29,7 @@ from copykit.server.drain import ShuttingDown
 from copykit.server.exchange import Exchanges
 from copykit.server.holdings import Holdings
 from copykit.server.routes import PREFIXES, ROUTES, RouteSpec
+from copykit.server.traces import Traces, traces_from_env
 from copykit.server.wire import Problem, problem_of
 from copykit.service import CopywritingServiceV11
 from copykit.settings import Settings
@@ -65,6 +67,7 @@ def create_app(
     *,
     server: ServerSettings | None = None,
     service: CopywritingServiceV11 | None = None,
+    traces: Traces | None = None,
 ) -> Starlette:
     """Give the application; any ASGI server runs it.
 
@@ -72,13 +75,19 @@ def create_app(
         settings: None reads the environment and ``copykit.toml``, now.
         server: doors and bounds; None reads the environment too.
         service: used instead of one made of *settings*; the application closes it.
+        traces: used instead of what OpenTelemetry's variables ask for; closed too.
 
     Raises:
         ConfigurationError: settings that cannot work, all mistakes at once.
+        MissingExtra: traces are asked for without the extra ``otel``.
     """
     server = server or ServerSettings.from_env()
     if service is None:
         service = CopywritingServiceV11(settings or Settings.from_env(check_targets=check_targets))
+    if traces is None:
+        traces = traces_from_env(os.environ)
+    if traces is not None:
+        service.engine.add_hook(traces)
     holdings = Holdings(server, service)
     doors = Doors(server, holdings.keyring, holdings.limits)
     answers = Answers(holdings, service)
@@ -99,6 +108,8 @@ def create_app(
         await asyncio.wait(running)
         await answers.aclose()
         await holdings.aclose()
+        if traces is not None:
+            await asyncio.to_thread(traces.close)
 
     routes = [
         Route(
@@ -124,7 +135,7 @@ def create_app(
             expose_headers=_TOLD_HEADERS,
         )
     app.add_middleware(Frame, hosts=server.allowed_hosts, local=is_loopback(server.host))
-    app.add_middleware(Exchanges, figures=answers.metered.figures)
+    app.add_middleware(Exchanges, figures=answers.metered.figures, traces=traces)
     return app
 
 

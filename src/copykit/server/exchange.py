@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import nullcontext
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from copykit.server import logs
 from copykit.server.figures import Figures
+from copykit.server.traces import Traces
 
 __all__ = ["Exchanges"]
 
 _log = logging.getLogger("copykit.access")
 _METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
 _PROBES = frozenset({"/health/live", "/health/ready"})
+_TRACE = frozenset({b"traceparent", b"tracestate"})
 _LEFT = 499
 """As nginx has it: the client was gone before an answer began."""
 _FAILED = 500
@@ -29,9 +32,10 @@ class Exchanges:
     Probes are told at DEBUG only, and failures of the server at WARNING.
     """
 
-    def __init__(self, app: ASGIApp, *, figures: Figures) -> None:
+    def __init__(self, app: ASGIApp, *, figures: Figures, traces: Traces | None = None) -> None:
         self._app = app
         self._figures = figures
+        self._traces = traces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -42,19 +46,25 @@ class Exchanges:
         seen = _Seen(send)
         began, token = time.perf_counter(), logs.current.set(state)
         self._figures.add("copykit_http_requests_in_flight", 1)
+        method = scope["method"] if scope["method"] in _METHODS else "other"
         try:
-            await self._app(scope, receive, seen)
-        except Exception:
-            seen.status = seen.status or _FAILED
-            raise
+            with (
+                nullcontext() if self._traces is None else self._traces.request(method, _begun(scope), state)
+            ):
+                try:
+                    await self._app(scope, receive, seen)
+                except Exception:
+                    seen.status = seen.status or _FAILED
+                    raise
+                finally:
+                    state["status"] = seen.status or _LEFT
         finally:
             self._figures.add("copykit_http_requests_in_flight", -1)
-            self._tell(scope["method"], state, seen, time.perf_counter() - began)
+            self._tell(method, state, seen, time.perf_counter() - began)
             logs.current.reset(token)
 
     def _tell(self, method: str, state: dict[str, Any], seen: _Seen, took_s: float) -> None:
-        method = method if method in _METHODS else "other"
-        route, status = state.get("route", "unknown"), seen.status or _LEFT
+        route, status = state.get("route", "unknown"), state["status"]
         problem = state.get("problem")
         count = self._figures.count
         count("copykit_http_requests", route, method, str(status))
@@ -71,6 +81,11 @@ class Exchanges:
             name: state[name] for name in ("tenant", "key_id", "problem") if state.get(name) is not None
         }
         logs.tell(_log, "request", fields, level)
+
+
+def _begun(scope: Scope) -> dict[str, str]:
+    """Give the headers of a trace that the client began."""
+    return {name.decode(): value.decode("latin-1") for name, value in scope["headers"] if name in _TRACE}
 
 
 class _Seen:

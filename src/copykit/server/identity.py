@@ -25,5 +25,8 @@ def config_digest(settings: Settings, server: ServerSettings) -> str:
 
     A secret enters as set or not set: the digest stands in figures and reports, and two keys look alike in it.
     """
-    told = {"engine": asdict(settings), "server": server.report()}
+    told = {
+        "engine": asdict(settings),
+        "server": {**server.report(), "port": None},
+    }  # 0 is another one for each
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=repr).encode()).hexdigest()[:_DIGITS]

@@ -27,6 +27,7 @@ current: ContextVar[Mapping[str, Any] | None] = ContextVar("copykit_request", de
 
 _QUIET = ("httpcore", "httpcore2", "httpx", "httpx2", "hpack", "aiohttp", "redis", "sqlalchemy", "aiosqlite")
 """Libraries whose DEBUG lines hold headers, statements or values: they speak from WARNING on."""
+_OF_REQUEST = ("request_id", "trace_id")
 _FIRST = ("timestamp", "level", "logger", "event", "request_id")
 """Fields at the beginning of a line, in this order; the rest follows by name."""
 _SECOND_SPELLINGS = frozenset({"color_message", "message", "asctime"})
@@ -139,8 +140,8 @@ class _Formatter(logging.Formatter):
             "event": record.msg,
         }
         state = current.get()
-        if state is not None and "request_id" in state:
-            line["request_id"] = self._redactor.text(state["request_id"])
+        if state is not None:
+            line |= {name: self._redactor.text(state[name]) for name in _OF_REQUEST if name in state}
         return self._render(None, "", {**line, **record.fields})
 
     def _structlog(self) -> logging.Formatter:
@@ -173,8 +174,10 @@ class _Formatter(logging.Formatter):
 def _add_request(_: Any, __: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Name the request that is being served; an event of the engine has a number of its own, which stays."""
     state = current.get()
-    if state is not None and "request_id" in state:
-        line.setdefault("request_id", state["request_id"])
+    if state is not None:
+        for name in _OF_REQUEST:
+            if name in state:
+                line.setdefault(name, state[name])
     return line
 
 
