@@ -1,0 +1,104 @@
+"""What ``docs/operations.md`` says: no code or alert is missing, no name is unknown, and its backup is one."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from copykit.accel import registry
+from copykit.settings import SERVER_VARIABLES, Settings
+
+REPOSITORY = Path(__file__).parent.parent
+SOURCES = REPOSITORY / "src" / "copykit"
+TEXT = (REPOSITORY / "docs" / "operations.md").read_text()
+CODES = re.compile(
+    r"""
+    \bcode(?::\s*str)?\s*=\s*"([a-z_]+)"                # of a class of errors
+    | (?:Refused|Problem)\(\s*\d{3},\s*"([a-z_]+)"      # where it is made
+    | \b[45]\d\d:\s*\(?"([a-z_]+)"                      # in a table by status
+    | \(status,\s*\("([a-z_]+)"                         # for all others
+    """,
+    re.VERBOSE,
+)
+
+
+def codes() -> set[str]:
+    """Give every code that the sources and nginx's own problems know."""
+    files = [SOURCES / "errors.py", SOURCES / "batch.py", *(SOURCES / "server").glob("*.py")]
+    found = {name for file in files for match in CODES.findall(file.read_text()) for name in match if name}
+    nginx = (REPOSITORY / "deploy" / "nginx" / "problems.conf").read_text()
+    return found | set(re.findall(r"/\.problem/\d+ ([a-z_]+);", nginx.partition("$problem_title")[0]))
+
+
+def test_every_code_has_its_line() -> None:
+    """The table of codes leaves none out that the sources name, and names none twice."""
+    table = TEXT.partition("\n## Error codes\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    told = [name for row in rows for name in re.findall(r"`([a-z_]+)`", row)]
+    assert len(told) == len(set(told))
+    assert {"unauthorized", "no_answer", "not_found", "budget_exceeded", "headers_too_large"} <= codes()
+    assert codes() <= set(told)
+
+
+def test_every_variable_is_one() -> None:
+    """No name of a setting is misspelt or gone."""
+    capabilities = {registry.variable(name) for name in registry.capability_names()}
+    named = set(re.findall(r"\bCOPYKIT_[A-Z_]+[A-Z]\b", TEXT)) - capabilities
+    unknown = {name for name in named if name.removesuffix("_FILE") not in SERVER_VARIABLES}
+    Settings.from_env(dict.fromkeys(unknown, ""))
+
+
+def test_every_alert_has_its_section() -> None:
+    """The link in each rule leads to a heading that says what to do."""
+    yaml = pytest.importorskip("yaml", reason="needs PyYAML")
+    rules = REPOSITORY / "deploy" / "monitoring" / "rules.yml"
+    if not rules.exists():
+        pytest.skip("no rules yet")
+    headings = {heading.lower() for heading in re.findall(r"(?m)^#+ (\w+)$", TEXT)}
+    for group in yaml.safe_load(rules.read_text())["groups"]:
+        for rule in group["rules"]:
+            if "alert" in rule:
+                link = rule["annotations"]["runbook_url"]
+                assert link.rpartition("/")[2] == f"operations.md#{rule['alert'].lower()}"
+                assert rule["alert"].lower() in headings
+
+
+def test_the_backup_is_whole_while_others_write(tmp_path: Path) -> None:
+    """The document's command copies a store that is written to, keeps it from other users, and never overwrites."""
+    script = re.search(r"python3 - /data/server.sqlite \S+ <<'END'\n(.*?)\nEND\n", TEXT, re.DOTALL)
+    assert script is not None
+    source, target = tmp_path / "server.sqlite", tmp_path / "backup.sqlite"
+    command = [sys.executable, "-c", script[1], str(source), str(target)]
+    store = sqlite3.connect(source, isolation_level=None, check_same_thread=False)
+    store.executescript("PRAGMA journal_mode=WAL; CREATE TABLE told (at INTEGER, pair INTEGER)")
+    store.execute("INSERT INTO told VALUES (-1, 0), (-1, 1)")
+    over = threading.Event()
+
+    def write() -> None:
+        at = 0
+        while not over.is_set():
+            store.execute("INSERT INTO told VALUES (?, 0), (?, 1)", (at, at))
+            at += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    finally:
+        over.set()
+        writer.join()
+        store.close()
+    assert (told.returncode, told.stdout) == (0, "ok\n"), told.stderr
+    copy = sqlite3.connect(target)
+    rows, pairs = copy.execute("SELECT count(*), count(DISTINCT at) FROM told").fetchone()
+    copy.close()
+    assert rows == 2 * pairs >= 2
+    assert target.stat().st_mode & 0o077 == 0
+    again = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert again.returncode != 0
