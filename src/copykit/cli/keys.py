@@ -201,12 +201,12 @@ async def _with_book(url: str | None, work: Callable[[KeyBook], Awaitable[T]]) -
         import_module("aiosqlite")
     except ModuleNotFoundError as error:
         raise MissingExtra("keys", error.name or "sqlalchemy", "server") from None
-    from copykit.server.config import ServerSettings, data_folder
+    from copykit.server.config import ServerSettings, data_folder, file_url
     from copykit.server.keys import KeyBook
-    from copykit.server.store import Store, file_url
+    from copykit.server.store import Store
 
     settings = ServerSettings.from_env(host="127.0.0.1")
-    store = Store(url or settings.store_url or file_url(data_folder(settings)))
+    store = Store(url or settings.store_url or file_url(data_folder(settings.data_dir)))
     try:
         await store.open()
         return await work(KeyBook(store, settings.pepper))

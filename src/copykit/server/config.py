@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from ipaddress import ip_address, ip_network
 from math import log2
@@ -14,7 +16,7 @@ from urllib.parse import urlsplit
 from copykit.errors import ConfigurationError, nearest_names
 from copykit.settings import Secret, at_least, read_values
 
-__all__ = ["LOG_FORMATS", "LOG_LEVELS", "RATE", "ServerSettings", "data_folder", "is_loopback"]
+__all__ = ["LOG_FORMATS", "LOG_LEVELS", "RATE", "ServerSettings", "data_folder", "file_url", "is_loopback"]
 
 LOG_FORMATS = ("text", "json")
 LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
@@ -192,17 +194,30 @@ class ServerSettings:
         return problems
 
     @classmethod
-    def from_env(cls, environment: Mapping[str, str] | None = None, **given: object) -> ServerSettings:
+    def from_env(
+        cls, environment: Mapping[str, str] | None = None, *, keep: bool = False, **given: object
+    ) -> ServerSettings:
         """Read the environment over the table ``server`` of ``copykit.toml``; what is *given* wins.
 
+        Where a store is named and no key, the store is asked whether it holds keys.
+
+        Args:
+            keep: fill in a store in the data folder where none is named, as ``copykit run`` does.
+
         Raises:
-            ConfigurationError: as the class does, and for values that cannot be read.
+            ConfigurationError: as the class does, and for values that cannot be read or a store that cannot be used.
+            StoreUnavailable: the store does not answer.
         """
         values, problems = read_values(os.environ if environment is None else environment, group="server")
         del environment  # a key would stand in the traceback, where variables are shown
         own = {name.removeprefix("server."): value for name, value in values.items()}
+        own |= given
+        if keep and own.get("store_url") is None:
+            own["store_url"] = file_url(data_folder(str(own.get("data_dir", ""))))
         try:
-            made = cls(**{**own, **given})
+            if own.get("store_url") and own.get("key") is None:
+                own["keyed"] = _keyed(str(own["store_url"]))
+            made = cls(**own)
         except ConfigurationError as error:
             problems += error.problems
         if problems:
@@ -218,10 +233,23 @@ class ServerSettings:
         return told
 
 
-def data_folder(settings: ServerSettings) -> Path:
-    """Give the folder of what the server keeps on this machine."""
-    if settings.data_dir:
-        return Path(settings.data_dir)
+def file_url(folder: Path) -> str:
+    """Give the address of the store in *folder*."""
+    return f"sqlite:///{folder.absolute() / 'server.sqlite'}"
+
+
+def _keyed(url: str) -> bool:
+    """Ask the store at *url* whether it holds keys; in a thread, for the caller may have a loop of its own running."""
+    from copykit.server.store import has_keys
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(lambda: asyncio.run(has_keys(url))).result()
+
+
+def data_folder(data_dir: str = "") -> Path:
+    """Give the folder of what the server keeps on this machine: *data_dir*, or copykit's own in the user's state."""
+    if data_dir:
+        return Path(data_dir)
     state = os.environ.get("XDG_STATE_HOME")
     return (Path(state) if state else Path.home() / ".local" / "state") / "copykit"
 

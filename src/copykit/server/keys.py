@@ -15,7 +15,7 @@ from sqlalchemy import insert, select, update
 
 from copykit.errors import InvalidRequest, nearest_names
 from copykit.server import store as table
-from copykit.server.config import RATE, ServerSettings
+from copykit.server.config import RATE
 from copykit.server.store import Store, raise_counter
 from copykit.settings import Secret
 
@@ -27,7 +27,6 @@ __all__ = [
     "KeyBook",
     "Tenant",
     "digest_of",
-    "has_keys",
     "id_of",
     "keys_of",
     "tenants_of",
@@ -280,19 +279,6 @@ def id_of(text: str) -> tuple[str, str] | None:
     """Split a key's text into its id and its secret; None if it is no key of ours."""
     found = _KEY.fullmatch(text)
     return (found[1], found[2]) if found else None
-
-
-async def has_keys(settings: ServerSettings) -> bool:
-    """Say whether the store of *settings* has ever held a key: then authentication is on, also when all have ended."""
-    if settings.store_url is None:
-        return False
-    store = Store(settings.store_url)
-    try:
-        await store.open()
-        async with store.reading() as connection:
-            return (await connection.execute(select(table.keys.c.id).limit(1))).first() is not None
-    finally:
-        await store.aclose()
 
 
 def _scopes(scopes: Iterable[str]) -> tuple[str, ...]:

@@ -38,7 +38,7 @@ class Pulse:
         self, metrics: Metrics, engine: Engine, server: ServerSettings, draining: Callable[[], bool]
     ) -> None:
         self._metrics = metrics
-        self._folder = data_folder(server)
+        self._folder = data_folder(server.data_dir)
         self._draining = draining
         self._lags: deque[float] = deque(maxlen=_LAGS)
         self._quick_at = self._slow_at = float("-inf")
