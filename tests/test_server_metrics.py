@@ -175,6 +175,8 @@ def test_the_same_configuration_has_the_same_digest() -> None:
 def test_an_unsafe_start_shows() -> None:
     """Authentication off where others reach it, which only --insecure allows, is a figure of its own (F05)."""
     safe, unsafe = app(), app(host="0.0.0.0", insecure=True)  # noqa: S104  # nothing listens
+    for one in (safe, unsafe):
+        asyncio.run(one.state.answers.pulse.look())
     told = [value(one.state.answers.metered.figures, "copykit_unsafe_start") for one in (safe, unsafe)]
     assert told == [0, 1]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +16,7 @@ from copykit.cli.table import Table
 __all__ = ["command"]
 
 _UNWELL = 1
-_COLOURS = {"ok": "green", "degraded": "yellow", "closed": "green", "half_open": "yellow", "open": "red"}
+_COLOURS = {"ok": "green", "degraded": "yellow", "resting": "yellow", "half_open": "yellow", "open": "red"}
 
 
 def command(
@@ -42,18 +43,65 @@ def _show(console: Console, url: str, told: dict[str, Any]) -> None:
     status = str(told.get("status"))
     line = Text(f"{url}: ").append(status, style=_COLOURS.get(status, "red"))
     console.print(line if "detail" not in told else line.append(f" ({told['detail']})"), soft_wrap=True)
-    targets = told.get("routing", {}).get("targets", {})
-    if not targets:
+    for reason in told.get("reasons", ()):
+        console.print(Text(f"  {reason}"), soft_wrap=True)
+    providers = told.get("providers")
+    if not isinstance(providers, dict):  # another server's report, or what a tenant may know
         return
-    table = Table("target", "breaker", "in progress", "median", "accepted", "rejected")
-    for name, look in targets.items():
-        median = look["median_s"]
+    table = Table("target", "status", "last failure", "in progress", "median", "accepted", "rejected")
+    asked = told.get("routing", {}).get("targets", {})
+    for name, look in providers.items():
+        live, failure, median = asked.get(name, {}), look.get("last_failure"), look.get("median_s")
         table.add_row(
             name,
-            Text(look["breaker"], style=_COLOURS.get(look["breaker"], "red")),
-            f"{look['in_progress']}/{look['limit']}",
+            Text(look["status"], style=_COLOURS.get(look["status"], "red")),
+            "" if failure is None else f"{failure['code']}, {failure['ago_s']:.0f} s ago",
+            f"{live['in_progress']}/{live['limit']}" if live else "",
             "" if median is None else f"{median:.3g} s",
-            str(look["accepted"]),
-            str(look["rejected"]),
+            str(live.get("accepted", "")),
+            str(live.get("rejected", "")),
         )
     console.print(table)
+    rest = Table("part", "state")
+    for name, state in _parts(told):
+        rest.add_row(name, state)
+    console.print(rest)
+
+
+def _parts(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Give one line for each other part of the report."""
+    database, redis = told["database"], told["redis"]
+    yield (
+        "database",
+        _answers(database) + (f", {_size(database['size_bytes'])}" if database.get("size_bytes") else ""),
+    )
+    yield "Redis", _answers(redis) + f"; limits counted by {redis['limits_counted_by']}"
+    memory = told["memory"]
+    share = "" if memory["share"] is None else f", {memory['share']:.0%} of {_size(memory['limit_bytes'])}"
+    yield "memory", _size(memory["resident_bytes"]) + share
+    if told["disk"] is not None:
+        yield "disk", f"{_size(told['disk']['free_bytes'])} free of {_size(told['disk']['size_bytes'])}"
+    cache = told["cache"]
+    ratio = "" if not cache or cache["hit_ratio"] is None else f", {cache['hit_ratio']:.0%} found"
+    yield "cache", "off" if not cache else f"{cache['entries']} results, {_size(cache['size_bytes'])}{ratio}"
+    machine = told["optimization"]
+    advised = f", advised: {', '.join(machine['recommended'])}" if machine.get("recommended") else ""
+    yield "optimization", f"{machine.get('tier')}, score {machine.get('score')}{advised}"
+    workers = told["workers"]
+    yield "workers", f"{workers.get('living', workers['configured'])} of {workers['configured']}"
+    places = told["requests"]
+    yield "requests", f"{places['in_work']} of {places['limit']} in work, {places['waiting']} waiting"
+    yield "authentication", told["authentication"]
+    yield "version", f"{told['version']}, configuration {told['config']}, up {told['uptime_s']:.0f} s"
+
+
+def _answers(part: dict[str, Any]) -> str:
+    if not part["configured"]:
+        return "not used"
+    return f"answers in {1000 * part['latency_s']:.1f} ms" if part["reachable"] else "does not answer"
+
+
+def _size(count: int | None) -> str:
+    if count is None:
+        return "unknown"
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.1f} MiB"

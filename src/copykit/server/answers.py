@@ -26,6 +26,7 @@ from copykit.routing.account import Account
 from copykit.server.asked import brief_of, items_of, json_of, told_s
 from copykit.server.auth import Visitor
 from copykit.server.drain import Drain, ShuttingDown
+from copykit.server.health import Health
 from copykit.server.holdings import Holdings
 from copykit.server.metrics import CONTENT_TYPE, Metrics
 from copykit.server.pulse import Pulse
@@ -72,7 +73,10 @@ class Answers:
         self._engine = v11.engine
         self.metered = Metrics(v11.engine)
         self.drain = Drain()
-        self.pulse = Pulse(self.metered, v11.engine, holdings.settings, lambda: self.drain.begun)
+        self.pulse = Pulse(self.metered, holdings, lambda: self.drain.begun)
+        self._health = Health(
+            v11.engine, self.metered.figures, holdings, self.pulse, lambda: self.drain.begun
+        )
 
     async def aclose(self) -> None:
         """Close the face."""
@@ -137,19 +141,17 @@ class Answers:
         return JsonResponse({"status": "ok"})
 
     async def ready(self, request: Request) -> Response:
-        """Say whether requests are answered; not while the server drains."""
-        health = await self._v11.health()
-        ready = not self.drain.begun and health["status"] == "ok"
-        return JsonResponse({"status": "ok" if ready else "unavailable"}, 200 if ready else 503)
+        """Say whether requests should come here: not while it drains, its store is away or no target may be asked."""
+        unready = await self._health.unready()
+        told = {"status": "unavailable" if unready else "ok", "reasons": list(unready)}
+        return JsonResponse(told, 503 if unready else 200)
 
     async def health(self, request: Request) -> Response:
-        """Give the full report."""
+        """Give the full report; to a tenant the status and the targets' names."""
+        told = await self._health.report()
         if request.state.visitor.tenant:
-            told = await self._v11.health()
-            return JsonResponse({"status": told["status"], "providers": told["providers"]})
-        stats = await self._v11.get_performance_stats()
-        report = {**await self._v11.health(), "uptime_s": stats["uptime_s"], "routing": stats["routing"]}
-        return JsonResponse({**report, "system": stats["system"], "capabilities": stats["capabilities"]})
+            told = {"status": told["status"], "providers": list(told["providers"])}
+        return JsonResponse(_plain(told))
 
     async def stats(self, request: Request) -> Response:
         """Give counts, latencies, targets and money: of all to the operator, to a tenant its own."""

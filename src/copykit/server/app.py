@@ -148,7 +148,8 @@ def _endpoint(
     async def endpoint(request: Request) -> Response:
         request.state.route = spec.path
         try:
-            await holdings.open()
+            if spec.scope != "public":
+                await holdings.open()
             visitor = request.state.visitor = await doors.check(request, spec)
             request.state.tenant, request.state.key_id = visitor.tenant or None, visitor.key.id or None
             if spec.takes is None:
@@ -164,6 +165,7 @@ def _endpoint(
         except asyncio.CancelledError:
             if not answers.drain.over:
                 raise
+            request.state.problem = ShuttingDown.code
             response = answer(problem_of(ShuttingDown()), request.state.request_id)
         except Exception as error:  # the edge: whatever it is, the client gets an answer
             if not isinstance(error, CopykitError) or isinstance(error, InternalError):

@@ -80,6 +80,13 @@ FIGURES: tuple[Figure, ...] = (
             ("route",),
         ),
         ("copykit_http_requests_in_flight", "gauge", "Requests that are being served."),
+        (
+            "copykit_places",
+            "gauge",
+            "Requests that write copy: taken and waiting, and the limit of those at a time.",
+            ("state",),
+        ),
+        ("copykit_streams", "gauge", "Streams that are open."),
         ("copykit_http_response_bytes", "counter", "Bytes of answers' bodies.", ("route",)),
         ("copykit_http_requests_rejected", "counter", "Requests answered with a problem, by its code.", ("reason",)),
         (
@@ -126,8 +133,9 @@ FIGURES: tuple[Figure, ...] = (
         (
             "copykit_budget_usd",
             "gauge",
-            "US dollars of the engines' budgets: cap, spent, reserved; no cap, no series of it.",
+            "US dollars of the server's budget: cap, spent, and reserved by the worker that reserves most.",
             ("state",),
+            "livemax",
         ),
     ),
     *_of(

@@ -91,6 +91,15 @@ class Limits:
         headers = {**window.headers(), "Retry-After": str(wait_s)}
         raise Refused(429, "rate_limited", refused, headers=headers)
 
+    async def ping(self) -> None:
+        """Have Redis answer, where it counts.
+
+        Raises:
+            OSError: it does not.
+        """
+        if self._shared is not None:
+            await self._shared.ping()
+
     async def aclose(self) -> None:
         """Close the connection to Redis."""
         if self._shared is not None:
@@ -142,6 +151,11 @@ class _Redis:
         fits = await self._limiter.hit(item, kind, name)
         stats = await self._limiter.get_window_stats(item, kind, name)
         return Window(item.amount, stats.remaining, stats.reset_time - time.time()), fits
+
+    async def ping(self) -> None:
+        """Have it answer; raises OSError if it does not."""
+        if not await self._storage.check():
+            raise OSError("Redis does not answer")
 
     async def aclose(self) -> None:
         """Close the client."""

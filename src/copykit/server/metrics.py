@@ -5,7 +5,9 @@ from __future__ import annotations
 from copykit import events
 from copykit.accel.registry import capability_names, chosen
 from copykit.engine import Engine
+from copykit.routing.budget import Ledger
 from copykit.server.figures import CONTENT_TYPE, Figures
+from copykit.server.purse import LeasedLedger
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
@@ -44,6 +46,11 @@ class Metrics:
             case _:
                 pass
 
+    @property
+    def ledger(self) -> Ledger:
+        """Give the engine's budget."""
+        return self._engine.router.ledger
+
     def refresh(self) -> None:
         """Look at what has a state: targets, money, cache, capabilities; takes well under a millisecond."""
         set_ = self.figures.set
@@ -59,7 +66,8 @@ class Metrics:
         self._resting |= set(routing["resting"])
         for provider in self._resting:
             set_("copykit_provider_resting", float(provider in routing["resting"]), provider)
-        for state in ("cap", "spent", "reserved"):
+        of_all = isinstance(self.ledger, LeasedLedger)  # then the store knows, which is asked elsewhere
+        for state in ("reserved",) if of_all else ("cap", "spent", "reserved"):
             if (usd := routing["money"][f"{state}_usd"]) is not None:
                 set_("copykit_budget_usd", usd, state)
         self.figures.count_up_to("copykit_hedges", self._engine.router.hedges.made)

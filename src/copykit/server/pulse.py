@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 from copykit.accel import system
-from copykit.engine import Engine
+from copykit.accel.report import Report, report
 from copykit.server import machine
-from copykit.server.config import ServerSettings, data_folder, is_loopback
+from copykit.server.config import data_folder, is_loopback
 from copykit.server.gpu import gpus
-from copykit.server.identity import config_digest, version
+from copykit.server.holdings import Holdings
+from copykit.server.identity import version
 from copykit.server.metrics import Metrics
+from copykit.server.purse import LeasedLedger
+from copykit.server.store import StoreUnavailable
 
 __all__ = ["Pulse"]
 
@@ -29,27 +33,25 @@ class Pulse:
 
     Args:
         metrics: where they go.
-        engine: whose configuration is told.
-        server: its settings; a bind that others reach with authentication off shows in a figure of its own.
+        holdings: store, limits, places and keys; a bind that others reach with authentication off is a figure.
         draining: says whether the worker is about to end.
     """
 
-    def __init__(
-        self, metrics: Metrics, engine: Engine, server: ServerSettings, draining: Callable[[], bool]
-    ) -> None:
+    def __init__(self, metrics: Metrics, holdings: Holdings, draining: Callable[[], bool]) -> None:
         self._metrics = metrics
-        self._folder = data_folder(server.data_dir)
+        self._holdings = holdings
         self._draining = draining
         self._lags: deque[float] = deque(maxlen=_LAGS)
         self._quick_at = self._slow_at = float("-inf")
-        self.digest = config_digest(engine.settings, server)
-        """Of this worker's configuration."""
+        self._watched: list[Callable[[], Awaitable[None]]] = []
+        self._found: Report | None = None
+        self.folder = data_folder(holdings.settings.data_dir)
+        """Where the server keeps its data."""
         figures = metrics.figures
         figures.count("copykit_worker_starts")
         figures.set("copykit_workers", 1)
-        figures.set("copykit_build_info", 1, version(), self.digest)
+        figures.set("copykit_build_info", 1, version(), holdings.config)
         figures.set("copykit_start_time_seconds", time.time())
-        figures.set("copykit_unsafe_start", float(server.open and not is_loopback(server.host)))
 
     @property
     def lag_s(self) -> float:
@@ -70,12 +72,48 @@ class Pulse:
         self._quick_at = now = time.monotonic()
         self._metrics.refresh()
         self._quick()
+        await self._spent()
         if now - self._slow_at >= _SLOW_S:
             self._slow_at = now
             await asyncio.to_thread(self._slow)
+            for watched in self._watched:
+                await watched()
+
+    def watch(self, look: Callable[[], Awaitable[None]]) -> None:
+        """Have *look* awaited as often as disk and GPU are looked at."""
+        self._watched.append(look)
+
+    def optimization(self) -> dict[str, Any]:
+        """Give what was found of this machine's capabilities when it was last looked at."""
+        found = self._found
+        if found is None:
+            return {}
+        chosen = {one.name: one.chosen for one in found.capabilities}
+        advised = [one.library for one in found.recommendations]
+        figures = {"tier": found.tier, "score": found.score, "libraries": found.working}
+        return {**figures, "recommended": advised, "capabilities": chosen}
+
+    async def _spent(self) -> None:
+        """Tell a budget that all workers share, of which this one's ledger holds a part only."""
+        ledger, purse = self._metrics.ledger, self._holdings.purse
+        if purse is None or not isinstance(ledger, LeasedLedger):
+            return
+        try:
+            spent = await purse.spent(ledger.account, ledger.budget)
+        except StoreUnavailable:
+            return
+        self._metrics.figures.set("copykit_budget_usd", spent.usd, "spent")
+        if spent.cap_usd is not None:
+            self._metrics.figures.set("copykit_budget_usd", spent.cap_usd, "cap")
 
     def _quick(self) -> None:
-        figures = self._metrics.figures
+        figures, gate = self._metrics.figures, self._holdings.gate
+        unsafe = self._holdings.keyring.open and not is_loopback(self._holdings.settings.host)
+        figures.set("copykit_unsafe_start", float(unsafe))
+        figures.set("copykit_places", gate.limit, "limit")
+        figures.set("copykit_places", gate.taken, "taken")
+        figures.set("copykit_places", gate.waiting, "waiting")
+        figures.set("copykit_streams", gate.streams)
         figures.set("copykit_draining", float(self._draining()))
         figures.set("copykit_resident_memory_bytes", system.rss_bytes() or 0)
         figures.count_up_to("copykit_cpu_seconds", system.cpu_seconds())
@@ -85,12 +123,10 @@ class Pulse:
             figures.set("copykit_max_fds", files[1])
 
     def _slow(self) -> None:
-        from copykit.accel.report import report
-
         figures = self._metrics.figures
         if (limit := machine.memory_limit_bytes()) is not None:
             figures.set("copykit_memory_limit_bytes", limit)
-        if (space := machine.disk(self._folder)) is not None:
+        if (space := machine.disk(self.folder)) is not None:
             figures.set("copykit_disk_free_bytes", space[0])
             figures.set("copykit_disk_size_bytes", space[1])
         for gpu in gpus():
@@ -98,7 +134,7 @@ class Pulse:
                 figures.set("copykit_gpu_utilization_ratio", gpu.utilization, str(gpu.index))
             figures.set("copykit_gpu_memory_used_bytes", gpu.used_bytes, str(gpu.index))
             figures.set("copykit_gpu_memory_size_bytes", gpu.size_bytes, str(gpu.index))
-        found = report(verify=False)
+        found = self._found = report(verify=False)
         figures.set("copykit_optimization_libraries", found.working)
         figures.set("copykit_optimization_score", found.score)
         figures.set("copykit_optimization_recommendations", len(found.recommendations))
