@@ -123,6 +123,7 @@ def create_app(
     ]
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _refused})
     app.state.answers = answers
+    app.state.holdings = holdings
     app.state.drain = answers.drain
     app.router.redirect_slashes = False
     if server.cors_origins:

@@ -1,0 +1,145 @@
+"""Answers kept by Idempotency-Key: done once, the same for a day, and never another tenant's."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("sse_starlette", reason="needs the extra server")
+pytest.importorskip("aiosqlite", reason="needs the extra server")
+
+from copykit import register_provider
+from copykit.errors import ProviderUnavailable
+from copykit.providers.registry import unregister_provider
+from copykit.server.config import file_url
+from copykit.server.remembered import GIVEN_UP_S, KEPT_S, Kept, Memory, Remembers, Shared
+from copykit.server.store import Store
+from copykit.server.wire import Refused
+from copykit.testing import FakeClock, FakeProvider
+from server_crew import BRIEF, SEEN_S, crew, told
+
+ANSWER = Kept(200, "application/json", b"{}")
+
+
+@pytest.fixture(params=["memory", "store"])
+def remembering(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Any], None]:
+    """Runs a story over what remembers, in this process and in a store."""
+
+    def run(story: Callable[[Remembers, FakeClock], Awaitable[None]]) -> None:
+        async def over() -> None:
+            clock = FakeClock(1_000_000.0)
+            if request.param == "memory":
+                await story(Memory(clock=clock), clock)
+                return
+            store = Store(file_url(tmp_path))
+            await store.open()
+            try:
+                await story(Shared(store, "w1", clock=clock), clock)
+            finally:
+                await store.aclose()
+
+        told(over)
+
+    return run
+
+
+async def refusal(awaited: Awaitable[Any]) -> tuple[int, str]:
+    """Give status and code of what is refused."""
+    with pytest.raises(Refused) as caught:
+        await awaited
+    return caught.value.status, caught.value.code
+
+
+def test_the_first_is_done_and_the_others_are_told_its_answer(remembering: Any) -> None:
+    """In work 409, with another body 422, done the same answer; another tenant's name is another name."""
+
+    async def story(remembered: Remembers, clock: FakeClock) -> None:
+        assert await remembered.begin("a", "n", b"1" * 32) is None
+        assert await refusal(remembered.begin("a", "n", b"1" * 32)) == (409, "idempotency_in_progress")
+        assert await remembered.begin("b", "n", b"1" * 32) is None
+        await remembered.end("a", "n", ANSWER)
+        assert await remembered.begin("a", "n", b"1" * 32) == ANSWER
+        assert await refusal(remembered.begin("a", "n", b"2" * 32)) == (422, "idempotency_mismatch")
+
+    remembering(story)
+
+
+def test_what_was_not_answered_for_good_may_be_done_again(remembering: Any) -> None:
+    """An answer that is not kept leaves no trace."""
+
+    async def story(remembered: Remembers, clock: FakeClock) -> None:
+        await remembered.begin("a", "n", b"1" * 32)
+        await remembered.end("a", "n", None)
+        assert await remembered.begin("a", "n", b"2" * 32) is None
+
+    remembering(story)
+
+
+def test_answers_are_forgotten_after_a_day_and_what_never_ended_sooner(remembering: Any) -> None:
+    """A worker that died in work does not lock its name for ever."""
+
+    async def story(remembered: Remembers, clock: FakeClock) -> None:
+        await remembered.begin("a", "done", b"1" * 32)
+        await remembered.end("a", "done", ANSWER)
+        await remembered.begin("a", "lost", b"1" * 32)
+        clock.now += GIVEN_UP_S + 1
+        assert await remembered.begin("a", "lost", b"1" * 32) is None
+        assert await remembered.begin("a", "done", b"1" * 32) == ANSWER
+        clock.now += KEPT_S
+        await remembered.purge()
+        assert await remembered.begin("a", "done", b"2" * 32) is None
+
+    remembering(story)
+
+
+def test_over_http_a_repeat_costs_nothing_and_a_failure_is_tried_again(tmp_path: Path) -> None:
+    """One call for two requests of one name; after 502 the same name is done anew; wrong names are 400."""
+    fake = FakeProvider("counted").will_say(
+        ProviderUnavailable("down", status=500), {"text": "Standing desk in oiled oak."}
+    )
+    register_provider("counted", lambda: fake)
+
+    async def story() -> None:
+        async with crew(tmp_path, targets=("counted",), routing={"repeats": 0}) as (book, (worker,)):
+            _, key = await book.create()
+            await asyncio.sleep(SEEN_S)
+            body = {**BRIEF, "cache": "off"}
+
+            async def ask(**headers: str) -> Any:
+                return await worker.ask("POST", "/v11/generate", body, key=key, **headers)
+
+            assert (await ask(idempotency_key="n")).status_code == 502
+            first, again = await ask(idempotency_key="n"), await ask(idempotency_key="n")
+            assert (first.status_code, again.content) == (200, first.content)
+            assert again.headers["idempotent-replayed"] == "true"
+            assert len(fake.asked) == 2
+            other = await worker.ask("POST", "/v11/generate", BRIEF, key=key, idempotency_key="n")
+            assert (other.status_code, other.json()["code"]) == (422, "idempotency_mismatch")
+            for wrong in ("x" * 256, ""):
+                assert (await ask(idempotency_key=wrong)).status_code == 400
+            streamed = await worker.ask("POST", "/v11/generate/stream", body, key=key, idempotency_key="s")
+            assert streamed.status_code == 400
+
+    try:
+        told(story)
+    finally:
+        unregister_provider("counted")
+
+
+def test_two_at_once_are_done_once(tmp_path: Path) -> None:
+    """Of two workers asked in the same moment one does it; the other says 409, or has the answer."""
+
+    async def story() -> list[int]:
+        async with crew(tmp_path, 2) as (book, workers):
+            _, key = await book.create()
+            await asyncio.sleep(SEEN_S)
+            body = {**BRIEF, "cache": "off"}
+            asked = [one.ask("POST", "/v11/generate", body, key=key, idempotency_key="n") for one in workers]
+            answers = await asyncio.gather(*asked)
+            return sorted(answer.status_code for answer in answers)
+
+    assert told(story) in ([200, 200], [200, 409])

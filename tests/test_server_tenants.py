@@ -1,0 +1,381 @@
+"""Keys, tenants and several workers over one store: what one may, what the others see, and what nobody sees."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("sse_starlette", reason="needs the extra server")
+pytest.importorskip("aiosqlite", reason="needs the extra server")
+
+from copykit import register_provider
+from copykit.brief.prompt import Prompt
+from copykit.errors import ConfigurationError, InvalidRequest
+from copykit.providers.base import Completion
+from copykit.providers.registry import unregister_provider
+from copykit.server import ServerSettings
+from copykit.server.config import file_url
+from copykit.server.keys import Budget, KeyBook
+from copykit.server.routes import ROUTES
+from copykit.server.store import Store
+from copykit.testing import FakeProvider
+from server_crew import BRIEF, SEEN_S, crew, told
+
+
+class Priced(FakeProvider):
+    """A model whose calls have bounds: 1,000 bytes in, 100 tokens out."""
+
+    timeout_s = 5.0
+
+    def model_of(self, prompt: Prompt) -> str:
+        """One model, whatever is asked."""
+        return prompt.model or self.model
+
+    def most(self, prompt: Prompt) -> tuple[int, int]:
+        """The same bounds for every prompt."""
+        return 1_000, 100
+
+
+@pytest.fixture
+def priced() -> Any:
+    """A target ``priced`` whose calls cost 0.0011 USD at worst, and 0.00003 as they are."""
+    said = {"text": "Standing desk in oiled oak, 120 x 60 cm."}
+    register_provider("priced", lambda: Priced("priced").will_say(said))
+    yield {"prices": {"priced": {"input": 1.0, "output": 1.0}}}
+    unregister_provider("priced")
+
+
+def test_a_key_opens_what_its_scopes_name_and_nothing_else(tmp_path: Path) -> None:
+    """Every route with every scope: its own passes, another is 403, none at all 401."""
+
+    async def story() -> None:
+        async with crew(tmp_path) as (book, (worker,)):
+            keys = {
+                scope: (await book.create(scopes=[scope]))[1]
+                for scope in ("generate", "batch", "read", "admin")
+            }
+            await asyncio.sleep(SEEN_S)
+            for spec in ROUTES:
+                body = BRIEF if spec.takes == "Brief" else [BRIEF] if spec.takes else None
+                if spec.scope == "public":
+                    assert (await worker.ask(spec.method, spec.path)).status_code == 200
+                    continue
+                assert (await worker.ask(spec.method, spec.path, body)).status_code == 401
+                for scope, key in keys.items():
+                    answer = await worker.ask(spec.method, spec.path, body, key=key)
+                    assert answer.status_code == (200 if scope == spec.scope else 403), (spec.path, scope)
+
+    told(story)
+
+
+def test_a_key_that_ends_opens_nothing(tmp_path: Path) -> None:
+    """Revoked, expired and unknown keys get the very same answer but for its number."""
+
+    async def story() -> list[Any]:
+        async with crew(tmp_path) as (book, (worker,)):
+            ended, text = await book.create()
+            _, short = await book.create(expires_in_s=0.01)
+            await book.revoke(ended.id)
+            await asyncio.sleep(SEEN_S)
+            told = []
+            for key in (
+                text,
+                short,
+                text[:-1] + "x",
+                "ck_live_00000000_" + "a" * 43,
+                "nonsense",
+                "x" * 10_000,
+            ):
+                answer = await worker.ask("GET", "/health", key=key)
+                problem = answer.json()
+                del problem["request_id"]
+                told.append((answer.status_code, problem))
+            return told
+
+    answers = told(story)
+    assert answers[0][0] == 401
+    assert all(answer == answers[0] for answer in answers)
+
+
+def test_two_secrets_work_while_one_replaces_the_other(tmp_path: Path) -> None:
+    """Both until the overlap ends; a further rotation ends the first at once."""
+
+    async def story() -> list[list[int]]:
+        async with crew(tmp_path) as (book, (worker,)):
+            key, first = await book.create(scopes=["read"])
+            _, second = await book.rotate(key.id, overlap_s=60)
+            await asyncio.sleep(SEEN_S)
+            both = [(await worker.ask("GET", "/health", key=text)).status_code for text in (first, second)]
+            _, third = await book.rotate(key.id, overlap_s=60)
+            await asyncio.sleep(SEEN_S)
+            texts = (first, second, third)
+            return [both, [(await worker.ask("GET", "/health", key=text)).status_code for text in texts]]
+
+    assert told(story) == [[200, 200], [401, 200, 200]]
+
+
+def test_what_one_worker_changes_the_other_sees_within_a_second(tmp_path: Path, priced: Any) -> None:
+    """A revoked key, a cleared cache and a budget that is spent: refused, missed, refused."""
+
+    async def story() -> dict[str, Any]:
+        seen: dict[str, Any] = {}
+        async with crew(tmp_path, 2, targets=("priced",), routing=priced) as (book, (one, two)):
+            gone, gone_text = await book.create(tenant="acme")
+            _, admin = await book.create(tenant="acme", scopes=["admin", "generate"])
+            _, poor = await book.create(tenant="poor", budget=Budget(0.00115, "total"))
+            await asyncio.sleep(SEEN_S)
+            first = await two.ask("POST", "/v11/generate", BRIEF, key=gone_text)
+            again = await two.ask("POST", "/v11/generate", BRIEF, key=gone_text)
+            seen["cached"] = [first.json()["cached"], again.json()["cached"]]
+            spent = [
+                (await one.ask("POST", "/v11/generate", {**BRIEF, "seed": seed}, key=poor)).status_code
+                for seed in range(4)
+            ]
+            seen["spent on one"] = spent
+            await book.revoke(gone.id)
+            assert (await one.ask("POST", "/v11/cache/clear", key=admin)).status_code == 200
+            await asyncio.sleep(SEEN_S)
+            seen["revoked"] = (await two.ask("POST", "/v11/generate", BRIEF, key=gone_text)).status_code
+            seen["cleared"] = (await two.ask("POST", "/v11/generate", BRIEF, key=admin)).json()["cached"]
+            refused = await two.ask("POST", "/v11/generate", {**BRIEF, "seed": 99}, key=poor)
+            seen["refused"] = (refused.status_code, refused.json()["code"], refused.json()["scope"])
+        return seen
+
+    seen = told(story)
+    assert seen["cached"] == [False, True]
+    assert seen["spent on one"] == [200, 200, 429, 429]
+    assert seen["revoked"] == 401
+    assert seen["cleared"] is False
+    assert seen["refused"] == (429, "budget_exceeded", "key's budget")
+
+
+def test_tenants_share_nothing_and_see_nothing_of_each_other(tmp_path: Path) -> None:
+    """Neither cached results nor counts nor remembered answers nor a report of the whole server."""
+
+    async def story() -> None:
+        async with crew(tmp_path) as (book, (worker,)):
+            keys = {}
+            for tenant in ("acme", "bolt"):
+                _, keys[tenant] = await book.create(tenant=tenant, scopes=["generate", "read", "admin"])
+            _, own = await book.create(scopes=["read", "admin"])
+            await asyncio.sleep(SEEN_S)
+            for _ in range(3):
+                answer = await worker.ask(
+                    "POST", "/v11/generate", BRIEF, key=keys["acme"], idempotency_key="order-7"
+                )
+            other = await worker.ask(
+                "POST", "/v11/generate", BRIEF, key=keys["bolt"], idempotency_key="order-7"
+            )
+            assert answer.headers["idempotent-replayed"] == "true"
+            assert "idempotent-replayed" not in other.headers
+            assert other.json()["cached"] is False
+            stats = {
+                t: (await worker.ask("GET", "/v11/performance-stats", key=k)).json() for t, k in keys.items()
+            }
+            assert stats["acme"]["requests"]["total"] == stats["bolt"]["requests"]["total"] == 1
+            assert "routing" not in stats["acme"]
+            assert "acme" not in json.dumps(stats["bolt"])
+            everybody = (await worker.ask("GET", "/v11/performance-stats", key=own)).json()
+            assert everybody["requests"]["total"] == 2
+            for spec in ROUTES:
+                if spec.operator:
+                    assert (await worker.ask(spec.method, spec.path, key=keys["acme"])).status_code == 403
+                    assert (await worker.ask(spec.method, spec.path, key=own)).status_code == 200
+
+    told(story)
+
+
+def test_counts_are_those_of_all_workers(tmp_path: Path) -> None:
+    """Whichever worker is asked, a tenant sees all that it asked of any of them."""
+
+    async def story() -> list[int]:
+        async with crew(tmp_path, 2) as (book, workers):
+            _, key = await book.create(tenant="acme")
+            await asyncio.sleep(SEEN_S)
+            for seed in range(6):
+                await workers[seed % 2].ask("POST", "/v11/generate", {**BRIEF, "seed": seed}, key=key)
+            await asyncio.sleep(3 * SEEN_S)
+            stats = [(await one.ask("GET", "/v11/performance-stats", key=key)).json() for one in workers]
+            return [one["requests"]["total"] for one in stats]
+
+    assert told(story) == [6, 6]
+
+
+def test_a_server_that_ever_held_a_key_never_opens_again(tmp_path: Path) -> None:
+    """Without one it is open on loopback; from the first key on, and when that has ended, it is not."""
+
+    async def story() -> list[int]:
+        async with crew(tmp_path) as (book, (worker,)):
+            seen = [(await worker.ask("GET", "/health")).status_code]
+            key, _ = await book.create()
+            await asyncio.sleep(SEEN_S)
+            seen.append((await worker.ask("GET", "/health")).status_code)
+            await book.revoke(key.id)
+            await asyncio.sleep(SEEN_S)
+            return [*seen, (await worker.ask("GET", "/health")).status_code]
+
+    assert told(story) == [200, 401, 401]
+    others = ServerSettings.from_env({"COPYKIT_STORE_URL": file_url(tmp_path), "COPYKIT_HOST": "0.0.0.0"})  # noqa: S104
+    assert not others.open
+    with pytest.raises(ConfigurationError, match="no key is set"):
+        ServerSettings.from_env({"COPYKIT_STORE_URL": file_url(tmp_path / "new"), "COPYKIT_HOST": "0.0.0.0"})  # noqa: S104
+
+
+def test_no_secret_is_kept(tmp_path: Path) -> None:
+    """What the store holds of a key does not contain it, and its files are their owner's alone."""
+
+    async def story() -> str:
+        store = Store(file_url(tmp_path / "kept"))
+        await store.open()
+        _, text = await KeyBook(store).create(name="shop")
+        await store.aclose()
+        return text
+
+    secret = told(story).rsplit("_", 1)[-1]
+    files = list((tmp_path / "kept").iterdir())
+    assert files
+    assert (tmp_path / "kept").stat().st_mode & 0o077 == 0
+    for file in files:
+        assert secret.encode() not in file.read_bytes()
+        assert file.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"scopes": ["generat"]}, "scopes"),
+        ({"scopes": []}, "scopes"),
+        ({"tenant": "Acme & Co"}, "tenant"),
+        ({"tenant": "*"}, "tenant"),
+        ({"rate": "many"}, "rate"),
+        ({"budget": Budget(-1)}, "budget"),
+        ({"budget": Budget(5, "weak")}, "budget"),
+        ({"expires_in_s": -1.0}, "expires"),
+        ({"name": "a\nb"}, "name"),
+    ],
+)
+def test_a_key_that_there_cannot_be_is_refused_by_field(
+    tmp_path: Path, wrong: dict[str, Any], field: str
+) -> None:
+    """The error names the field, and nothing is made."""
+
+    async def story() -> int:
+        store = Store(file_url(tmp_path))
+        await store.open()
+        try:
+            with pytest.raises(InvalidRequest) as caught:
+                await KeyBook(store).create(**wrong)
+            assert caught.value.field == field
+            return len(await KeyBook(store).every())
+        finally:
+            await store.aclose()
+
+    assert told(story) == 0
+
+
+def test_a_key_is_held_to_its_rate_and_told_what_is_left(tmp_path: Path) -> None:
+    """Three of three pass with what is left in the headers, the fourth is 429 with a time to wait; others go on."""
+
+    async def story() -> None:
+        async with crew(tmp_path, rate="1000/minute") as (book, (worker,)):
+            _, narrow = await book.create(scopes=["read"], rate="3/hour")
+            _, wide = await book.create(scopes=["read"])
+            await asyncio.sleep(SEEN_S)
+            answers = [await worker.ask("GET", "/catalog", key=narrow) for _ in range(4)]
+            assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+            assert [answer.headers["ratelimit-remaining"] for answer in answers] == ["2", "1", "0", "0"]
+            assert answers[3].json()["code"] == "rate_limited"
+            assert int(answers[3].headers["retry-after"]) >= 1
+            assert (await worker.ask("GET", "/catalog", key=wide)).headers["ratelimit-limit"] == "1000"
+
+    told(story)
+
+
+def test_a_tenants_keys_are_held_to_one_rate_together(tmp_path: Path) -> None:
+    """Two keys of a tenant share what it may send."""
+
+    async def story() -> list[int]:
+        async with crew(tmp_path) as (book, (worker,)):
+            keys = [(await book.create(tenant="acme", scopes=["read"]))[1] for _ in range(2)]
+            await book.bound("acme", rate="3/hour")
+            await asyncio.sleep(SEEN_S)
+            return [(await worker.ask("GET", "/catalog", key=keys[at % 2])).status_code for at in range(4)]
+
+    assert told(story) == [200, 200, 200, 429]
+
+
+def test_wrong_keys_are_counted_and_right_ones_let_in_all_the_same(tmp_path: Path) -> None:
+    """Ten wrong keys of an address, then 429; a right key from there still opens."""
+
+    async def story() -> list[int]:
+        async with crew(tmp_path, failure_rate="10/minute") as (book, (worker,)):
+            _, right = await book.create(scopes=["read"])
+            await asyncio.sleep(SEEN_S)
+            wrong = [(await worker.ask("GET", "/catalog", key=f"wrong{n}")).status_code for n in range(12)]
+            return [*wrong, (await worker.ask("GET", "/catalog", key=right)).status_code]
+
+    assert told(story) == [401] * 10 + [429] * 2 + [200]
+
+
+def test_streams_of_one_key_are_bounded(tmp_path: Path) -> None:
+    """One more than it may is 429; when one ends there is room again."""
+    gates: asyncio.Queue[asyncio.Event] = asyncio.Queue()
+
+    class Held(FakeProvider):
+        async def complete(self, prompt: Prompt) -> Completion:
+            gate = asyncio.Event()
+            gates.put_nowait(gate)
+            await gate.wait()
+            return await super().complete(prompt)
+
+    register_provider("held", lambda: Held("held").will_say({"text": "Standing desk in oiled oak."}))
+
+    async def story() -> tuple[int, int, int]:
+        async with crew(tmp_path, targets=("held",), streams=2) as (book, (worker,)):
+            _, key = await book.create()
+            await asyncio.sleep(SEEN_S)
+
+            def stream(seed: int) -> asyncio.Task[Any]:
+                body = {**BRIEF, "seed": seed, "cache": "off"}
+                return asyncio.ensure_future(worker.ask("POST", "/v11/generate/stream", body, key=key))
+
+            first, second = stream(1), stream(2)
+            open_now = [await gates.get(), await gates.get()]
+            refused = await stream(3)
+            for gate in open_now:
+                gate.set()
+            assert (await first).status_code == (await second).status_code == 200
+            last = stream(4)
+            (await gates.get()).set()
+            gate = worker.app.state.holdings.gate
+            after = await last
+            return refused.status_code, after.status_code, gate.streams + gate.taken
+
+    try:
+        assert told(story) == (429, 200, 0)
+    finally:
+        unregister_provider("held")
+
+
+def test_ends_of_keys_are_by_the_clock(tmp_path: Path) -> None:
+    """A key works until its last second and not after; list says which have ended and how."""
+
+    async def story() -> list[str]:
+        now = time.time()
+        store = Store(file_url(tmp_path))
+        await store.open()
+        book = KeyBook(store, clock=lambda: now)
+        key, _ = await book.create(expires_in_s=100)
+        other, _ = await book.create()
+        await book.revoke(other.id)
+        states = [key.state(now + 99), key.state(now + 101)]
+        states += [one.state(now + 1) for one in await book.every()]
+        await store.aclose()
+        return states
+
+    assert told(story) == ["active", "expired", "active", "revoked"]
