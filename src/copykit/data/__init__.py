@@ -7,10 +7,11 @@ import tomllib
 from pkgutil import get_data
 from typing import Any
 
-__all__ = ["load_json", "load_text", "load_toml", "names"]
+__all__ = ["load_bytes", "load_json", "load_text", "load_toml", "names"]
 
 
-def _read(path: str) -> bytes:
+def load_bytes(path: str) -> bytes:
+    """Read the file at *path* below ``copykit/data``; FileNotFoundError if there is none."""
     # Not importlib.resources: it loads half of the archive modules, which a first call would wait for.
     content = get_data(__name__, path)
     if content is None:  # a loader without files
@@ -20,7 +21,7 @@ def _read(path: str) -> bytes:
 
 def load_text(path: str) -> str:
     """Read the text file at *path* below ``copykit/data``; FileNotFoundError if there is none."""
-    return _read(path).decode()
+    return load_bytes(path).decode()
 
 
 def load_toml(path: str) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def load_toml(path: str) -> dict[str, Any]:
 
 def load_json(path: str) -> Any:
     """Read the JSON file at *path* below ``copykit/data``; FileNotFoundError if there is none."""
-    return json.loads(_read(path))
+    return json.loads(load_bytes(path))
 
 
 def names(folder: str, suffix: str) -> list[str]:

@@ -29,6 +29,7 @@ from copykit.server.drain import Drain, ShuttingDown
 from copykit.server.health import Health
 from copykit.server.holdings import Holdings
 from copykit.server.metrics import CONTENT_TYPE, Metrics
+from copykit.server.pages import page
 from copykit.server.pulse import Pulse
 from copykit.server.wire import Problem, problem_of
 from copykit.service import CopywritingServiceV11
@@ -221,6 +222,10 @@ class Answers:
         from copykit.server.openapi import document
 
         return JsonResponse(document())
+
+    async def docs(self, request: Request) -> Response:
+        """Give the page for people, or a file of it."""
+        return await asyncio.to_thread(page, request.url.path.rpartition("/")[2])
 
     async def _written(self, request: Request) -> tuple[CopywritingOutput, float]:
         visitor: Visitor = request.state.visitor

@@ -31,6 +31,42 @@ _PROBLEMS = {
 }
 _ALWAYS = ("type", "title", "status", "detail", "code", "retryable", "request_id")
 """Members that every problem has."""
+_TAGS = {
+    "v11": "The second interface: whole results.",
+    "service": "How the service is, and what it knows.",
+    "legacy": "The first interface, kept as it was: its documented subset of a result.",
+}
+_BRIEF = {
+    "product_name": "Norr",
+    "product_description": "Standing desk, oiled oak, goes up and down at a touch",
+    "target_platform": "instagram",
+    "tone": "inspirational",
+    "language": "en",
+    "target_audience": "People who work at home",
+    "key_points": ["120 x 60 cm", "Two motors"],
+    "restrictions": ["no prices"],
+    "variants": 2,
+}
+_SHORT = {"product_description": "Lámpara de mesa, lino y roble", "target_platform": "x", "language": "es"}
+_EXAMPLES: dict[str, dict[str, Any]] = {
+    "Brief": {
+        "full": {"summary": "A brief with most of its fields", "value": _BRIEF},
+        "short": {"summary": "The least, in Spanish", "value": _SHORT},
+    },
+    "Batch": {
+        "bare": {"summary": "A list", "value": [_BRIEF, _SHORT]},
+        "wrapped": {"summary": "The same in an object", "value": {"requests": [_BRIEF, _SHORT]}},
+    },
+}
+"""Bodies that the service takes as they stand."""
+_KINDS = {
+    "Events": "text/event-stream",
+    "Exposition": "text/plain",
+    "Page": "text/html",
+    "Script": "text/javascript",
+    "Style": "text/css",
+}
+"""Of answers that are no JSON."""
 _OF_BODIES = (400, 408, 413, 415, 422, 429, 502, 503, 504)
 _HEADERS = (
     (
@@ -60,6 +96,7 @@ def document() -> dict[str, Any]:
             "version": version("copykit"),
             "description": "Briefs in, publishable marketing copy out.",
         },
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
         "paths": paths,
         "components": {
             "schemas": _schemas(),
@@ -94,12 +131,14 @@ def _operation(spec: RouteSpec, prefix: str) -> dict[str, Any]:
     if spec.path == "/health/ready":
         told["responses"]["503"] = {"description": "Not now.", "content": _content(spec.gives)}
     if spec.takes:
-        told["requestBody"] = {"required": True, "content": _content(spec.takes)}
+        content = _content(spec.takes)
+        content["application/json"]["examples"] = _EXAMPLES[spec.takes]
+        told["requestBody"] = {"required": True, "content": content}
     return told
 
 
 def _content(schema: str) -> dict[str, Any]:
-    kind = {"Events": "text/event-stream", "Exposition": "text/plain"}.get(schema, "application/json")
+    kind = _KINDS.get(schema, "application/json")
     return {kind: {"schema": {"$ref": _REF + schema}}}
 
 
@@ -140,6 +179,7 @@ def _schemas() -> dict[str, Any]:
     }
     schemas["Report"] = {"type": "object"}
     schemas["Exposition"] = {"type": "string", "description": "Prometheus' text form."}
+    schemas.update({name: {"type": "string"} for name in ("Page", "Script", "Style")})
     schemas["Problem"] = {**schemas.pop("ProblemBody"), "title": "Problem", "required": list(_ALWAYS)}
     return schemas
 

@@ -121,4 +121,14 @@ ROUTES: tuple[RouteSpec, ...] = (
     ),
     RouteSpec("GET", "/catalog", "catalog", "read", "Platforms, languages, tones and use cases"),
     RouteSpec("GET", "/openapi.json", "openapi", "public", "This description of all routes", gives="Report"),
+    RouteSpec("GET", "/docs", "docs", "public", "This description as a page", gives="Page"),
+    *(
+        RouteSpec("GET", f"/docs/{name}", "docs", "public", "A file of that page", gives=kind)
+        for name, kind in (
+            ("docs.css", "Style"),
+            ("docs.js", "Script"),
+            ("swagger-ui.css", "Style"),
+            ("swagger-ui-bundle.js", "Script"),
+        )
+    ),
 )
