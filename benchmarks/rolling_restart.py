@@ -40,6 +40,8 @@ BRIEF = {"product_name": "Norr", "product_description": "Oak desk, oiled by hand
 PIECE = 12
 TAKES_S = (0.05, 0.4)
 """How long the provider takes, at least and at most: each server that ends has requests in work."""
+PAUSE_S = 0.05
+"""Between two requests of a client: the processors are also wanted by what starts anew."""
 PATIENCE_S = 60.0
 
 
@@ -51,6 +53,8 @@ class Count:
     failed: list[str] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     """Of the servers that were told to end."""
+    ends_s: list[float] = field(default_factory=list)
+    """From SIGTERM to the end of each."""
 
     @property
     def good(self) -> bool:
@@ -92,6 +96,7 @@ async def asks(client: httpx2.AsyncClient, number: int, count: Count, over: Call
                 problem = await asked(client, kind, own)
         except (httpx2.HTTPError, TimeoutError) as error:
             problem = f"{type(error).__name__}: {error}"
+        await asyncio.sleep(PAUSE_S)
         if problem is None:
             count.answered[kind] += 1
         else:
@@ -121,7 +126,9 @@ async def asked(client: httpx2.AsyncClient, kind: str, own: dict[str, str]) -> s
 async def roll(servers: list[Served], count: Count) -> None:
     """Restart each server in turn: told to end, gone in order, there again."""
     for server in servers:
+        began = time.monotonic()
         count.statuses.append(await asyncio.to_thread(server.stop))
+        count.ends_s.append(time.monotonic() - began)
         await asyncio.to_thread(server.start)
 
 
@@ -225,6 +232,8 @@ def main() -> int:
         f"{options.times} x {options.servers} by {options.way}: {sum(count.answered.values())} answered in "
         f"{took_s:.0f} s ({told}), {len(count.failed)} failed, exit statuses {dict(Counter(count.statuses))}"
     )
+    if count.ends_s:
+        print(f"  from SIGTERM to the end: {min(count.ends_s):.1f} to {max(count.ends_s):.1f} s")
     for line in count.failed[:20]:
         print(f"  {line}")
     return 0 if count.good else 1
