@@ -177,7 +177,7 @@ class Purse:
         """Write everything down and give all room back."""
         for ledger in self._ledgers.values():
             ledger.busy = False
-            await self._settle(ledger)
+            await self._settle(ledger, all_of_it=True)
 
     async def bury(self, worker: str) -> None:
         """Count as spent what *worker* held, which is dead."""
@@ -193,7 +193,7 @@ class Purse:
         period = period_of(ledger.budget, self.now())
         if period != ledger.period:
             ledger.busy = False
-            await self._settle(ledger)
+            await self._settle(ledger, all_of_it=True)
             promised = ledger.promised()
             if promised:  # calls that go on: what they may cost belongs to the new period
                 async with self._store.writing() as connection:
@@ -202,11 +202,11 @@ class Purse:
                     await self._hold(connection, ledger, promised)
             ledger.period = period
 
-    async def _settle(self, ledger: LeasedLedger) -> bool:
-        """Write down and give back; say whether there was anything."""
+    async def _settle(self, ledger: LeasedLedger, *, all_of_it: bool = False) -> bool:
+        """Write down and give back, *all_of_it* also where calls were made just now; say whether there was anything."""
         spent = ledger.unwritten()
-        back = 0 if ledger.busy else ledger.take(ledger.room())
-        ledger.busy = spent > 0 and ledger.budget is not None
+        back = 0 if ledger.busy or (spent and not all_of_it) else ledger.take(ledger.room())
+        ledger.busy = False
         if not spent and not back:
             return False
         try:

@@ -1,0 +1,195 @@
+"""Money kept in the store and spent by several workers: never above the cap, whoever spends, and nothing lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("aiosqlite", reason="needs the extra server")
+
+from sqlalchemy import func, select
+
+from copykit.errors import BudgetExceeded
+from copykit.server import store as table
+from copykit.server.config import file_url
+from copykit.server.keys import Budget
+from copykit.server.purse import LeasedLedger, Purse
+from copykit.server.store import Store
+from copykit.testing import FakeClock
+from server_crew import told
+
+NOW = 1_795_000_000.0
+DAY_S = 86_400.0
+
+
+class Bank:
+    """One store, several workers' purses, and one clock."""
+
+    def __init__(self, store: Store, workers: int) -> None:
+        self.store = store
+        self.clock = FakeClock(NOW)
+        self.purses = [Purse(store, f"w{n}", clock=self.clock) for n in range(workers)]
+
+    def ledgers(self, budget: Budget | None) -> list[LeasedLedger]:
+        """Give each worker's part of one account."""
+        return [purse.ledger("key:1", budget, scope="key's budget") for purse in self.purses]
+
+    async def tick(self) -> None:
+        """Let every worker write down what it spent, twice: the second gives back what the first kept ready."""
+        for _ in range(2):
+            for purse in self.purses:
+                await purse.tick()
+
+    async def held_usd(self) -> float:
+        """Give what all workers hold."""
+        async with self.store.reading() as connection:
+            held = (await connection.execute(select(func.sum(table.leases.c.held)))).scalar()
+        return float(held or 0) / 1e12
+
+
+def over_bank(folder: Path, workers: int, story: Callable[[Bank], Awaitable[None]]) -> None:
+    """Run *story* over a new bank."""
+
+    async def run() -> None:
+        store = Store(file_url(folder))
+        await store.open()
+        try:
+            await story(Bank(store, workers))
+        finally:
+            await store.aclose()
+
+    told(run)
+
+
+async def spend(ledger: LeasedLedger, worst_usd: float, cost_usd: float | None) -> bool:
+    """Make one call as the router does; say whether it was let through."""
+    try:
+        money = ledger.reserve(worst_usd)
+    except BudgetExceeded:
+        if not await ledger.more(worst_usd):
+            return False
+        try:
+            money = ledger.reserve(worst_usd)
+        except BudgetExceeded:
+            return False
+    await asyncio.sleep(0)
+    with money:
+        money.settle(cost_usd)
+    return True
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_whoever_spends_the_sum_never_exceeds_the_cap_and_nothing_is_lost(tmp_path: Path, seed: int) -> None:
+    """Three workers, calls of random cost at once: what the store says is what was spent, at most the cap."""
+
+    async def story(bank: Bank) -> None:
+        chance = random.Random(seed)
+        ledgers = bank.ledgers(Budget(1.0))
+        spent = [0.0]
+
+        async def caller(ledger: LeasedLedger) -> None:
+            for _ in range(8):
+                worst = chance.uniform(0.001, 0.09)
+                cost = worst * chance.random()
+                if await spend(ledger, worst, cost):
+                    spent[0] += cost
+                if chance.random() < 0.2:
+                    await bank.purses[0].tick()
+
+        await asyncio.gather(*(caller(ledger) for ledger in ledgers for _ in range(4)))
+        await bank.tick()
+        known = await bank.purses[0].spent("key:1", Budget(1.0))
+        assert known.usd == pytest.approx(spent[0], abs=1e-9)
+        assert known.usd <= 1.0
+        assert await bank.held_usd() == 0
+
+    over_bank(tmp_path, 3, story)
+
+
+def test_what_one_worker_does_not_use_the_others_have_soon(tmp_path: Path) -> None:
+    """Room that was taken and not used is given back by the second tick, and spent elsewhere to the cap."""
+
+    async def story(bank: Bank) -> None:
+        one, two = bank.ledgers(Budget(1.0, "total"))
+        assert await spend(one, 0.5, 0.1)
+        assert not await spend(two, 0.6, 0.6)
+        await bank.tick()
+        assert await spend(two, 0.6, 0.6)
+        await bank.tick()
+        assert not await spend(one, 0.31, 0.31)
+        assert await spend(one, 0.3, 0.3)
+
+    over_bank(tmp_path, 2, story)
+
+
+def test_what_a_dead_worker_held_counts_as_spent(tmp_path: Path) -> None:
+    """Nobody knows what its last calls cost; if it comes back to life its spending is not counted twice."""
+
+    async def story(bank: Bank) -> None:
+        one, two = bank.ledgers(Budget(1.0, "total"))
+        assert await one.more(0.5)
+        with one.reserve(0.5) as money:
+            await bank.purses[1].bury("w0")
+            assert (await bank.purses[1].spent("key:1", two.budget)).usd == 0.5
+            money.settle(0.2)
+        await bank.tick()
+        assert (await bank.purses[1].spent("key:1", two.budget)).usd == 0.5
+        assert await spend(two, 0.5, 0.5)
+        assert not await spend(one, 0.01, 0.01)
+
+    over_bank(tmp_path, 2, story)
+
+
+def test_a_new_period_begins_with_the_whole_budget_and_calls_go_over(tmp_path: Path) -> None:
+    """A day's budget is whole again the next day; a call begun before midnight is charged to the day of its end."""
+
+    async def story(bank: Bank) -> None:
+        (ledger,) = bank.ledgers(Budget(1.0, "day"))
+        assert await spend(ledger, 0.8, 0.8)
+        assert await ledger.more(0.2)
+        money = ledger.reserve(0.2)
+        assert not await spend(ledger, 0.5, 0.5)
+        bank.clock.now += DAY_S
+        assert await spend(ledger, 0.5, 0.5)
+        money.settle(0.15)
+        await bank.tick()
+        assert (await bank.purses[0].spent("key:1", ledger.budget)).usd == pytest.approx(0.65)
+        bank.clock.now -= DAY_S
+        assert (await bank.purses[0].spent("key:1", ledger.budget)).usd == pytest.approx(0.8)
+        bank.clock.now += DAY_S
+        assert await bank.held_usd() == 0
+
+    over_bank(tmp_path, 1, story)
+
+
+def test_a_budget_that_is_changed_holds_from_then_on(tmp_path: Path) -> None:
+    """What was spent stays; a higher cap lets more through, a lower one nothing."""
+
+    async def story(bank: Bank) -> None:
+        purse = bank.purses[0]
+        assert await spend(purse.ledger("k", Budget(0.5, "total"), scope="s"), 0.5, 0.5)
+        assert not await spend(purse.ledger("k", Budget(0.5, "total"), scope="s"), 0.1, 0.1)
+        await bank.tick()
+        assert await spend(purse.ledger("k", Budget(1.0, "total"), scope="s"), 0.1, 0.1)
+        await bank.tick()
+        assert not await spend(purse.ledger("k", Budget(0.2, "total"), scope="s"), 0.1, 0.1)
+        assert (await purse.spent("k", Budget(0.2, "total"))).usd == pytest.approx(0.6)
+
+    over_bank(tmp_path, 1, story)
+
+
+def test_an_account_without_a_budget_is_counted(tmp_path: Path) -> None:
+    """So that it can be told what it spent."""
+
+    async def story(bank: Bank) -> None:
+        one, two = bank.ledgers(None)
+        assert await spend(one, 5.0, 4.0)
+        assert await spend(two, 5.0, None)
+        await bank.tick()
+        assert (await bank.purses[0].spent("key:1", None)).usd == 9.0
+
+    over_bank(tmp_path, 2, story)
