@@ -343,6 +343,20 @@ def test_without_a_key_only_this_machine_is_served() -> None:
     assert free.ask("GET", "/v11/health", headers={"host": "rebound.example"}).status_code == 400
 
 
+def test_named_hosts_are_served_and_the_address_itself() -> None:
+    """What COPYKIT_ALLOWED_HOSTS names, and what probes and scrapers name: the very address that they reached."""
+    named = Desk(allowed_hosts=("copy.example.com",))
+    for host, status in (
+        ("copy.example.com", 200),
+        ("COPY.example.com:443", 200),
+        ("127.0.0.1:8000", 200),
+        ("127.0.0.2", 400),
+        ("localhost", 400),
+        ("copy.example.com.evil.example", 400),
+    ):
+        assert named.ask("GET", "/health/live", headers={"host": host}).status_code == status, host
+
+
 def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
     """It says where it listens, answers, and ends with 0 at SIGTERM; a taken port is one line and status 1."""
     command = [sys.executable, "-m", "copykit", "run", "--port"]
