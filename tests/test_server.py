@@ -363,7 +363,7 @@ def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
     with subprocess.Popen([*command, "0"], cwd=tmp_path, stderr=subprocess.PIPE, text=True) as served:
         try:
             assert served.stderr is not None
-            address = served.stderr.readline().split()[3]
+            address = next(line for line in served.stderr if "listens on" in line).split()[3]
             port = address.rpartition(":")[2]
             answer = httpx2.post(f"{address}/v11/generate", json=BRIEF, timeout=30)
             assert answer.status_code == 200

@@ -222,10 +222,9 @@ def test_fifty_requests_in_work_are_answered(place: Place, workers: int) -> None
     assert server.end(30) == 0
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_stream_goes_on_to_the_limit_and_says_that_it_ends(place: Place, workers: int) -> None:
+def test_a_stream_goes_on_to_the_limit_and_says_that_it_ends(place: Place) -> None:
     """The last event is an error with code shutting_down; the connection is closed in order."""
-    server = place.run("--workers", str(workers), slow=True, SLOW_S="60", COPYKIT_DRAIN_S="1")
+    server = place.run("--workers", "2", slow=True, SLOW_S="60", COPYKIT_DRAIN_S="1")
 
     async def story() -> None:
         async with (
@@ -264,10 +263,9 @@ def test_a_stream_that_ends_in_time_is_whole(place: Place) -> None:
     assert server.end(30) == 0
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_what_does_not_end_is_broken_off_and_answered(place: Place, workers: int) -> None:
+def test_what_does_not_end_is_broken_off_and_answered(place: Place) -> None:
     """At the limit: 503 with code shutting_down, and the status of the process is 0."""
-    server = place.run("--workers", str(workers), slow=True, SLOW_S="60", COPYKIT_DRAIN_S="0.5")
+    server = place.run(slow=True, SLOW_S="60", COPYKIT_DRAIN_S="0.5")
 
     async def story() -> None:
         working = asyncio.ensure_future(ask_many(server.url, 3))
@@ -298,8 +296,7 @@ def test_what_cannot_be_broken_off_does_not_keep_the_process(place: Place, kind:
     assert server.end(30) == 0
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("kind", ["", "blocks"])
+@pytest.mark.parametrize(("workers", "kind"), [(1, "blocks"), (2, "")])
 def test_a_second_signal_ends_it_now(place: Place, workers: int, kind: str) -> None:
     """Whatever is in work, within a second; the status says that it was cut."""
     server = place.run("--workers", str(workers), slow=True, SLOW_S="120", SLOW_KIND=kind)

@@ -110,6 +110,7 @@ class Workers:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._leave, number)
         loop.add_signal_handler(signal.SIGHUP, self.roll)
+        seen = None if self._watched is None else await asyncio.to_thread(self._watched)
         self._serving = [await self._begin() for _ in range(self._settings.workers)]
         ready = await asyncio.gather(*(self._is_ready(worker) for worker in self._serving))
         if not all(ready) and not self._ending.is_set():
@@ -120,7 +121,7 @@ class Workers:
             self._started()
         keeping = [asyncio.ensure_future(self._keep(slot)) for slot in range(len(self._serving))]
         if self._watched is not None:
-            keeping.append(asyncio.ensure_future(self._watch(self._watched)))
+            keeping.append(asyncio.ensure_future(self._watch(self._watched, seen)))
         await self._ending.wait()
         for task in (*keeping, *([self._rolling] if self._rolling else [])):
             task.cancel()
@@ -172,9 +173,8 @@ class Workers:
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             self._serving[slot] = await self._begin()
 
-    async def _watch(self, look: Callable[[], object]) -> None:
-        """Replace the workers whenever *look*, which may take its time, gives something else than before."""
-        seen = await asyncio.to_thread(look)
+    async def _watch(self, look: Callable[[], object], seen: object) -> None:
+        """Replace the workers whenever *look*, which may take its time, gives something else than *seen*."""
         while True:
             await asyncio.sleep(_LOOK_S)
             if (now := await asyncio.to_thread(look)) != seen:
