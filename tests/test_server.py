@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -360,7 +361,10 @@ def test_named_hosts_are_served_and_the_address_itself() -> None:
 def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
     """It says where it listens, answers, and ends with 0 at SIGTERM; a taken port is one line and status 1."""
     command = [sys.executable, "-m", "copykit", "run", "--port"]
-    with subprocess.Popen([*command, "0"], cwd=tmp_path, stderr=subprocess.PIPE, text=True) as served:
+    env = {**os.environ, "COPYKIT_DATA_DIR": str(tmp_path)}
+    with subprocess.Popen(
+        [*command, "0"], cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True
+    ) as served:
         try:
             assert served.stderr is not None
             address = next(line for line in served.stderr if "listens on" in line).split()[3]
@@ -372,7 +376,9 @@ def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
             health = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=60)
             assert health.returncode == 0, health.stderr
             assert json.loads(health.stdout)["routing"]["targets"]["phrasebank"]["accepted"] == 1
-            taken = subprocess.run([*command, port], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+            taken = subprocess.run(
+                [*command, port], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60
+            )
             assert (taken.returncode, len(taken.stderr.splitlines())) == (1, 1)
             served.send_signal(signal.SIGTERM)
             served.communicate(timeout=30)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import socket
 import sys
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from copykit.cli.complaint import complain
-from copykit.errors import ConfigurationError, MissingExtra
+from copykit.errors import ConfigurationError, CopykitError, MissingExtra
 from copykit.settings import Settings
 
 if TYPE_CHECKING:
@@ -78,23 +79,22 @@ def command(
         if server == "granian" and reload:
             raise ConfigurationError(["--reload: with --server uvicorn only"])
         status = _served(environment, server, reload, as_json)
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "copykit":
+            raise
+        status = complain(MissingExtra("the server", error.name or "uvicorn", "server"))
     except ConfigurationError as error:
         status = complain(error)
-    except OSError as error:
+    except (CopykitError, OSError) as error:  # a store that does not answer, a port that is taken
         complain(str(error))
         status = _CANNOT
     raise typer.Exit(status)
 
 
 def _served(environment: dict[str, str], server: str, reload: bool, as_json: bool) -> int:
-    try:
-        from copykit.server.app import create_app
-        from copykit.server.logs import configure
-        from copykit.server.process import Serving, raise_file_limit
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "copykit":
-            raise
-        raise MissingExtra("the server", error.name or "uvicorn", "server") from None
+    """Serve, by one process or several; the exit status."""
+    from copykit.server.logs import configure
+
     settings, engine = _settings(environment)
     configure(settings.log_format, settings.log_level, environment=environment)
     listening = _listening(settings.host, settings.port)
@@ -103,33 +103,42 @@ def _served(environment: dict[str, str], server: str, reload: bool, as_json: boo
     def started() -> None:
         _tell(settings, bound, server, as_json)
 
-    if server == "granian":
-        from copykit.server.granian import serve
+    if server == "uvicorn" and settings.workers == 1 and not reload:
+        from copykit.server.app import create_app
+        from copykit.server.process import Serving, raise_file_limit
 
-        listening.close()  # it binds by itself
-        os.environ.update(environment)
-        return serve(settings, bound, started)
-    if settings.workers == 1 and not reload:
         serving = Serving(create_app(engine, server=settings), settings, started=started)
         raise_file_limit()
         serving.run(sockets=[listening])
         return serving.status
-    from copykit.server.changes import snapshot
-    from copykit.server.workers import Workers
+    from copykit.server.figure_files import FOLDER_VARIABLE, figure_files
 
-    watched = (lambda: snapshot(environment)) if reload else None
-    return asyncio.run(Workers(settings, listening, environment, started, watched).run())
+    # the budget of the settings is one for all workers that begin under this parent
+    environment.setdefault("COPYKIT_RUN_ID", secrets.token_hex(8))
+    with figure_files() as folder:
+        environment[FOLDER_VARIABLE] = folder
+        if server == "granian":
+            from copykit.server.granian import serve
+
+            listening.close()  # it binds by itself
+            os.environ.update(environment)
+            return serve(settings, bound, started)
+        from copykit.server.changes import snapshot
+        from copykit.server.workers import Workers
+
+        watched = (lambda: snapshot(environment)) if reload else None
+        return asyncio.run(Workers(settings, listening, environment, started, watched).run())
 
 
 def _settings(environment: Mapping[str, str]) -> tuple[ServerSettings, Settings]:
     """Read both halves of the settings, and tell the mistakes of both at once."""
     from copykit.providers.registry import check_targets
-    from copykit.server.config import ServerSettings
+    from copykit.server.settled import settled
 
     problems: list[str] = []
     server = engine = None
     try:
-        server = ServerSettings.from_env(environment)
+        server = settled(environment)
     except ConfigurationError as error:
         problems += error.problems
     try:

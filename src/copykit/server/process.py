@@ -19,6 +19,7 @@ from starlette.applications import Starlette
 
 from copykit.server.config import ServerSettings
 from copykit.server.drain import Drain
+from copykit.server.figures import Figures
 from copykit.server.protocol import Bounds, State, protocol_of
 
 __all__ = ["Serving", "raise_file_limit"]
@@ -83,7 +84,8 @@ class Serving(uvicorn.Server):
             "uvicorn.asgi",
         ):  # what they tell at INFO this class tells in fewer lines
             logging.getLogger(name).setLevel(logging.WARNING)
-        self.server_state = self._state = State()
+        self._figures: Figures = app.state.answers.metered.figures
+        self.server_state = self._state = State(self._refused)
         self.status = 0
         """Exit status, once it has run."""
         self._drain: Drain = app.state.drain
@@ -207,6 +209,11 @@ class Serving(uvicorn.Server):
             door.close()
         for socket_ in sockets:
             socket_.close()
+
+    def _refused(self, status: int, code: str) -> None:
+        """Count what was refused before the application, as the application counts what it refuses."""
+        self._figures.count("copykit_http_requests", "unknown", "other", str(status))
+        self._figures.count("copykit_http_requests_rejected", code)
 
     def _is_succeeded(self) -> bool:
         return not self._drain.begun

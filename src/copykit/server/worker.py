@@ -9,11 +9,11 @@ import sys
 import threading
 from typing import NoReturn
 
-from copykit.errors import ConfigurationError
+from copykit.errors import ConfigurationError, CopykitError
 
 __all__ = ["main"]
 
-_WRONG_SETTINGS = 78
+_CANNOT, _WRONG_SETTINGS = 1, 78
 
 
 def main(listening: int, told: int, life: int) -> int:
@@ -25,18 +25,21 @@ def main(listening: int, told: int, life: int) -> int:
         life: and of one that ends with the parent.
     """
     from copykit.server.app import create_app
-    from copykit.server.config import ServerSettings
     from copykit.server.logs import configure
     from copykit.server.process import Serving, raise_file_limit
+    from copykit.server.settled import settled
 
     try:
-        settings = ServerSettings.from_env()
+        settings = settled(os.environ)
         configure(settings.log_format, settings.log_level)
         app = create_app(server=settings)
     except ConfigurationError as error:
         for problem in error.problems:
             print(problem, file=sys.stderr)
         return _WRONG_SETTINGS
+    except CopykitError as error:  # a store that does not answer
+        print(error.message, file=sys.stderr)
+        return _CANNOT
     raise_file_limit()
 
     def started() -> None:
