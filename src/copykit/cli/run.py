@@ -133,12 +133,12 @@ def _served(environment: dict[str, str], server: str, reload: bool, as_json: boo
 def _settings(environment: Mapping[str, str]) -> tuple[ServerSettings, Settings]:
     """Read both halves of the settings, and tell the mistakes of both at once."""
     from copykit.providers.registry import check_targets
-    from copykit.server.settled import settled
+    from copykit.server.config import ServerSettings
 
     problems: list[str] = []
     server = engine = None
     try:
-        server = settled(environment)
+        server = ServerSettings.from_env(environment, keep=True)
     except ConfigurationError as error:
         problems += error.problems
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from importlib import import_module
 from typing import Any
@@ -13,7 +12,6 @@ from copykit.errors import MissingExtra
 from copykit.server.app import create_app
 from copykit.server.config import ServerSettings
 from copykit.server.logs import configure
-from copykit.server.settled import settled
 
 __all__ = ["application", "serve"]
 
@@ -23,7 +21,7 @@ _LEAST_BUFFER = 8192
 
 def application() -> Starlette:
     """Give the application of one worker, with its log lines in copykit's form."""
-    settings = settled(os.environ)
+    settings = ServerSettings.from_env(keep=True)
     configure(settings.log_format, settings.log_level)
     return create_app(server=settings)
 

@@ -25,12 +25,12 @@ def main(listening: int, told: int, life: int) -> int:
         life: and of one that ends with the parent.
     """
     from copykit.server.app import create_app
+    from copykit.server.config import ServerSettings
     from copykit.server.logs import configure
     from copykit.server.process import Serving, raise_file_limit
-    from copykit.server.settled import settled
 
     try:
-        settings = settled(os.environ)
+        settings = ServerSettings.from_env(keep=True)
         configure(settings.log_format, settings.log_level)
         app = create_app(server=settings)
     except ConfigurationError as error:
