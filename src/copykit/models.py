@@ -5,12 +5,14 @@ Field names and JSON shapes are fixed: `model_dump(mode="json")` is what every `
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from datetime import datetime
 from math import isfinite
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import to_json
 
 from copykit.errors import InvalidRequest, nearest_names
 
@@ -56,14 +58,22 @@ class Brand(_Model):
     """Names of others that must not appear (rule C-09)."""
 
 
+def _whole(value: Any) -> Any:
+    """Give 6 for 6.0, which is the same number in JSON."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+
+
 class FieldOverride(_Model):
     """What the caller wants differently for one field of the placement."""
 
     text: str | None = None
     """Use exactly this text; it is checked like any other."""
-    count: int | None = Field(default=None, ge=0, le=50)
+    count: Whole | None = Field(default=None, ge=0, le=50)
     """Number of items of a list field; the platform's own maximum still holds."""
-    limit: int | None = Field(default=None, ge=1)
+    limit: Whole | None = Field(default=None, ge=1)
     """A stricter length limit in the field's own unit."""
 
 
@@ -101,11 +111,11 @@ class CopywritingInput(_Model):
     brand: Brand | None = None
     creativity_level: float = Field(default=0.7, ge=0.0, le=1.0)
     """0..1: sampling temperature of a model, width of the frame pool of the phrase bank."""
-    variants: int = Field(default=1, ge=1, le=20)
+    variants: Whole = Field(default=1, ge=1, le=20)
     fields: dict[str, FieldOverride] = Field(default_factory=dict)
     personalization: dict[str, str] = Field(default_factory=dict)
     """Merge tokens that copy may carry, mapped to their longest value: ``{"first_name": "Maximilian"}``."""
-    seed: int = Field(default=0, ge=-(2**63), lt=2**63)
+    seed: Whole = Field(default=0, ge=-(2**63), lt=2**63)
     cache: CacheMode = "on"
     deadline_s: float | None = Field(default=None, gt=0)
     """Seconds this request may take; None means 120."""
@@ -119,6 +129,20 @@ class CopywritingInput(_Model):
             super().__init__(**data)
         except ValidationError as error:
             raise _invalid_request(error, type(self)) from None
+
+    @classmethod
+    def of_json(cls, fields: Mapping[str, Any]) -> Self:
+        """Read *fields* as JSON held them, strictly: no text stands for a number, and no 1 for true.
+
+        Raises as the class does.
+        """
+        own = cls.__new__(cls)
+        try:
+            # over JSON, since strictly nothing but a Brand is a Brand for Python's own objects
+            cls.__pydantic_validator__.validate_json(to_json(fields), strict=True, self_instance=own)
+        except ValidationError as error:
+            raise _invalid_request(error, cls) from None
+        return own
 
     def snapshot(self) -> CopywritingInput:
         """Give an equal request that later changes to this one, and to what it holds, do not reach."""

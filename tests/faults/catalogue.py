@@ -28,6 +28,8 @@ class Fault:
     """What of the row is not played."""
     broken: bool = False
     """Whether it is known to fail."""
+    again: bool = True
+    """Whether it asks an engine, and so can be played over HTTP as well."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +49,13 @@ class Result:
 FAULTS: dict[str, Fault] = {}
 
 
-def fault(name: str, title: str, *, lacks: str = "", broken: str = "") -> Callable[[Story], Story]:
-    """Enter a story as the fault *name*."""
+def fault(
+    name: str, title: str, *, lacks: str = "", broken: str = "", again: bool = True
+) -> Callable[[Story], Story]:
+    """Enter a story as the fault *name*; not *again* over HTTP where it has a server of its own."""
 
     def enter(story: Story) -> Story:
-        FAULTS[name] = Fault(name, title, story, reason=broken, lacks=lacks, broken=bool(broken))
+        FAULTS[name] = Fault(name, title, story, broken, lacks, bool(broken), again)
         return story
 
     return enter
@@ -62,12 +66,12 @@ def not_built(name: str, title: str, reason: str) -> None:
     FAULTS[name] = Fault(name, title, None, reason=reason)
 
 
-def play(name: str, seed: int, *, whole: bool = False) -> Result:
-    """Play one fault once."""
+def play(name: str, seed: int, *, whole: bool = False, http: bool = False) -> Result:
+    """Play one fault once, over the server's application if *http*."""
     row = FAULTS[name]
     if row.story is None:
         return Result("not built", row.reason, (), 0.0)
-    stage = Stage(seed, whole=whole)
+    stage = Stage(seed, whole=whole, http=http)
 
     async def played() -> None:
         async with stage:

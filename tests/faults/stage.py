@@ -106,9 +106,10 @@ class Stage:
     Args:
         seed: decides on vendors, sizes, jitter.
         whole: play it at full length, not only as long as a test run has time for.
+        http: let every request go through the server's application.
     """
 
-    def __init__(self, seed: int, *, whole: bool = False) -> None:
+    def __init__(self, seed: int, *, whole: bool = False, http: bool = False) -> None:
         self.seed = seed
         self.whole = whole
         self.random = Random(seed)
@@ -132,6 +133,11 @@ class Stage:
         self._files = 0
         self._stats: list[Stats] = []
         self._numbers = count(1)
+        self.http = http
+        self.doors: dict[int, Any] = {}
+        """The applications over the engines, by the engine's place among them."""
+        self.told: dict[str, list[str]] = {}
+        """What else was told, by where: what a story's own servers wrote."""
         self.apart = 0
         """Calls made at a provider itself, past the engine and its books."""
         self.cancelled = 0
@@ -221,10 +227,13 @@ class Stage:
         fields = self._fields(changes)
         began = self.loop.now
         output = error = None
-        try:
-            output = await engine.generate(CopywritingInput(**fields))
-        except CopykitError as failed:
-            error = failed
+        if self.http:
+            output, error, _ = await self.door(engine).ask(fields)
+        else:
+            try:
+                output = await engine.generate(CopywritingInput(**fields))
+            except CopykitError as failed:
+                error = failed
         asked = Asked(output, error, self.loop.now - began)
         self.asked.append(asked)
         bound = min(fields.get("deadline_s") or engine.settings.routing.deadline_s, 300.0)
@@ -240,12 +249,22 @@ class Stage:
                 )
         return asked
 
+    def door(self, engine: Engine) -> Any:
+        """Give the application over *engine*, made at the first request."""
+        from .over_http import Door
+
+        if id(engine) not in self.doors:
+            self.doors[id(engine)] = Door(engine)
+        return self.doors[id(engine)]
+
     async def watch(self, engine: Engine, *, leave_at: int | None = None, **changes: Any) -> Streamed:
         """Take in one request's stream, to its end or until so many pieces of text came."""
         fields = self._fields(changes)
         began = self.loop.now
         said: list[str] = []
         last: StreamEvent | None = None
+        if self.http:
+            return await self._watch_over_http(engine, fields, leave_at)
         async with aclosing(engine.stream(CopywritingInput(**fields))) as events:
             async for last in events:
                 if isinstance(last, FieldDelta):
@@ -258,6 +277,33 @@ class Stage:
         self.asked.append(seen)
         if len(self.asked) <= 40:
             self.note(f"after {seen.waited_s:.3f} s {len(said)} pieces, {seen.kind or last}"[:300])
+        return seen
+
+    async def _watch_over_http(
+        self, engine: Engine, fields: dict[str, Any], leave_at: int | None
+    ) -> Streamed:
+        began = self.loop.now
+        said: list[str] = []
+        name, told, made = "", {}, None
+        door = self.door(engine)
+        async with aclosing(door.watch(fields)) as events:
+            async for name, told, made in events:  # noqa: B007 -- the last ones are looked at
+                if name == "delta":
+                    said.append(told["text"])
+                    if leave_at is not None and len(said) >= leave_at:
+                        break
+        output = made.output if name == "done" else None
+        error = made.error if name in ("error", "problem") else None
+        if name == "done":
+            assert told["output"] == output.model_dump(mode="json")
+        elif error is not None:
+            door.check(told, error)
+        else:
+            assert leave_at is not None, f"the stream ended without an end: {name}"
+        seen = Streamed(output, error, self.loop.now - began, tuple(said))
+        self.asked.append(seen)
+        if len(self.asked) <= 40:
+            self.note(f"after {seen.waited_s:.3f} s {len(said)} pieces, {seen.kind or name}"[:300])
         return seen
 
     # what is looked at afterwards
@@ -302,6 +348,8 @@ class Stage:
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         root = logging.getLogger()
         try:
+            for door in self.doors.values():
+                await door.look()
             for engine in self.engines:
                 await engine.aclose()
             await asyncio.sleep(0.01)
@@ -339,7 +387,9 @@ class Stage:
         for server in self.servers:
             await server.until(lambda server=server: server.open == 0, timeout_s=5.0)
         await asyncio.sleep(0.01)
-        left = {task for task in asyncio.all_tasks() - self._tasks if not task.done()}
+        left = {
+            task for task in asyncio.all_tasks() - self._tasks if not task.done() and not _is_of_loop(task)
+        }
         assert not left, f"still at work: {left}"
         for look in looks:
             for name, target in look["targets"].items():
@@ -395,7 +445,13 @@ class Stage:
         for asked in self.asked:
             if asked.error is not None:
                 errors += [asked.error, *_causes(asked.error)]
+        doors = self.doors.values()
         return {
+            "answers of the server": [
+                piece.decode("utf-8", "replace") for door in doors for piece in door.told
+            ],
+            "spans": [span for door in doors for span in door.traced()],
+            **self.told,
             "logs": self._records.lines,
             "stdout and stderr": [self._printed.getvalue()],
             "errors": [f"{error} {error!r} {error.__dict__}" for error in errors],
@@ -431,6 +487,11 @@ class Stage:
     def events(self) -> list[Event]:
         """Give all events."""
         return self.heard.events
+
+
+def _is_of_loop(task: asyncio.Task[Any]) -> bool:
+    """Whether a task is the one that the library of event streams keeps for each loop, as long as that lives."""
+    return getattr(task.get_coro(), "__qualname__", "") == "_shutdown_watcher"
 
 
 def _around(text: str, part: str) -> str:

@@ -43,6 +43,19 @@ def test_fault(name: str, seed: int) -> None:
         pytest.skip(f"{result.state}: {result.reason}")
 
 
+@pytest.mark.parametrize(
+    "name", [name for name, row in sorted(FAULTS.items()) if row.story is not None and row.again]
+)
+def test_fault_again_over_http(name: str) -> None:
+    """A client of the server meets the same, with the status of the catalogue's map and no word of an upstream."""
+    pytest.importorskip("sse_starlette", reason="needs the extra server")
+    result = play(name, SEEDS[0], http=True)
+    if result.error is not None:
+        raise result.error
+    if result.state != "ok":
+        pytest.skip(f"{result.state}: {result.reason}")
+
+
 async def _a_call(stage: Stage, **step: object) -> None:
     vendor = stage.vendor()
     server = await stage.server(billed(vendor.says(), **step))

@@ -24,15 +24,15 @@ from copykit.models import Brand, CopywritingInput, FieldOverride
 if TYPE_CHECKING:
     from copykit.brief.restrictions import Restriction
 
-__all__ = ["MAX_DESCRIPTION", "compile_brief"]
+__all__ = ["MAX_DESCRIPTION", "MAX_ITEMS", "MAX_SHORT", "MAX_TERMS", "MAX_URL", "compile_brief"]
 
 MAX_DESCRIPTION = 20_000
 """Code points of a description (DESIGN 13.23)."""
 
-_MAX_SHORT = 500
-_MAX_ITEMS = 50
-_MAX_URL = 2_000
-_MAX_TERMS = 10_000
+MAX_SHORT = 500
+MAX_ITEMS = 50
+MAX_URL = 2_000
+MAX_TERMS = 10_000
 """Entries of one list of the brand: a shop's whole list of competitors fits."""
 _AT_LEAST_CODE_POINTS = ("cp", "u16", "dw", "xw")
 """Units by which a text without links never counts less than its code points."""
@@ -220,7 +220,7 @@ def _required(field: str, text: str) -> str:
     return clean
 
 
-def _short(field: str, text: str | None, longest: int = _MAX_SHORT) -> str:
+def _short(field: str, text: str | None, longest: int = MAX_SHORT) -> str:
     if not text:
         return ""
     _checked(field, text, longest)
@@ -229,14 +229,14 @@ def _short(field: str, text: str | None, longest: int = _MAX_SHORT) -> str:
 
 def _many(field: str, texts: Iterable[str]) -> tuple[str, ...]:
     result = tuple(dict.fromkeys(filter(None, (_short(field, text) for text in texts))))
-    if len(result) > _MAX_ITEMS:
-        raise InvalidRequest(field, f"{len(result)} entries", f"at most {_MAX_ITEMS}")
+    if len(result) > MAX_ITEMS:
+        raise InvalidRequest(field, f"{len(result)} entries", f"at most {MAX_ITEMS}")
     return result
 
 
 def _facts(facts: dict[str, str | int | float], base: str) -> tuple[Fact, ...]:
-    if len(facts) > _MAX_ITEMS:
-        raise InvalidRequest("facts", f"{len(facts)} entries", f"at most {_MAX_ITEMS}")
+    if len(facts) > MAX_ITEMS:
+        raise InvalidRequest("facts", f"{len(facts)} entries", f"at most {MAX_ITEMS}")
     result = []
     for name, value in facts.items():
         key = _short("facts", name)
@@ -252,24 +252,24 @@ def _facts(facts: dict[str, str | int | float], base: str) -> tuple[Fact, ...]:
 def _brand(brand: Brand | None) -> Brand:
     if brand is None:
         return _NO_BRAND
-    _checked("brand.name", brand.name, _MAX_SHORT)
+    _checked("brand.name", brand.name, MAX_SHORT)
     for field in ("terms", "banned_terms", "competitors"):
         terms: list[str] = getattr(brand, field)
-        if len(terms) > _MAX_TERMS:
-            raise InvalidRequest(f"brand.{field}", f"{len(terms)} entries", f"at most {_MAX_TERMS:,}")
+        if len(terms) > MAX_TERMS:
+            raise InvalidRequest(f"brand.{field}", f"{len(terms)} entries", f"at most {MAX_TERMS:,}")
         for term in terms:
-            _checked(f"brand.{field}", term, _MAX_SHORT)
+            _checked(f"brand.{field}", term, MAX_SHORT)
     return brand
 
 
 def _personalization(tokens: dict[str, str]) -> None:
-    if len(tokens) > _MAX_ITEMS:
-        raise InvalidRequest("personalization", f"{len(tokens)} entries", f"at most {_MAX_ITEMS}")
+    if len(tokens) > MAX_ITEMS:
+        raise InvalidRequest("personalization", f"{len(tokens)} entries", f"at most {MAX_ITEMS}")
     for key, value in tokens.items():
-        _checked("personalization", key, _MAX_SHORT)
+        _checked("personalization", key, MAX_SHORT)
         if not key.strip():
             raise InvalidRequest("personalization", key, "a token needs a name, e.g. first_name")
-        _checked(f"personalization.{key[:60]}", value, _MAX_SHORT)
+        _checked(f"personalization.{key[:60]}", value, MAX_SHORT)
 
 
 def _fits_somewhere(field: str, text: str, where: str, fields: tuple[FieldSpec, ...]) -> None:
@@ -292,7 +292,7 @@ def _fits_somewhere(field: str, text: str, where: str, fields: tuple[FieldSpec, 
 
 
 def _url(url: str | None) -> str:
-    text = _short("url", url, _MAX_URL)
+    text = _short("url", url, MAX_URL)
     if text and not _ADDRESS.fullmatch(text):
         raise InvalidRequest("url", text, "must be one http(s) address with a host and without spaces")
     return text

@@ -34,7 +34,6 @@ EXIT_UNREACHABLE = 3
 REACH_S = 4.0
 """Seconds that a provider has for its list of models; all are asked at once."""
 BREAKER = "breakers are live only in a running server or service: see get_performance_stats()"
-LIVE_HEADS = ("breaker", "in progress", "median")
 _LONG_PROMPT = 10**9
 """Tokens of a prompt beyond every step of a price."""
 
@@ -316,13 +315,13 @@ def _is_amiss(standing: Standing) -> bool:
 def _show(standings: Sequence[Standing], notes: Sequence[str], console: Console) -> None:
     table = Table(title="providers, configured targets first in their order", title_justify="left")
     heads = ("target", "state", "model", "models", "tokens in / out", "USD per M in / out")
-    live = any(one.breaker is not None for one in standings)
-    for head in (*heads, *(LIVE_HEADS if live else ())):
+    for head in heads:
         table.add_column(head)
     for one in standings:
-        cells = (*_cells(one), *(_live_cells(one) if live else ()))
-        table.add_row(*cells, style="red" if _is_amiss(one) else "" if one.configured else "dim")
+        table.add_row(*_cells(one), style="red" if _is_amiss(one) else "" if one.configured else "dim")
     console.print(table)
+    if any(one.breaker is not None for one in standings):
+        _show_live(standings, console)
     told = [f"{one.target}: {note}" for one in standings for note in _remarks(one)]
     for note in (*told, *notes):
         console.print(escape(note), highlight=False, soft_wrap=True)
@@ -341,11 +340,17 @@ def _cells(one: Standing) -> tuple[str, ...]:
     return escape(target), _state(one), escape(one.model or "-"), models, limits, _price(one.price)
 
 
-def _live_cells(one: Standing) -> tuple[str, ...]:
-    if one.breaker is None:
-        return ("not asked yet" if one.place is not None else "-", "-", "-")
-    median = "-" if one.median_s is None else f"{one.median_s:.3g} s"
-    return escape(one.breaker), f"{one.in_progress}/{one.limit}", median
+def _show_live(standings: Sequence[Standing], console: Console) -> None:
+    table = Table("target", "breaker", "in progress", "median", title="in the server", title_justify="left")
+    for one in standings:
+        if one.breaker is not None:
+            median = "-" if one.median_s is None else f"{one.median_s:.3g} s"
+            calls = f"{one.in_progress}/{one.limit}"
+            row = (escape(one.target), escape(one.breaker), calls, median)
+            table.add_row(*row, style="red" if one.breaker == "open" else "")
+        elif one.place is not None:
+            table.add_row(escape(one.target), "not asked yet", "-", "-", style="dim")
+    console.print(table)
 
 
 def _state(one: Standing) -> str:

@@ -22,6 +22,7 @@ from copykit.errors import CopykitError, InternalError
 from copykit.providers.registry import check_targets
 from copykit.server.again import once
 from copykit.server.answers import Answers, answer
+from copykit.server.asked import told_s
 from copykit.server.auth import Doors
 from copykit.server.bodies import read_body
 from copykit.server.config import ServerSettings, is_loopback
@@ -158,6 +159,7 @@ def _endpoint(
             else:
                 most = server.max_batch_body if spec.takes == "Batch" else server.max_body
                 body = request.state.body = await read_body(request, most, server.body_s)
+                told_s(request)  # a wrong one is refused also where a kept answer is given again
                 response = await once(
                     request, spec, visitor.tenant, body, holdings.remembered, lambda: work(request)
                 )
@@ -227,8 +229,6 @@ class Frame:
         host = (_header(scope, b"host") or "").casefold()
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
         allowed = name in self._hosts if self._hosts else (not self._local or is_loopback(name))
-        # probes and scrapers name the address that they reached; no page of a browser can make a name resolve to a number
-        allowed = allowed or name.strip("[]") == (scope.get("server") or ("",))[0]
         return None if allowed else Problem(400, "unknown_host", "this host is not served here")
 
 

@@ -62,7 +62,7 @@ def brief_of(fields: Any, allowed_s: float) -> CopywritingInput:
     """
     if not isinstance(fields, Mapping):
         raise InvalidRequest("body", type(fields).__name__, "must be an object with the fields of a brief")
-    brief = CopywritingInput(**fields)
+    brief = CopywritingInput.of_json(fields)
     return brief.model_copy(update={"deadline_s": min(brief.deadline_s or allowed_s, allowed_s)})
 
 

@@ -160,11 +160,7 @@ class _Redis:
     async def aclose(self) -> None:
         """Close the client."""
         bridge: Any = self._storage.bridge
-        client = bridge.get_connection()
-        await client.aclose()
-        await (
-            client.connection_pool.disconnect()
-        )  # which the client leaves open: it was made without one of its own
+        await bridge.get_connection().aclose()
 
 
 def _in_redis(url: str) -> _Redis:

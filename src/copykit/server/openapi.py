@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 from copykit.legacy import LegacyResult
 from copykit.models import CopywritingInput, CopywritingOutput
 from copykit.problems import ProblemBody
+from copykit.server.brief_schema import bound
 from copykit.server.routes import PREFIXES, ROUTES, RouteSpec
 
 __all__ = ["document"]
@@ -19,14 +20,16 @@ _REF = "#/components/schemas/"
 _PROBLEMS = {
     400: "The body is not the JSON that is read here, or a header breaks its rule.",
     401: "No key, or one that is not known.",
+    403: "The key has not the scope of this route.",
     408: "The body did not arrive in time.",
+    409: "A request with the same Idempotency-Key is in work; Retry-After says when to ask again.",
     413: "The body is too large.",
     415: "The body is no JSON, or it is compressed.",
-    422: "The brief breaks a rule, or the model declined to write it.",
-    429: "The budget is spent.",
+    422: "The brief breaks a rule, the model declined to write it, or the Idempotency-Key was used for another request.",
+    429: "Too many requests of this key or address (Retry-After says when), or the budget is spent.",
     499: "The client left.",
     502: "No provider gave an answer.",
-    503: "No provider may be asked now; Retry-After says when.",
+    503: "No provider may be asked now, too much is in work, or the store is away; Retry-After says when.",
     504: "No answer in time.",
 }
 _ALWAYS = ("type", "title", "status", "detail", "code", "retryable", "request_id")
@@ -67,7 +70,8 @@ _KINDS = {
     "Style": "text/css",
 }
 """Of answers that are no JSON."""
-_OF_BODIES = (400, 408, 413, 415, 422, 429, 502, 503, 504)
+_OF_KEYS = (401, 403, 429, 503)
+_OF_BODIES = (408, 413, 415, 422, 502, 504)
 _HEADERS = (
     (
         "X-Request-Id",
@@ -79,7 +83,29 @@ _HEADERS = (
         "How long the client waits, in milliseconds.",
         {"type": "integer", "minimum": 1, "maximum": 86_400_000},
     ),
+    (
+        "Idempotency-Key",
+        "Names the work: a request with the same one and the same body is done once, and its answer given again for a day.",
+        {"type": "string", "pattern": "^[!-~]([ -~]{0,253}[!-~])?$"},
+    ),
 )
+_ONCE = 409
+_TOLD = {
+    "X-Request-Id": {"description": "Names the request.", "schema": {"type": "string"}},
+    "RateLimit-Limit": {"description": "Requests of the narrowest bound.", "schema": {"type": "integer"}},
+    "RateLimit-Remaining": {"description": "What is left of them.", "schema": {"type": "integer"}},
+    "RateLimit-Reset": {"description": "Seconds until all are there again.", "schema": {"type": "integer"}},
+    "Retry-After": {
+        "description": "Seconds after which to ask again.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "Idempotent-Replayed": {
+        "description": "Where a kept answer is given again.",
+        "schema": {"const": "true"},
+    },
+}
+_LATER = (409, 429, 503)
+_OF_WINDOWS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 
 
 @cache
@@ -109,7 +135,12 @@ def document() -> dict[str, Any]:
 
 
 def _operation(spec: RouteSpec, prefix: str) -> dict[str, Any]:
-    statuses = ([] if spec.scope == "public" else [401]) + (list(_OF_BODIES) if spec.takes else [])
+    repeats = spec.takes is not None and spec.gives != "Events"
+    headers = _HEADERS if repeats else _HEADERS[:2] if spec.takes else _HEADERS[:1]
+    statuses = {400, *(() if spec.scope == "public" else _OF_KEYS), *(_OF_BODIES if spec.takes else ())}
+    statuses |= {_ONCE} if repeats else set()
+    told_with_it = ["X-Request-Id", *(() if spec.scope == "public" else _OF_WINDOWS)]
+    told_with_it += ["Idempotent-Replayed"] if repeats else []
     told: dict[str, Any] = {
         "operationId": "_".join(
             part for part in (prefix + spec.path).replace(".", "/").replace("-", "/").split("/") if part
@@ -119,11 +150,15 @@ def _operation(spec: RouteSpec, prefix: str) -> dict[str, Any]:
         "tags": ["legacy" if spec.legacy else "v11" if spec.path.startswith("/v11") else "service"],
         "parameters": [
             {"name": name, "in": "header", "description": text, "schema": schema}
-            for name, text, schema in (_HEADERS if spec.takes else _HEADERS[:1])
+            for name, text, schema in headers
         ],
         "security": [] if spec.scope == "public" else [{"key": []}, {"bearer": []}],
         "responses": {
-            "200": {"description": "The answer.", "content": _content(spec.gives)},
+            "200": {
+                "description": "The answer.",
+                "headers": _headers(*told_with_it),
+                "content": _content(*_GIVEN.get(spec.handler, (spec.gives,))),
+            },
             **{str(status): _problem(status) for status in sorted(statuses)},
         },
         "x-scope": spec.scope,
@@ -137,17 +172,22 @@ def _operation(spec: RouteSpec, prefix: str) -> dict[str, Any]:
     return told
 
 
-def _content(schema: str) -> dict[str, Any]:
-    kind = _KINDS.get(schema, "application/json")
-    return {kind: {"schema": {"$ref": _REF + schema}}}
+_GIVEN = {"metrics": ("Report", "Exposition")}
+"""What those handlers give that answer in several forms."""
+
+
+def _content(*schemas: str) -> dict[str, Any]:
+    return {_KINDS.get(schema, "application/json"): {"schema": {"$ref": _REF + schema}} for schema in schemas}
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: _TOLD[name] for name in names}
 
 
 def _problem(status: int) -> dict[str, Any]:
     content = {"application/problem+json": {"schema": {"$ref": _REF + "Problem"}}}
-    told: dict[str, Any] = {"description": _PROBLEMS[status], "content": content}
-    if status == 503:
-        told["headers"] = {"Retry-After": {"schema": {"type": "integer", "minimum": 1}}}
-    return told
+    headers = _headers("X-Request-Id", *(("Retry-After",) if status in _LATER else ()))
+    return {"description": _PROBLEMS[status], "headers": headers, "content": content}
 
 
 def _schemas() -> dict[str, Any]:
@@ -161,9 +201,14 @@ def _schemas() -> dict[str, Any]:
         ref_template=_REF + "{model}",
     )
     schemas: dict[str, Any] = told["$defs"]
+    bound(schemas)
     schemas["Brief"] = {"$ref": _REF + "CopywritingInput"}
     schemas["Result"] = {"$ref": _REF + "CopywritingOutput"}
-    listed = {"type": "array", "items": {"$ref": _REF + "Brief"}, "maxItems": 10_000}
+    item = {
+        "description": "A brief; anything else has its problem in its place.",
+        "anyOf": [{"$ref": _REF + "Brief"}, {}],
+    }
+    listed = {"type": "array", "items": item, "maxItems": 10_000}
     wrapped = {
         "type": "object",
         "properties": {"requests": listed},
@@ -174,8 +219,13 @@ def _schemas() -> dict[str, Any]:
     schemas["BatchResult"] = _batch_of("Result")
     schemas["LegacyBatchResult"] = _batch_of("LegacyResult")
     schemas["Events"] = {
-        "type": "string",
-        "description": "Server-sent events: started, delta, field, mended; last done with the result, or error.",
+        "type": "object",
+        "description": "One of the server-sent events; the last is done with the result, or error with a problem.",
+        "required": ["event", "data"],
+        "properties": {
+            "event": {"enum": ["started", "delta", "field", "mended", "done", "error"]},
+            "data": {"type": "string", "contentMediaType": "application/json"},
+        },
     }
     schemas["Report"] = {"type": "object"}
     schemas["Exposition"] = {"type": "string", "description": "Prometheus' text form."}

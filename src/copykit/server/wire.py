@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil, isfinite
 from typing import Any
@@ -189,6 +189,8 @@ _STATUS: tuple[tuple[type[CopykitError], int], ...] = (
     (NoProviderSucceeded, 502),
 )
 """The first class that fits counts. What is in none is a defect: 500."""
+_PASSING = frozenset({408, 409, 429})
+"""Statuses of refusals after which the same request may be served later."""
 _SHORTLY_S = 1.0
 """After which a refusal that names no time may be tried again."""
 
@@ -198,7 +200,9 @@ def problem_of(error: BaseException) -> Problem:
     if not isinstance(error, CopykitError) or isinstance(error, InternalError):
         return Problem(500, "internal_error", "an unexpected error; its request id finds it in the log")
     if isinstance(error, Refused):
-        return Problem(error.status, error.code, error.message, own_headers=error.headers)
+        again = error.status in _PASSING
+        return Problem(error.status, error.code, error.message, again, own_headers=error.headers)
+    attempts = error.attempts
     if isinstance(error, NoProviderSucceeded) and isinstance(
         error.__cause__, ContentRefused | ContextTooLong
     ):
@@ -207,7 +211,7 @@ def problem_of(error: BaseException) -> Problem:
     after_s = getattr(error, "retry_after_s", None)
     if status == 503 and after_s is None:
         after_s = _SHORTLY_S
-    return Problem(status, error.code, _detail(error), error.retryable, after_s, _members(error))
+    return Problem(status, error.code, _detail(error), error.retryable, after_s, _members(error, attempts))
 
 
 def _detail(error: CopykitError) -> str:
@@ -226,7 +230,7 @@ def _detail(error: CopykitError) -> str:
     return error.message
 
 
-def _members(error: CopykitError) -> dict[str, Any]:
+def _members(error: CopykitError, attempts: Sequence[Any]) -> dict[str, Any]:
     members: dict[str, Any] = {}
     if isinstance(error, InvalidRequest):
         members = {
@@ -250,6 +254,6 @@ def _members(error: CopykitError) -> dict[str, Any]:
         members = {"after_s": error.after_s}
     elif isinstance(error, OutputRejected):
         members = {"violations": [violation.model_dump(mode="json") for violation in error.violations]}
-    if error.attempts:
-        members["attempts"] = [{"target": a.target, "outcome": a.outcome} for a in error.attempts]
+    if attempts:
+        members["attempts"] = [{"target": a.target, "outcome": a.outcome} for a in attempts]
     return members
