@@ -194,6 +194,9 @@ async def story(
                     await asyncio.gather(*asking)
             finally:
                 await asyncio.to_thread(nginx.__exit__, None, None, None)
+                if count.failed:
+                    lines = nginx.log.read_text().splitlines()
+                    count.failed += [line for line in lines if "[error]" in line and "refused" not in line]
             count.statuses += [await asyncio.to_thread(server.stop) for server in behind]
         finally:
             for server in behind:

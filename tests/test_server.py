@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -344,13 +345,30 @@ def test_without_a_key_only_this_machine_is_served() -> None:
     assert free.ask("GET", "/v11/health", headers={"host": "rebound.example"}).status_code == 400
 
 
+def test_named_hosts_are_served_and_the_address_itself() -> None:
+    """What COPYKIT_ALLOWED_HOSTS names, and what probes and scrapers name: the very address that they reached."""
+    named = Desk(allowed_hosts=("copy.example.com",))
+    for host, status in (
+        ("copy.example.com", 200),
+        ("COPY.example.com:443", 200),
+        ("127.0.0.1:8000", 200),
+        ("127.0.0.2", 400),
+        ("localhost", 400),
+        ("copy.example.com.evil.example", 400),
+    ):
+        assert named.ask("GET", "/health/live", headers={"host": host}).status_code == status, host
+
+
 def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
     """It says where it listens, answers, and ends with 0 at SIGTERM; a taken port is one line and status 1."""
     command = [sys.executable, "-m", "copykit", "run", "--port"]
-    with subprocess.Popen([*command, "0"], cwd=tmp_path, stderr=subprocess.PIPE, text=True) as served:
+    env = {**os.environ, "COPYKIT_DATA_DIR": str(tmp_path)}
+    with subprocess.Popen(
+        [*command, "0"], cwd=tmp_path, env=env, stderr=subprocess.PIPE, text=True
+    ) as served:
         try:
             assert served.stderr is not None
-            address = served.stderr.readline().split()[3]
+            address = next(line for line in served.stderr if "listens on" in line).split()[3]
             port = address.rpartition(":")[2]
             answer = httpx2.post(f"{address}/v11/generate", json=BRIEF, timeout=30)
             assert answer.status_code == 200
@@ -359,7 +377,9 @@ def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
             health = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=60)
             assert health.returncode == 0, health.stderr
             assert json.loads(health.stdout)["routing"]["targets"]["phrasebank"]["accepted"] == 1
-            taken = subprocess.run([*command, port], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+            taken = subprocess.run(
+                [*command, port], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60
+            )
             assert (taken.returncode, len(taken.stderr.splitlines())) == (1, 1)
             served.send_signal(signal.SIGTERM)
             served.communicate(timeout=30)

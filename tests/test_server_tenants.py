@@ -379,3 +379,20 @@ def test_ends_of_keys_are_by_the_clock(tmp_path: Path) -> None:
         return states
 
     assert told(story) == ["active", "expired", "active", "revoked"]
+
+
+def test_a_batch_that_the_budget_cannot_pay_for_is_refused_whole(tmp_path: Path, priced: Any) -> None:
+    """Nothing of it is sent; one that fits is written, and what it did not need is there for the next."""
+
+    async def story() -> list[tuple[int, str]]:
+        async with crew(tmp_path, targets=("priced",), routing=priced) as (book, (worker,)):
+            _, key = await book.create(budget=Budget(0.005, "total"))
+            await asyncio.sleep(SEEN_S)
+            told = []
+            for size in (5, 4, 4):
+                batch = [{**BRIEF, "seed": seed, "cache": "off"} for seed in range(size)]
+                answer = await worker.ask("POST", "/v11/batch-generate", batch, key=key)
+                told.append((answer.status_code, answer.json().get("code", "")))
+            return told
+
+    assert told(story) == [(429, "budget_exceeded"), (200, ""), (200, "")]

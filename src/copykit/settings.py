@@ -527,6 +527,7 @@ SERVER_VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "COPYKIT_QUEUE_S": ("server.queue_s", float),
     "COPYKIT_STREAMS": ("server.streams", int),
     "COPYKIT_HEADER_S": ("server.header_s", float),
+    "COPYKIT_KEEP_ALIVE_S": ("server.keep_alive_s", float),
     "COPYKIT_DRAIN_DELAY_S": ("server.drain_delay_s", float),
     "COPYKIT_DRAIN_S": ("server.drain_s", float),
     "COPYKIT_LOG_FORMAT": ("server.log_format", str),
@@ -540,6 +541,7 @@ _SERVER_FILE_ONLY = (
     "server.max_batch_body",
     "server.max_batch_items",
     "server.body_s",
+    "server.stalled_s",
     "server.deadline_s",
     "server.longest_s",
 )

@@ -2,81 +2,195 @@
 
 from __future__ import annotations
 
-import signal
+import asyncio
+import json
+import os
+import secrets
 import socket
-from importlib import import_module
-from typing import Annotated, Any
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from copykit.cli.complaint import complain
-from copykit.errors import ConfigurationError, MissingExtra
+from copykit.errors import ConfigurationError, CopykitError, MissingExtra
+from copykit.settings import Settings
+
+if TYPE_CHECKING:
+    from copykit.server.config import ServerSettings
 
 __all__ = ["command"]
 
 _BACKLOG = 2048
-_PORT_TAKEN = 1
+_CANNOT = 1
 
 
 def command(
     host: Annotated[
-        str, typer.Option(help="Address to listen on; one that others reach wants API_KEY.")
-    ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8000,
+        str | None,
+        typer.Option(help="Address to listen on; one that others reach wants API_KEY.  [127.0.0.1]"),
+    ] = None,
+    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.  [8000]")] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes that serve together.  [1]")] = None,
+    server: Annotated[str, typer.Option(help="uvicorn, or granian (extra fast).")] = "uvicorn",
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Listen where others reach it although no key is set.")
     ] = False,
-    log_level: Annotated[str, typer.Option(help="critical, error, warning, info or debug.")] = "info",
+    drain_delay: Annotated[
+        float | None, typer.Option(help="Seconds after SIGTERM in which new requests are still taken.  [0]")
+    ] = None,
+    log_format: Annotated[str | None, typer.Option(help="text or json.  [text]")] = None,
+    log_level: Annotated[
+        str | None, typer.Option(help="critical, error, warning, info or debug.  [info]")
+    ] = None,
+    reload: Annotated[
+        bool,
+        typer.Option("--reload", help="Replace the workers when Python files here or copykit.toml change."),
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Say on standard output as JSON that it serves.")
+    ] = False,
 ) -> None:
-    """Serve copy over HTTP until Ctrl-C or SIGTERM, then answer what is in flight and end.
+    """Serve copy over HTTP until Ctrl-C or SIGTERM, then answer what is in work and end.
 
-    Settings are read from the environment and copykit.toml once, now.
+    Options go before the environment (COPYKIT_HOST ...) and copykit.toml's table [server], which are read once, now.
+    With --workers 2 or more SIGHUP replaces one worker after another, reading the files anew.
 
-    Example: API_KEY=... copykit run --host 0.0.0.0
+    Example: API_KEY=... copykit run --host 0.0.0.0 --workers 2
 
-    Exit status: 0 ended, 1 the port is taken, 78 wrong settings.
+    Exit status: 0 ended, 1 it cannot serve there, 78 wrong settings, 143 or 130 a second signal broke work off.
     """
+    given = {
+        "COPYKIT_HOST": host,
+        "COPYKIT_PORT": port,
+        "COPYKIT_WORKERS": workers,
+        "COPYKIT_INSECURE": "true" if insecure else None,
+        "COPYKIT_DRAIN_DELAY_S": drain_delay,
+        "COPYKIT_LOG_FORMAT": log_format,
+        "COPYKIT_LOG_LEVEL": log_level,
+    }
+    environment = {**os.environ, **{name: str(value) for name, value in given.items() if value is not None}}
+    if reload:
+        environment.setdefault("COPYKIT_DRAIN_S", "1")  # whoever edits does not wait for old work
     try:
-        uvicorn = _uvicorn()
-        from copykit.server import ServerSettings, create_app
-
-        app = create_app(server=ServerSettings.from_env(host=host, port=port, insecure=insecure))
-        listening = _listening(host, port)
-    except ConfigurationError as error:
-        raise typer.Exit(complain(error)) from None
-    except OSError as error:
-        complain(f"cannot listen on {host}:{port}: {error.strerror}")
-        raise typer.Exit(_PORT_TAKEN) from None
-    bound = listening.getsockname()[1]
-    typer.echo(f"copykit listens on http://{_shown(host)}:{bound} (Ctrl-C ends it)", err=True)
-    config = uvicorn.Config(
-        app, log_level=log_level, server_header=False, proxy_headers=False, timeout_graceful_shutdown=25
-    )
-    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn raises them again once it has ended in order
-        signal.signal(number, lambda *_: None)
-    uvicorn.Server(config).run(sockets=[listening])
-
-
-def _uvicorn() -> Any:
-    try:
-        return import_module("uvicorn")
+        if server not in ("uvicorn", "granian"):
+            raise ConfigurationError([f"--server={server!r}: must be uvicorn or granian"])
+        if server == "granian" and reload:
+            raise ConfigurationError(["--reload: with --server uvicorn only"])
+        status = _served(environment, server, reload, as_json)
     except ModuleNotFoundError as error:
-        raise MissingExtra("the server", error.name or "uvicorn", "server") from None
+        if (error.name or "").partition(".")[0] == "copykit":
+            raise
+        status = complain(MissingExtra("the server", error.name or "uvicorn", "server"))
+    except ConfigurationError as error:
+        status = complain(error)
+    except (CopykitError, OSError) as error:  # a store that does not answer, a port that is taken
+        complain(str(error))
+        status = _CANNOT
+    raise typer.Exit(status)
+
+
+def _served(environment: dict[str, str], server: str, reload: bool, as_json: bool) -> int:
+    """Serve, by one process or several; the exit status."""
+    from copykit.server.logs import configure
+
+    settings, engine = _settings(environment)
+    configure(settings.log_format, settings.log_level, environment=environment)
+    listening = _listening(settings.host, settings.port)
+    bound = listening.getsockname()[1]
+
+    def started() -> None:
+        _tell(settings, bound, server, as_json)
+
+    if server == "uvicorn" and settings.workers == 1 and not reload:
+        from copykit.server.app import create_app
+        from copykit.server.process import Serving, raise_file_limit
+
+        serving = Serving(create_app(engine, server=settings), settings, started=started)
+        raise_file_limit()
+        serving.run(sockets=[listening])
+        return serving.status
+    from copykit.server.figure_files import FOLDER_VARIABLE, figure_files
+
+    # the budget of the settings is one for all workers that begin under this parent
+    environment.setdefault("COPYKIT_RUN_ID", secrets.token_hex(8))
+    with figure_files() as folder:
+        environment[FOLDER_VARIABLE] = folder
+        if server == "granian":
+            from copykit.server.granian import serve
+
+            listening.close()  # it binds by itself
+            os.environ.update(environment)
+            return serve(settings, bound, started)
+        from copykit.server.changes import snapshot
+        from copykit.server.workers import Workers
+
+        watched = (lambda: snapshot(environment)) if reload else None
+        return asyncio.run(Workers(settings, listening, environment, started, watched).run())
+
+
+def _settings(environment: Mapping[str, str]) -> tuple[ServerSettings, Settings]:
+    """Read both halves of the settings, and tell the mistakes of both at once."""
+    from copykit.providers.registry import check_targets
+    from copykit.server.config import ServerSettings
+
+    problems: list[str] = []
+    server = engine = None
+    try:
+        server = ServerSettings.from_env(environment, keep=True)
+    except ConfigurationError as error:
+        problems += error.problems
+    try:
+        engine = Settings.from_env(environment, check_targets=check_targets)
+    except ConfigurationError as error:
+        problems += error.problems
+    if server is None or engine is None:
+        raise ConfigurationError(list(dict.fromkeys(problems)))
+    return server, engine
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    """Bind before anything is started, so that a taken port is one line and not a traceback."""
+    """Bind before anything is started, so that a taken port is one line and not a traceback.
+
+    Raises:
+        OSError: it cannot; the message names the address.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listening.bind((host, port))
+        listening.bind((host.strip("[]"), port))
         listening.listen(_BACKLOG)
-    except OSError:
+    except OSError as error:
         listening.close()
-        raise
+        raise OSError(f"cannot listen on {_shown(host)}:{port}: {error.strerror}") from None
     return listening
 
 
+def _tell(settings: ServerSettings, port: int, server: str, as_json: bool) -> None:
+    """Say where it serves, and what an operator should not have to guess."""
+    url = f"http://{_shown(settings.host)}:{port}"
+    store = settings.report()["store_url"] or "in memory"
+    if as_json:
+        told = {
+            "event": "started",
+            "url": url,
+            "pid": os.getpid(),
+            "workers": settings.workers,
+            "server": server,
+            "authentication": not settings.open,
+            "store": store,
+        }
+        typer.echo(json.dumps(told))
+        sys.stdout.flush()
+    keys = "off: whoever reaches this address may use it" if settings.open else "on"
+    typer.echo(
+        f"copykit listens on {url} (Ctrl-C ends it)\n"
+        f"  workers {settings.workers}, server {server}, authentication {keys}, store {store}",
+        err=True,
+    )
+
+
 def _shown(host: str) -> str:
-    return f"[{host}]" if ":" in host else host
+    return f"[{host.strip('[]')}]" if ":" in host else host

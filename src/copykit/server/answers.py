@@ -241,9 +241,11 @@ class Answers:
         self.metered.figures.observe("copykit_batch_briefs", len(asked))
         end_s = told_s(request)
         briefs = [_brief_or_error(item, min(end_s or ITEM_DEADLINE_S, ITEM_DEADLINE_S)) for item in asked]
+        account = self._holdings.account(visitor)
         async with self._holdings.gate.place(visitor.tenant):
+            await self._holdings.forecast.check(briefs, account)
             began = time.perf_counter()
-            written_by = _OnBehalf(self._engine, self._holdings.account(visitor), end_s)
+            written_by = _OnBehalf(self._engine, account, end_s)
             results = await gather(written_by, briefs, self._engine.settings.batch.concurrency)
             took_s = time.perf_counter() - began
         told = [

@@ -229,6 +229,8 @@ class Frame:
         host = (_header(scope, b"host") or "").casefold()
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
         allowed = name in self._hosts if self._hosts else (not self._local or is_loopback(name))
+        # probes and scrapers name the address that they reached; no page of a browser can make a name resolve to a number
+        allowed = allowed or name.strip("[]") == (scope.get("server") or ("",))[0]
         return None if allowed else Problem(400, "unknown_host", "this host is not served here")
 
 

@@ -8,7 +8,11 @@ from starlette.requests import ClientDisconnect, Request
 
 from copykit.server.wire import Refused
 
-__all__ = ["read_body"]
+__all__ = ["LEAST_RATE", "read_body"]
+
+LEAST_RATE = 1000
+"""Bytes a second, on average, of a body that takes longer than the time that any may take: a phone's worst line has more,
+and whoever only holds a place has less."""
 
 
 async def read_body(request: Request, most: int, within_s: float) -> bytes:
@@ -16,7 +20,7 @@ async def read_body(request: Request, most: int, within_s: float) -> bytes:
 
     Args:
         most: bytes; what is declared or sent beyond them is not read.
-        within_s: seconds in which it has to arrive.
+        within_s: seconds in which it has to arrive; a longer one at `LEAST_RATE` from the beginning.
 
     Raises:
         Refused: 413, 415 or 408, by what is wrong.
@@ -33,14 +37,19 @@ async def read_body(request: Request, most: int, within_s: float) -> bytes:
     if declared.isdigit() and int(declared[:16]) > most:
         raise _too_large(most)
     body = bytearray()
+    began = asyncio.get_running_loop().time()
     try:
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(within_s) as patience:
             async for chunk in request.stream():
                 body += chunk
                 if len(body) > most:
                     raise _too_large(most)
+                if len(body) > LEAST_RATE * within_s:
+                    patience.reschedule(began + len(body) / LEAST_RATE)
     except TimeoutError:
-        raise Refused(408, "request_timeout", f"the body did not arrive within {within_s:g} s") from None
+        raise Refused(
+            408, "request_timeout", f"the body came too slowly: {within_s:g} s, then {LEAST_RATE} bytes/s"
+        ) from None
     except ClientDisconnect:
         raise Refused(499, "client_gone", "the client left") from None
     return bytes(body)

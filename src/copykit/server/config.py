@@ -43,6 +43,8 @@ _BOUNDS: tuple[tuple[str, float], ...] = (
     ("deadline_s", 0.001),
     ("longest_s", 0.001),
     ("queue_s", 0.0),
+    ("keep_alive_s", 0.0),
+    ("stalled_s", 0.001),
     ("drain_delay_s", 0.0),
     ("drain_s", 0.0),
 )
@@ -106,6 +108,11 @@ class ServerSettings:
     """its bytes"""
     max_header_fields: int = 64
     """and its fields, all three where the server in front of the application can bound them."""
+    keep_alive_s: float = 75.0
+    """Seconds between two requests of one connection: more than a proxy in front keeps one (nginx 60 s), or its
+    next request meets a closed door."""
+    stalled_s: float = 30.0
+    """Seconds in which a client has to take what waits for it."""
     max_body: int = 256 * 1024
     """Bytes of a request's body,"""
     max_batch_body: int = 4 * 2**20
@@ -113,7 +120,7 @@ class ServerSettings:
     max_batch_items: int = 10_000
     """and briefs of a batch."""
     body_s: float = 10.0
-    """Seconds in which a body has to arrive."""
+    """Seconds in which a body has to arrive; a longer one at 1 kB/s at least."""
     deadline_s: float = 60.0
     """Seconds of a request that names none in ``X-Request-Timeout-Ms``, and"""
     longest_s: float = 120.0
@@ -121,7 +128,7 @@ class ServerSettings:
     drain_delay_s: float = 0.0
     """Seconds after SIGTERM in which new requests are still taken: a load balancer needs some to notice."""
     drain_s: float = 25.0
-    """Seconds that requests in work are then given to end."""
+    """Seconds after SIGTERM, that delay among them, in which requests in work have to end."""
     log_format: str = "text"
     log_level: str = "info"
 

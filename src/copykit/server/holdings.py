@@ -12,6 +12,7 @@ from copykit.routing.budget import Ledger
 from copykit.server.auth import Visitor
 from copykit.server.config import ServerSettings
 from copykit.server.crew import Crew, TenantStats, worker_id
+from copykit.server.forecast import Forecast
 from copykit.server.gate import Gate
 from copykit.server.identity import config_digest
 from copykit.server.keyring import OPERATOR, Keyring
@@ -56,6 +57,7 @@ class Holdings:
         self.tenants = TenantStats()
         self.everybody = Stats()
         self.remembered: Remembers = Memory()
+        self.forecast = Forecast(service.engine)
         self.crew: Crew | None = None
         self.purse: Purse | None = None
         self._service = service
@@ -97,6 +99,7 @@ class Holdings:
         """Write down what was spent, leave the crew, and close what is open."""
         self._service.engine.remove_hook(self.tenants)
         self._service.engine.remove_hook(self.everybody)
+        await self.forecast.aclose()
         if self.store is None or self._opening is None:
             await self.limits.aclose()
             return

@@ -160,7 +160,11 @@ class _Redis:
     async def aclose(self) -> None:
         """Close the client."""
         bridge: Any = self._storage.bridge
-        await bridge.get_connection().aclose()
+        client = bridge.get_connection()
+        await client.aclose()
+        await (
+            client.connection_pool.disconnect()
+        )  # which the client leaves open: it was made without one of its own
 
 
 def _in_redis(url: str) -> _Redis:

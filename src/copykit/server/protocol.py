@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -50,8 +51,11 @@ class State(ServerState):
 
     draining = False
     """Whether the server is about to end: then every answer is the last one of its connection."""
-    refused = 0
-    """Requests that no application saw."""
+
+    def __init__(self, refused: Callable[[int, str], None] | None = None) -> None:
+        super().__init__()
+        self.refused = refused or (lambda status, code: None)
+        """Hears status and code of each request that no application saw."""
 
 
 class _Bounded(asyncio.Protocol):
@@ -193,7 +197,7 @@ class _Bounded(asyncio.Protocol):
             return
         busy = self.is_busy()
         if isinstance(self.server_state, State):
-            self.server_state.refused += 1
+            self.server_state.refused(status, _CODES[status])
         if not busy or not self.cycle.response_started:
             self.transport.write(_answer(status, detail))
         if busy:

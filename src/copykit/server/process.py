@@ -1,0 +1,266 @@
+"""One serving process: uvicorn under bounded connections, and its way out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+
+from copykit.server.config import ServerSettings
+from copykit.server.drain import Drain
+from copykit.server.figures import Figures
+from copykit.server.protocol import Bounds, State, protocol_of
+
+__all__ = ["Serving", "raise_file_limit"]
+
+_log = logging.getLogger("copykit.server")
+
+_QUIET_S = 0.3
+"""After the signal an unused connection is kept so long: a request may be on its way, and gets an answer that closes it."""
+_FAREWELL_S = 0.5
+"""For streams to say that they end, and for what was broken off to answer."""
+_FORCED_S = 1.0
+"""From a second signal to the end of the process, whatever hangs."""
+_CLOSING_S = 2.0
+"""For the application to close its files and connections."""
+_MERCY_S = 4.5
+"""From the limit of the drain to the end of the process, whatever hangs."""
+_TICK_S = 0.02
+_FILES = 65_536
+"""Open files are enough for one process; some systems allow a thousand million, and tables of that size."""
+
+
+class Serving(uvicorn.Server):
+    """A server that leaves in order.
+
+    After SIGTERM or SIGINT it is not ready at once, and takes new requests for ``drain_delay_s`` more. Then it accepts no
+    connection, answers what is in work, and closes each connection with the answer. ``drain_s`` after the signal streams
+    are told that they end, what still runs is cancelled and answered with 503, and the process ends with status 0; if
+    something cannot be cancelled, `_MERCY_S` later all the same. A second signal does the last part now, and the status
+    is 128 and its number.
+
+    A worker of several obeys its parent alone, since a terminal or an init system may send a signal to all processes at
+    once: SIGTERM drains (again: nothing), SIGHUP drains for a successor, so without the delay and without being not
+    ready, SIGQUIT ends now, SIGINT is ignored.
+    """
+
+    def __init__(
+        self,
+        app: Starlette,
+        settings: ServerSettings,
+        *,
+        worker: bool = False,
+        started: Callable[[], None] | None = None,
+    ) -> None:
+        bounds = Bounds(
+            settings.header_s, settings.max_header_bytes, settings.max_header_fields, settings.stalled_s
+        )
+        config = uvicorn.Config(
+            app,
+            http=protocol_of(bounds),
+            ws="none",
+            lifespan="on",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=settings.keep_alive_s,  # type: ignore[arg-type]  # a timer takes parts of a second
+        )
+        super().__init__(config)
+        for name in (
+            "uvicorn.error",
+            "uvicorn.asgi",
+        ):  # what they tell at INFO this class tells in fewer lines
+            logging.getLogger(name).setLevel(logging.WARNING)
+        self._figures: Figures = app.state.answers.metered.figures
+        self.server_state = self._state = State(self._refused)
+        self.status = 0
+        """Exit status, once it has run."""
+        self._drain: Drain = app.state.drain
+        self._settings = settings
+        self._worker = worker
+        self._told_started = started
+        self._left_at: float | None = None
+        """When the way out began, by the monotonic clock."""
+        self._accept_until = 0.0
+        self._forced = False
+        self._last_moment = 0.0
+        self._alarm, self._ended = threading.Event(), threading.Event()
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until a signal, and leave."""
+        try:
+            super().run(sockets)
+        finally:
+            self._ended.set()
+            self._alarm.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Listen to signals as long as the server runs."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        numbers = {signal.SIGTERM, signal.SIGINT}
+        if hasattr(signal, "SIGHUP"):
+            numbers |= {signal.SIGHUP, signal.SIGQUIT}
+        before = {number: signal.signal(number, self.handle_exit) for number in numbers}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin the way out, or shorten it; runs between two steps of whatever the process does."""
+        name = signal.Signals(sig).name
+        if self._worker and name == "SIGINT":
+            return
+        if name == "SIGQUIT" or (self._left_at is not None and not self._worker):
+            self._force(sig)
+        elif self._left_at is None:
+            self.leave(for_successor=self._worker and name == "SIGHUP")
+
+    def leave(self, *, for_successor: bool = False) -> None:
+        """Begin the way out.
+
+        Args:
+            for_successor: another process serves already, so nobody needs to be told.
+        """
+        now = time.monotonic()
+        self._left_at = now
+        self._state.draining = True
+        if not for_successor:
+            self._drain.begin()
+        self._accept_until = now + (0.0 if for_successor else self._settings.drain_delay_s)
+        self._last_moment = self._limit() + _MERCY_S
+        self._alarm.set()
+
+    def _force(self, sig: int) -> None:
+        if self._left_at is None:
+            self.leave()
+        self._forced, self.status = True, 128 + sig
+        self._accept_until = 0.0
+        self._last_moment = min(self._last_moment, time.monotonic() + _FORCED_S)
+
+    def _limit(self) -> float:
+        """Give the moment up to which work may go on."""
+        return max((self._left_at or 0.0) + self._settings.drain_s, self._accept_until)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Open the application and the listener."""
+        threading.Thread(target=self._watch, name="last-moment", daemon=True).start()
+        await super().startup(sockets)
+        _log.info("serving")
+        if self._told_started is not None:
+            self._told_started()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Say whether nobody new is to be let in."""
+        await super().on_tick(counter)
+        return self._left_at is not None and time.monotonic() >= self._accept_until
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Let in who waits at the door, close it, and wait for what is in work."""
+        _log.info(
+            "draining: %d connections, %d requests", len(self._state.connections), len(self._state.tasks)
+        )
+        await self._close_door(sockets or [])
+        await self._settle(self._limit(), patient=True)
+        if self._state.tasks:
+            _log.warning("%d requests did not end in time and are broken off", len(self._state.tasks))
+        self._drain.end()
+        await self._settle(time.monotonic() + self._farewell_s())
+        for task in list(self._state.tasks):
+            task.cancel()
+        await self._settle(time.monotonic() + self._farewell_s())
+        for connection in list(self._state.connections):
+            connection.transport.abort()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLOSING_S):
+                await self.lifespan.shutdown()
+        self._last_moment = min(self._last_moment, time.monotonic() + 1.0)  # threads are not waited for
+        _log.info("ended")
+
+    async def _close_door(self, sockets: list[socket.socket]) -> None:
+        """Stop listening; connections that the kernel took in already are served, or a reset would meet them."""
+        doors = [] if self._is_succeeded() else [door.dup() for door in sockets]
+        for server in self.servers:
+            server.close()
+        loop = asyncio.get_running_loop()
+        for door in doors:
+            door.setblocking(False)
+            with suppress(OSError):
+                while True:
+                    connection, _ = door.accept()
+                    await loop.connect_accepted_socket(self._protocol, connection)
+            door.close()
+        for socket_ in sockets:
+            socket_.close()
+
+    def _refused(self, status: int, code: str) -> None:
+        """Count what was refused before the application, as the application counts what it refuses."""
+        self._figures.count("copykit_http_requests", "unknown", "other", str(status))
+        self._figures.count("copykit_http_requests_rejected", code)
+
+    def _is_succeeded(self) -> bool:
+        return not self._drain.begun
+
+    def _protocol(self) -> asyncio.Protocol:
+        made: Any = self.config.http_protocol_class
+        protocol: asyncio.Protocol = made(
+            config=self.config, server_state=self._state, app_state=self.lifespan.state
+        )
+        return protocol
+
+    async def _settle(self, moment: float, *, patient: bool = False) -> None:
+        """Wait until nothing is in work, closing connections that are not used; at most to *moment*.
+
+        Args:
+            patient: not when the end is wanted now.
+        """
+        quiet_at = (self._left_at or 0.0) + _QUIET_S
+        while self._state.connections or self._state.tasks:
+            now = time.monotonic()
+            if now >= moment or (patient and self._forced):
+                return
+            if now >= quiet_at:
+                for connection in list(self._state.connections):
+                    if connection.is_idle():  # type: ignore[union-attr]  # ours
+                        connection.shutdown()
+            await asyncio.sleep(_TICK_S)
+
+    def _farewell_s(self) -> float:
+        return _FAREWELL_S / 5 if self._forced else _FAREWELL_S
+
+    def _watch(self) -> None:
+        """End the process at the last moment, from a thread: what hangs may be the loop itself."""
+        self._alarm.wait()
+        while (left := self._last_moment - time.monotonic()) > 0:
+            if self._ended.wait(min(left, 0.1)):
+                return
+        logging.shutdown()
+        os._exit(self.status)
+
+
+def raise_file_limit() -> None:
+    """Let this process open as many files as it may: each connection is one, and 1,024 are soon taken."""
+    try:
+        import resource
+    except ImportError:  # no such limit here
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, _FILES)), hard))

@@ -1,0 +1,67 @@
+"""``python -m copykit.server.worker``: one of several serving processes; `copykit.server.workers` starts it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+from typing import NoReturn
+
+from copykit.errors import ConfigurationError, CopykitError
+
+__all__ = ["main"]
+
+_CANNOT, _WRONG_SETTINGS = 1, 78
+
+
+def main(listening: int, told: int, life: int) -> int:
+    """Serve until the parent says otherwise, or is gone.
+
+    Args:
+        listening: file descriptor of the listening socket,
+        told: of a pipe that is written to once this process serves,
+        life: and of one that ends with the parent.
+    """
+    from copykit.server.app import create_app
+    from copykit.server.config import ServerSettings
+    from copykit.server.logs import configure
+    from copykit.server.process import Serving, raise_file_limit
+
+    try:
+        settings = ServerSettings.from_env(keep=True)
+        configure(settings.log_format, settings.log_level)
+        app = create_app(server=settings)
+    except ConfigurationError as error:
+        for problem in error.problems:
+            print(problem, file=sys.stderr)
+        return _WRONG_SETTINGS
+    except CopykitError as error:  # a store that does not answer
+        print(error.message, file=sys.stderr)
+        return _CANNOT
+    raise_file_limit()
+
+    def started() -> None:
+        os.write(told, b"1")
+        os.close(told)
+
+    serving = Serving(app, settings, worker=True, started=started)
+    threading.Thread(target=_outlive, args=(life,), name="parent", daemon=True).start()
+    serving.run(sockets=[socket.socket(fileno=listening)])
+    return serving.status
+
+
+def _outlive(life: int) -> None:
+    """Drain once the parent is gone: nobody else would ever end this process."""
+    os.read(life, 1)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _exit(status: int) -> NoReturn:
+    sys.stdout.flush()
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    _exit(main(*(int(number) for number in sys.argv[1:4])))

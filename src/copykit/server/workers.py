@@ -1,0 +1,239 @@
+"""Several serving processes on one listening socket, and the parent that keeps them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from copykit.server.config import ServerSettings
+
+__all__ = ["Workers"]
+
+_log = logging.getLogger("copykit.server")
+
+_STARTING_S = 60.0
+"""For a worker to be ready: importing everything takes a second or two, a cold disk more."""
+_LEAVING_S = 6.0
+"""Beyond its drain, after which a worker is killed."""
+_FORCED_S = 1.5
+"""After a second signal."""
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
+"""Before a worker that died is replaced: twice as long each time, from the beginning again once one lived"""
+_LIVED_S = 60.0
+"""so long."""
+_LOOK_S = 0.5
+"""Between two looks at the files of someone who edits them."""
+
+
+class _Worker:
+    """One process and what its parent knows of it."""
+
+    def __init__(self, process: asyncio.subprocess.Process, told: int, life: int) -> None:
+        self.process = process
+        self.began = time.monotonic()
+        self.ended = asyncio.ensure_future(process.wait())
+        self.ready: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        """Whether it serves: False if it ended before."""
+        self._told, self._life = told, life
+        asyncio.get_running_loop().add_reader(told, self._hear)
+        self.ended.add_done_callback(lambda _: os.close(self._life))
+
+    def _hear(self) -> None:
+        heard = os.read(self._told, 1)
+        asyncio.get_running_loop().remove_reader(self._told)
+        os.close(self._told)
+        if not self.ready.done():
+            self.ready.set_result(bool(heard))
+
+    def send(self, number: int) -> None:
+        """Send a signal, if it lives."""
+        with suppress(ProcessLookupError):
+            self.process.send_signal(number)
+
+    async def leave(self, number: int, within_s: float) -> int:
+        """Ask it to end by signal *number*, and kill it if it does not; its exit status."""
+        self.send(number)
+        try:
+            return await asyncio.wait_for(asyncio.shield(self.ended), within_s)
+        except TimeoutError:
+            _log.error("worker %d did not end in time and is killed", self.process.pid)
+            self.send(signal.SIGKILL)
+            return await self.ended
+
+
+class Workers:
+    """Keeps ``settings.workers`` processes that serve *listening* together, each reading its settings by itself.
+
+    SIGTERM and SIGINT drain all of them; again: they end at once. SIGHUP replaces one after another, each new one ready
+    before the old one drains, with the settings as they stand in the files then; if a new one cannot start, the old ones
+    stay. One that dies is replaced, after a pause that grows.
+
+    Args:
+        environment: of the workers.
+        started: called once, when all of them serve.
+        watched: what it gives is looked at twice a second, and a change is as SIGHUP.
+    """
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        listening: socket.socket,
+        environment: Mapping[str, str],
+        started: Callable[[], None] | None = None,
+        watched: Callable[[], object] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._listening = listening
+        self._environment = dict(environment)
+        self._started = started
+        self._watched = watched
+        self._serving: list[_Worker] = []
+        self._all: set[_Worker] = set()
+        self._signals = 0
+        self._ending = asyncio.Event()
+        self._forced = asyncio.Event()
+        self._rolling: asyncio.Task[None] | None = None
+        self._again = False
+
+    async def run(self) -> int:
+        """Serve until a signal; the exit status, which is that of a worker that could not start at all."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._leave, number)
+        loop.add_signal_handler(signal.SIGHUP, self.roll)
+        seen = None if self._watched is None else await asyncio.to_thread(self._watched)
+        self._serving = [await self._begin() for _ in range(self._settings.workers)]
+        ready = await asyncio.gather(*(self._is_ready(worker) for worker in self._serving))
+        if not all(ready) and not self._ending.is_set():
+            failed = self._serving[ready.index(False)]
+            await self._end(signal.SIGTERM)
+            return failed.process.returncode or 1
+        if self._started is not None and all(ready):
+            self._started()
+        keeping = [asyncio.ensure_future(self._keep(slot)) for slot in range(len(self._serving))]
+        if self._watched is not None:
+            keeping.append(asyncio.ensure_future(self._watch(self._watched, seen)))
+        await self._ending.wait()
+        for task in (*keeping, *([self._rolling] if self._rolling else [])):
+            task.cancel()
+        await asyncio.gather(*keeping, return_exceptions=True)
+        return await self._end(signal.SIGTERM)
+
+    async def _begin(self) -> _Worker:
+        told, tell = os.pipe()
+        hold, life = os.pipe()
+        listening = self._listening.fileno()
+        command = [
+            sys.executable,
+            *_flags(),
+            "-m",
+            "copykit.server.worker",
+            str(listening),
+            str(tell),
+            str(hold),
+        ]
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command, pass_fds=(listening, tell, hold), env=self._environment
+            )
+        finally:
+            os.close(tell)
+            os.close(hold)
+        worker = _Worker(process, told, life)
+        self._all.add(worker)
+        worker.ended.add_done_callback(lambda _: self._all.discard(worker))
+        return worker
+
+    async def _is_ready(self, worker: _Worker) -> bool:
+        with suppress(TimeoutError):
+            return await asyncio.wait_for(asyncio.shield(worker.ready), _STARTING_S)
+        return False
+
+    async def _keep(self, slot: int) -> None:
+        """Replace the worker of *slot* whenever it dies."""
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            worker = self._serving[slot]
+            status = await asyncio.shield(worker.ended)
+            if self._serving[slot] is not worker:  # it has a successor already
+                continue
+            if time.monotonic() - worker.began > _LIVED_S:
+                pause_s = _FIRST_PAUSE_S
+            _log.error("worker %d ended with %s; another begins in %g s", worker.process.pid, status, pause_s)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            self._serving[slot] = await self._begin()
+
+    async def _watch(self, look: Callable[[], object], seen: object) -> None:
+        """Replace the workers whenever *look*, which may take its time, gives something else than *seen*."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            if (now := await asyncio.to_thread(look)) != seen:
+                seen = now
+                _log.info("files changed")
+                self.roll()
+
+    def roll(self) -> None:
+        """Replace all workers, one after another; asked meanwhile, it is done once more."""
+        if self._ending.is_set():
+            return
+        if self._rolling is not None and not self._rolling.done():
+            self._again = True
+            return
+        self._rolling = asyncio.ensure_future(self._roll())
+
+    async def _roll(self) -> None:
+        self._again = True
+        while self._again:
+            self._again = False
+            for slot in range(len(self._serving)):
+                successor = await self._begin()
+                if not await self._is_ready(successor):
+                    _log.error(
+                        "a worker with the settings as they stand now cannot start: the old ones go on"
+                    )
+                    await successor.leave(signal.SIGQUIT, _FORCED_S)
+                    break
+                worker, self._serving[slot] = self._serving[slot], successor
+                await worker.leave(signal.SIGHUP, self._settings.drain_s + _LEAVING_S)
+            else:
+                _log.info("all workers are replaced")
+
+    def _leave(self, number: int) -> None:
+        self._signals += 1
+        if self._signals > 1:
+            self._forced.set()
+        for worker in tuple(self._all):  # at once: readiness has to change before anything is waited for
+            worker.send(signal.SIGQUIT if self._forced.is_set() else signal.SIGTERM)
+        self._ending.set()
+
+    async def _end(self, number: int) -> int:
+        """Wait for all to end; the highest status."""
+        self._listening.close()  # the last worker that closes it serves who still waits at it
+        limit_s = max(self._settings.drain_s, self._settings.drain_delay_s) + _LEAVING_S
+        everyone = asyncio.gather(*(worker.leave(number, limit_s) for worker in tuple(self._all)))
+        forced = asyncio.ensure_future(self._forced.wait())
+        either: set[asyncio.Future[Any]] = {everyone, forced}
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if not everyone.done():
+            await asyncio.wait(either - {forced}, timeout=_FORCED_S)
+            for worker in tuple(self._all):
+                worker.send(signal.SIGKILL)
+        forced.cancel()
+        # one that was still starting dies of the signal itself: that is in order
+        statuses = [0 if status == -number else status for status in await everyone]
+        return max((128 - status if status < 0 else status for status in statuses), default=0)
+
+
+def _flags() -> list[str]:
+    """Give the interpreter's flag that keeps the working folder off the path, unless it is on this process's too."""
+    return [] if {"", str(Path.cwd())} & set(sys.path) else ["-P"]
