@@ -81,6 +81,11 @@ class Case:
     headers: Mapping[str, str] = field(default_factory=dict)
     fails: Exception | None = None
     """What the provider raises; None leaves the phrase bank to write."""
+    silent: bool = False
+    """Whether the provider never answers."""
+    server: Mapping[str, Any] = field(default_factory=dict)
+    times: int = 1
+    """How often it is sent; the last answer is kept."""
 
 
 CASES: dict[str, Case] = {
@@ -115,20 +120,28 @@ CASES: dict[str, Case] = {
     "problem-422-refused": Case(
         "POST", "/v11/generate", LEAST, fails=ContentRefused("no", target="fake", category="SAFETY")
     ),
+    "problem-400-idempotency-key": Case(
+        "POST", "/v11/generate", LEAST, headers={"idempotency-key": "k" * 256}
+    ),
+    "problem-429-rate": Case("GET", "/catalog", server={"rate": "1/minute"}, times=2),
     "problem-502": Case("POST", "/generate", LEAST, fails=ProviderUnavailable("down", target="fake")),
     "problem-503": Case(
         "POST", "/v11/generate", LEAST, fails=RateLimited("slow", target="fake", retry_after_s=900.0)
     ),
+    "problem-504": Case("POST", "/v11/generate", LEAST, headers={"x-request-timeout-ms": "200"}, silent=True),
 }
 
 
 @contextmanager
 def _provider(case: Case) -> Iterator[str]:
     """Give the target that *case* is written by."""
-    if case.fails is None:
+    if case.fails is None and not case.silent:
         yield "phrasebank"
         return
-    register_provider("fake", lambda: FakeProvider().will_say(case.fails))  # type: ignore[arg-type]
+    provider = FakeProvider().will_say(case.fails or "")
+    if case.silent:
+        provider.gate = asyncio.Event()
+    register_provider("fake", lambda: provider)
     try:
         yield "fake"
     finally:
@@ -139,10 +152,11 @@ def told(case: Case) -> dict[str, Any]:
     """Give the request of *case* and its answer, as the file holds them."""
     with _provider(case) as target:
         app = create_app(
-            server=ServerSettings(key=Secret(KEY)),
+            server=ServerSettings(key=Secret(KEY), **case.server),
             service=CopywritingServiceV11(Settings(routing=RoutingSettings((target,)))),
         )
-        answer = asyncio.run(_asked(app, case))
+        for _ in range(case.times):
+            answer = asyncio.run(_asked(app, case))
     request: dict[str, Any] = {"method": case.method, "path": case.path}
     if case.headers:
         request["headers"] = dict(case.headers)

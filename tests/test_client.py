@@ -31,6 +31,7 @@ from copykit.errors import (
     MissingExtra,
     NoProviderSucceeded,
     ProviderError,
+    RateLimited,
     TruncatedStream,
 )
 from copykit.legacy import LegacyResult
@@ -387,6 +388,33 @@ def test_headers_say_who_asks_and_how_long() -> None:
     assert [one["idempotency-key"] for one in writing] == ["once"] * 3
     assert [one.get("x-request-id") for one in writing] == ["r-1", "r-1", None]
     assert all(1 <= int(one["x-request-timeout-ms"]) <= 5000 for one in writing)
+
+
+def test_a_repeat_under_one_idempotency_key_is_done_once(client: Client) -> None:
+    """The second answer is the first one; the key with another brief is refused."""
+    client.clear_cache()
+    first = client.generate(BRIEF, idempotency_key="order-7")
+    assert client.generate(BRIEF, idempotency_key="order-7") == first
+    with pytest.raises(ServiceError) as other:
+        client.generate({**BRIEF, "seed": 1}, idempotency_key="order-7")
+    assert (other.value.status, other.value.code) == (422, "idempotency_mismatch")
+
+
+def test_a_key_that_sends_too_much_is_told_when_to_come_back() -> None:
+    """`RateLimited` with its time; nothing is repeated beyond the time there is."""
+    service = CopywritingServiceV11(Settings(routing=RoutingSettings(("phrasebank",))))
+    server = ServerSettings(key=Secret(KEY), rate="2/minute")
+    with (
+        serving(create_app(server=server, service=service)) as address,
+        Client(address, key=KEY, retries=3, timeout_s=0.5) as client,
+    ):
+        assert client.catalog()
+        assert client.catalog()
+        with pytest.raises(RateLimited) as told:
+            client.catalog()
+    assert told.value.retry_after_s is not None
+    assert 1 <= told.value.retry_after_s <= 120
+    assert told.value.retryable
 
 
 def test_an_answer_that_does_not_come_is_late() -> None:

@@ -235,7 +235,10 @@ class _Clock:
 def refusal(reply: _Answered) -> CopykitError:
     """Give the error that an answer without success stands for."""
     try:
-        return error_of(ProblemBody.model_validate(json.loads(reply.body)))
+        problem = ProblemBody.model_validate(json.loads(reply.body))
+        if problem.retry_after_s is None:
+            problem.retry_after_s = _told_wait(reply)
+        return error_of(problem)
     except ValueError:
         where = f", to {excerpt(reply.headers['location'])}" if "location" in reply.headers else ""
         return ServiceError(

@@ -200,8 +200,15 @@ def problem_of(error: BaseException) -> Problem:
     if not isinstance(error, CopykitError) or isinstance(error, InternalError):
         return Problem(500, "internal_error", "an unexpected error; its request id finds it in the log")
     if isinstance(error, Refused):
-        again = error.status in _PASSING
-        return Problem(error.status, error.code, error.message, again, own_headers=error.headers)
+        after = error.headers.get("Retry-After")
+        return Problem(
+            error.status,
+            error.code,
+            error.message,
+            error.status in _PASSING,
+            None if after is None else float(after),
+            own_headers=error.headers,
+        )
     attempts = error.attempts
     if isinstance(error, NoProviderSucceeded) and isinstance(
         error.__cause__, ContentRefused | ContextTooLong
