@@ -27,7 +27,6 @@ _PROBLEMS = {
     415: "The body is no JSON, or it is compressed.",
     422: "The brief breaks a rule, the model declined to write it, or the Idempotency-Key was used for another request.",
     429: "Too many requests of this key or address (Retry-After says when), or the budget is spent.",
-    499: "The client left.",
     502: "No provider gave an answer.",
     503: "No provider may be asked now, too much is in work, or the store is away; Retry-After says when.",
     504: "No answer in time.",
@@ -126,6 +125,8 @@ def document() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "schemas": _schemas(),
+            "headers": _TOLD,
+            "responses": {f"Problem{status}": _problem(status) for status in _PROBLEMS},
             "securitySchemes": {
                 "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
                 "bearer": {"type": "http", "scheme": "bearer"},
@@ -159,7 +160,7 @@ def _operation(spec: RouteSpec, prefix: str) -> dict[str, Any]:
                 "headers": _headers(*told_with_it),
                 "content": _content(*_GIVEN.get(spec.handler, (spec.gives,))),
             },
-            **{str(status): _problem(status) for status in sorted(statuses)},
+            **{str(at): {"$ref": f"#/components/responses/Problem{at}"} for at in sorted(statuses)},
         },
         "x-scope": spec.scope,
     }
@@ -181,7 +182,7 @@ def _content(*schemas: str) -> dict[str, Any]:
 
 
 def _headers(*names: str) -> dict[str, Any]:
-    return {name: _TOLD[name] for name in names}
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
 def _problem(status: int) -> dict[str, Any]:
