@@ -346,6 +346,25 @@ def test_an_answer_that_nobody_fetches_is_thrown_away(parser: str) -> None:
 
 
 @pytest.mark.parametrize("parser", PARSERS)
+def test_one_connection_too_many_is_told_so(parser: str) -> None:
+    """With 503 and when to come again, before the process runs out of files; the next one finds a place again."""
+
+    async def story() -> None:
+        async with serving(parser) as place:
+            place.server.server_state.most = 3  # type: ignore[attr-defined]
+            held = [await asyncio.open_connection("127.0.0.1", place.port) for _ in range(3)]
+            statuses, got, closed = await place.say(GET)
+            assert (statuses, closed) == ([503], True)
+            assert b"retry-after: 1" in got
+            for _, writer in held:
+                writer.close()
+            await asyncio.sleep(0.1)
+            assert (await place.say(GET, 0.1))[0] == [200]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("parser", PARSERS)
 def test_while_the_server_drains_each_answer_is_the_last_of_its_connection(parser: str) -> None:
     """So that the client begins its next request elsewhere instead of meeting a closed door."""
 

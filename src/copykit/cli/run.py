@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import secrets
@@ -105,11 +106,11 @@ def _served(environment: dict[str, str], server: str, reload: bool, as_json: boo
 
     if server == "uvicorn" and settings.workers == 1 and not reload:
         from copykit.server.app import create_app
-        from copykit.server.process import Serving, raise_file_limit
+        from copykit.server.process import Serving
 
         serving = Serving(create_app(engine, server=settings), settings, started=started)
-        raise_file_limit()
         serving.run(sockets=[listening])
+        gc.freeze()  # the process ends: to look through all that it holds once more takes most of a second
         return serving.status
     from copykit.server.figure_files import FOLDER_VARIABLE, figure_files
 

@@ -22,7 +22,7 @@ from copykit.server.drain import Drain
 from copykit.server.figures import Figures
 from copykit.server.protocol import Bounds, State, protocol_of
 
-__all__ = ["Serving", "raise_file_limit"]
+__all__ = ["Serving"]
 
 _log = logging.getLogger("copykit.server")
 
@@ -39,6 +39,8 @@ _MERCY_S = 4.5
 _TICK_S = 0.02
 _FILES = 65_536
 """Open files are enough for one process; some systems allow a thousand million, and tables of that size."""
+_OWN_FILES = 256
+"""Of them are not connections of clients."""
 
 
 class Serving(uvicorn.Server):
@@ -101,6 +103,7 @@ class Serving(uvicorn.Server):
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal, and leave."""
+        self._state.most = _most_connections()
         try:
             super().run(sockets)
         finally:
@@ -255,12 +258,20 @@ class Serving(uvicorn.Server):
         os._exit(self.status)
 
 
-def raise_file_limit() -> None:
-    """Let this process open as many files as it may: each connection is one, and 1,024 are soon taken."""
+def _most_connections() -> int:
+    """Let this process open as many files as it may, and say how many connections that allows; 0 without a bound.
+
+    Some files are left for providers, the store and logs: without a free one the loop itself would reset whoever comes.
+    """
     try:
         import resource
     except ImportError:  # no such limit here
-        return
+        return 0
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if resource.RLIM_INFINITY in (soft, hard):
+        return _FILES
+    files = max(soft, min(hard, _FILES))
     with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, _FILES)), hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+        soft = files
+    return soft - min(_OWN_FILES, soft // 2)

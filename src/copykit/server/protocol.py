@@ -27,7 +27,7 @@ __all__ = ["Bounds", "State", "protocol_of"]
 _BUFFERED = 32 * 1024
 """Bytes of an answer kept here for a client that reads slowly; the kernel keeps as many again that were not sent yet."""
 _RESUMED = 8 * 1024
-_CODES = {400: "malformed_request", 408: "request_timeout", 431: "headers_too_large"}
+_CODES = {400: "malformed_request", 408: "request_timeout", 431: "headers_too_large", 503: "overloaded"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +51,8 @@ class State(ServerState):
 
     draining = False
     """Whether the server is about to end: then every answer is the last one of its connection."""
+    most = 0
+    """Connections at once; one more is told so and closed. 0 for as many as come."""
 
     def __init__(self, refused: Callable[[int, str], None] | None = None) -> None:
         super().__init__()
@@ -90,10 +92,10 @@ class _Bounded(asyncio.Protocol):
         """Begin to wait for a head."""
         super().connection_made(transport)
         self.transport.set_write_buffer_limits(_BUFFERED, _RESUMED)
-        lowat = getattr(socket, "TCP_NOTSENT_LOWAT", None)
-        with suppress(OSError, AttributeError):
-            if lowat is not None:
-                transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, lowat, _BUFFERED)
+        _bound_kernel(transport.get_extra_info("socket"), self.bounds.stalled_s)
+        if 0 < getattr(self.server_state, "most", 0) < len(self.server_state.connections):
+            self.refuse(503, "too many connections")
+            return
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -294,9 +296,17 @@ class _Slowly:
         return getattr(self._protocol.transport, name)
 
 
+def _bound_kernel(connection: Any, stalled_s: float) -> None:
+    """Let the kernel keep little that was not sent, and give up a peer that takes nothing; where it can (Linux)."""
+    for name, value in (("TCP_NOTSENT_LOWAT", _BUFFERED), ("TCP_USER_TIMEOUT", round(stalled_s * 1000))):
+        with suppress(OSError, AttributeError):
+            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+
+
 def _answer(status: int, detail: str) -> bytes:
     request_id = secrets.token_hex(8)
-    body = json.dumps(Problem(status, _CODES[status], detail).body(request_id))
+    problem = Problem(status, _CODES[status], detail, status == 503, 1.0 if status == 503 else None)
+    body = json.dumps(problem.body(request_id))
     lines = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
         "content-type: application/problem+json",
@@ -305,6 +315,7 @@ def _answer(status: int, detail: str) -> bytes:
         "x-content-type-options: nosniff",
         "cache-control: no-store",
         "connection: close",
+        *(f"{name.lower()}: {value}" for name, value in problem.headers.items()),
     )
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
 import sys
 import threading
-from typing import NoReturn
 
 from copykit.errors import ConfigurationError, CopykitError
 
@@ -27,7 +27,7 @@ def main(listening: int, told: int, life: int) -> int:
     from copykit.server.app import create_app
     from copykit.server.config import ServerSettings
     from copykit.server.logs import configure
-    from copykit.server.process import Serving, raise_file_limit
+    from copykit.server.process import Serving
 
     try:
         settings = ServerSettings.from_env(keep=True)
@@ -40,7 +40,6 @@ def main(listening: int, told: int, life: int) -> int:
     except CopykitError as error:  # a store that does not answer
         print(error.message, file=sys.stderr)
         return _CANNOT
-    raise_file_limit()
 
     def started() -> None:
         os.write(told, b"1")
@@ -49,6 +48,7 @@ def main(listening: int, told: int, life: int) -> int:
     serving = Serving(app, settings, worker=True, started=started)
     threading.Thread(target=_outlive, args=(life,), name="parent", daemon=True).start()
     serving.run(sockets=[socket.socket(fileno=listening)])
+    gc.freeze()  # the process ends: to look through all that it holds once more takes most of a second
     return serving.status
 
 
@@ -58,10 +58,5 @@ def _outlive(life: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _exit(status: int) -> NoReturn:
-    sys.stdout.flush()
-    sys.exit(status)
-
-
 if __name__ == "__main__":
-    _exit(main(*(int(number) for number in sys.argv[1:4])))
+    sys.exit(main(*(int(number) for number in sys.argv[1:4])))
