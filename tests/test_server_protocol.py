@@ -378,6 +378,25 @@ def test_while_the_server_drains_each_answer_is_the_last_of_its_connection(parse
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("parser", PARSERS)
+def test_a_new_connection_is_not_idle_yet(parser: str) -> None:
+    """What connects sends its request next: a server that ends closes only what has been silent for a while."""
+
+    async def story() -> None:
+        async with serving(parser) as place:
+            reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
+            writer.write(GET)
+            await reader.readuntil(b"\r\n\r\n")
+            (made,) = place.server.server_state.connections
+            while made.is_busy():  # type: ignore[union-attr]  # noqa: ASYNC110  # it tells nobody
+                await asyncio.sleep(0)
+            assert made.is_idle()  # type: ignore[union-attr]
+            assert not made.is_idle(60.0)  # type: ignore[union-attr]
+            writer.close()
+
+    asyncio.run(story())
+
+
 def test_a_head_says_how_long_its_body_is() -> None:
     """0 without a word about it, a number, or until the last chunk."""
     assert read_head(GET, 64).body == 0

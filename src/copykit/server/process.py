@@ -27,7 +27,8 @@ __all__ = ["Serving"]
 _log = logging.getLogger("copykit.server")
 
 _QUIET_S = 0.3
-"""After the signal an unused connection is kept so long: a request may be on its way, and gets an answer that closes it."""
+"""After the signal, and after it was made, an unused connection is kept so long: a request may be on its way, and gets an
+answer that closes it."""
 _FAREWELL_S = 0.5
 """For streams to say that they end, and for what was broken off to answer."""
 _FORCED_S = 1.0
@@ -241,7 +242,7 @@ class Serving(uvicorn.Server):
                 return
             if now >= quiet_at:
                 for connection in list(self._state.connections):
-                    if connection.is_idle():  # type: ignore[union-attr]  # ours
+                    if connection.is_idle(_QUIET_S):  # type: ignore[union-attr]  # ours
                         connection.shutdown()
             await asyncio.sleep(_TICK_S)
 

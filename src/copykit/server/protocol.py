@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -84,6 +85,7 @@ class _Bounded(asyncio.Protocol):
         """Whether nothing more is read from this connection."""
         self._last = False
         """Whether the request being answered is the last: nobody here knows where a body in chunks ended."""
+        self._made_at = time.monotonic()
         self._heading: asyncio.TimerHandle | None = None
         self._stalling: asyncio.TimerHandle | None = None
         self._lingering: asyncio.TimerHandle | None = None
@@ -166,9 +168,12 @@ class _Bounded(asyncio.Protocol):
         """Say whether a request is being answered."""
         return self.cycle is not None and not self.cycle.response_complete
 
-    def is_idle(self) -> bool:
-        """Say whether nothing was begun that deserves an answer."""
-        return not self.is_busy() and not self._held
+    def is_idle(self, for_s: float = 0.0) -> bool:
+        """Say whether nothing was begun that deserves an answer, and the connection is at least *for_s* old.
+
+        What connects sends its request next, so a new one is not idle yet.
+        """
+        return not self.is_busy() and not self._held and time.monotonic() - self._made_at >= for_s
 
     def on_message_begin(self) -> None:
         """Refuse what follows a body in chunks (httptools tells of it; h11 stops by itself)."""
