@@ -1,6 +1,6 @@
 """Restart the servers behind nginx one after another while clients ask, and count what failed.
 
-    python benchmarks/rolling_restart.py [--times 10] [--servers 3] [--clients 12] [--delay 2] [--way processes|workers]
+    python benchmarks/rolling_restart.py [--times 10] [--servers 3] [--clients 12] [--delay 5] [--way processes|workers]
 
 Three ``copykit run`` processes that share one store stand behind the nginx of ``deploy/``, on loopback. Clients ask over
 TLS, one request after another: copy that takes a provider a while, copy from the cache, streams, small batches, questions.
@@ -174,7 +174,12 @@ async def story(
         try:
             for server in behind:
                 await asyncio.to_thread(server.start)
-            nginx = Front(folder / "nginx", [server.port for server in behind])
+            # less than the delay, as in deploy/: a server that ends finds no connection of nginx unused
+            nginx = Front(
+                folder / "nginx",
+                [server.port for server in behind],
+                unused_s=max(1, min(4, int(delay_s) - 1)),
+            )
             await asyncio.to_thread(nginx.__enter__)
             try:
                 async with httpx2.AsyncClient(
@@ -212,7 +217,7 @@ def main() -> int:
     parser.add_argument("--times", type=int, default=10)
     parser.add_argument("--servers", type=int, default=3)
     parser.add_argument("--clients", type=int, default=12)
-    parser.add_argument("--delay", type=float, default=2.0, help="COPYKIT_DRAIN_DELAY_S")
+    parser.add_argument("--delay", type=float, default=5.0, help="COPYKIT_DRAIN_DELAY_S")
     parser.add_argument("--way", choices=("processes", "workers"), default="processes")
     options = parser.parse_args()
     if nginx_binary() is None:

@@ -102,12 +102,12 @@ class Served:
 
 
 class Front:
-    """nginx before *servers*; everything it writes is in *folder*."""
+    """nginx before *servers*; everything it writes is in *folder*. *unused_s*: kept connections to servers last so long."""
 
-    def __init__(self, folder: Path, servers: Sequence[int], **instead: str) -> None:
+    def __init__(self, folder: Path, servers: Sequence[int], *, unused_s: int = 4) -> None:
         self.folder, self.servers = folder, list(servers)
         self.port, self.plain_port = free_port(), free_port()
-        self.instead = instead
+        self.unused_s = unused_s
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -133,7 +133,6 @@ class Front:
             {
                 "listen 8443 ssl;": f"listen 127.0.0.1:{self.port} ssl;",
                 "listen 8080;": f"listen 127.0.0.1:{self.plain_port};",
-                **self.instead,
             },
         )
         upstream = self.folder / "upstream.conf"
@@ -142,6 +141,7 @@ class Front:
         assert told is not None
         lines = "\n    ".join(f"server 127.0.0.1:{port} {told[1]};" for port in self.servers)
         upstream.write_text(text.replace(told[0], lines))
+        replaced(upstream, {"keepalive_timeout 4s;": f"keepalive_timeout {self.unused_s}s;"})
         own = "daemon off;" + (" user root root;" if os.geteuid() == 0 else "")
         return [
             binary,

@@ -309,8 +309,11 @@ def test_nginx_has_the_servers_own_bounds() -> None:
     assert told("client_body_timeout") == [f"{SETTINGS.body_s:g}s"]
     assert float(told("proxy_read_timeout")[0].removesuffix("s")) > SETTINGS.longest_s
     upstream = (DEPLOY / "nginx" / "upstream.conf").read_text()
-    left_alone_s = float(re.search(r"fail_timeout=(\d+)s", upstream)[1])  # type: ignore[index]
-    assert left_alone_s < float(variables()["image"]["COPYKIT_DRAIN_DELAY_S"])
+    delay_s = float(variables()["image"]["COPYKIT_DRAIN_DELAY_S"])
+    for name in (r"fail_timeout=(\d+)s", r"keepalive_timeout (\d+)s"):
+        (told_s,) = map(float, re.findall(name, upstream))
+        assert told_s < delay_s
+        assert told_s < SETTINGS.keep_alive_s
     problems = (DEPLOY / "nginx" / "problems.conf").read_text()
     assert f"at most {SETTINGS.max_body} bytes, a batch {SETTINGS.max_batch_body}" in problems
     assert f"at most {SETTINGS.max_header_bytes} bytes of headers" in problems

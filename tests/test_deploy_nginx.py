@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import runpy
 import socket
 import ssl
 import subprocess
@@ -287,3 +288,13 @@ def test_a_whole_stream_ends_with_the_result(pair: Front) -> None:
     told = ask(pair, "POST", "/copywriting/v11/generate/stream", json=BRIEF)
     assert told.headers["content-type"].startswith("text/event-stream")
     assert "event: done" in told.text
+
+
+@pytest.mark.slow
+def test_servers_restart_one_after_another_and_nobody_notices(tmp_path: Path) -> None:
+    """Two servers under load, each told to end and started again: every request is answered, each ends with 0."""
+    script = runpy.run_path(str(DEPLOY.parent / "benchmarks" / "rolling_restart.py"))
+    count = asyncio.run(script["story"](tmp_path, times=1, servers=2, clients=4, delay_s=2.0))
+    assert count.failed == []
+    assert count.statuses == [0] * 4
+    assert set(count.answered) == {"written", "cached", "stream", "batch", "question"}
