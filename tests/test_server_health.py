@@ -93,7 +93,7 @@ def test_a_server_that_is_well_says_what_it_rests_on(tmp_path: Path) -> None:
 
 
 def test_a_target_that_rests_is_a_worry_and_all_of_them_an_end(fake: FakeProvider) -> None:
-    """With another to ask the server is degraded and ready; with none it is neither, and says when it will be."""
+    """With another to ask the server is degraded and ready; with none it is neither, but for a rest of seconds."""
     fake.will_say(RateLimited("slow down", target="fake", retry_after_s=200.0))
     fake.will_say(RateLimited("slow down", target="fake", retry_after_s=200.0))
 
@@ -117,8 +117,16 @@ def test_a_target_that_rests_is_a_worry_and_all_of_them_an_end(fake: FakeProvide
         assert (ready.status_code, ready.json()["reasons"]) == (503, ["providers"])
         assert (await ask("/health/live")).status_code == 200
 
+    async def for_a_moment(application: Any, ask: Ask) -> None:
+        assert (await ask("generate")).status_code == 503
+        report = (await ask("/health")).json()
+        assert (report["status"], report["reasons"][0]) == ("unavailable", "no target may be asked now")
+        assert (await ask("/health/ready")).status_code == 200
+
     told(with_another, "fake", "phrasebank")
     told(alone, "fake")
+    fake.will_say(RateLimited("slow down", target="fake", retry_after_s=5.0))
+    told(for_a_moment, "fake")
 
 
 def test_a_providers_words_are_not_in_the_report(fake: FakeProvider) -> None:

@@ -228,6 +228,48 @@ def test_the_machine_is_asked_for_what_is_left(tmp_path: Path) -> None:
         assert gpu.utilization is None or 0 <= gpu.utilization <= 1
 
 
+class _Driver:
+    """NVIDIA's library of a machine with two GPUs, of which the second does not tell how busy it is."""
+
+    def nvmlDeviceGetCount_v2(self, count: Any) -> int:
+        """Write the number of GPUs."""
+        count._obj.value = 2
+        return 0
+
+    def nvmlDeviceGetHandleByIndex_v2(self, index: Any, device: Any) -> int:
+        """Write a handle, which is the index and a hundred."""
+        device._obj.value = 100 + index.value
+        return 0
+
+    def nvmlDeviceGetMemoryInfo(self, device: Any, memory: Any) -> int:
+        """Write what there is and what is used."""
+        memory._obj.total, memory._obj.used = 80 * 2**30, device.value * 2**20
+        return 0
+
+    def nvmlDeviceGetUtilizationRates(self, device: Any, busy: Any) -> int:
+        """Write a quarter, or fail as what is not supported does."""
+        busy._obj.gpu = 25
+        return 0 if device.value == 100 else 3
+
+
+def test_gpus_are_told_as_their_driver_tells_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Use as a share of 1, memory in bytes; what one does not tell is left out, and what has no driver is nothing."""
+    from copykit.server import gpu
+
+    monkeypatch.setattr(gpu, "_library", _Driver)
+    first, second = gpus()
+    assert (first.index, first.utilization, first.used_bytes) == (0, 0.25, 100 * 2**20)
+    assert (second.index, second.utilization, second.size_bytes) == (1, None, 80 * 2**30)
+    application = app()
+    asyncio.run(application.state.answers.pulse.look())
+    figures = application.state.answers.metered.figures
+    assert value(figures, "copykit_gpu_utilization_ratio", gpu="0") == 0.25
+    assert value(figures, "copykit_gpu_utilization_ratio", gpu="1") is None
+    assert value(figures, "copykit_gpu_memory_used_bytes", gpu="1") == 101 * 2**20
+    monkeypatch.setattr(gpu, "_library", lambda: None)
+    assert gpus() == ()
+
+
 WORKER = """
 import asyncio, json, sys
 sys.path.insert(0, sys.argv[1])

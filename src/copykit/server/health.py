@@ -31,6 +31,9 @@ _FRESH_S = 1.0
 _MEMORY, _DISK = 0.85, 0.05
 """Share of the memory in use from which on, and of the disk left below which, something is about to go wrong."""
 _LAG_S = 0.2
+_SOON_S = 10.0
+"""A throttle's usual rest is shorter: it is answered with 503 and ``Retry-After``, and what is cached as ever, which is
+more than a server that nothing is sent to can do."""
 _MOST_TARGETS = 1000
 
 
@@ -80,7 +83,9 @@ class Health:
             told.append("draining")
         if self._holdings.store is not None and await self._database_s(self._holdings.store) is None:
             told.append("store")
-        if not any(target["may_be_asked"] for target in self._targets().values()):
+        if all(
+            target["unknown"] or target["comes_back_in_s"] > _SOON_S for target in self._targets().values()
+        ):
             told.append("providers")
         return tuple(told)
 
@@ -110,7 +115,10 @@ class Health:
             "routing": self._engine.router.look(),
         }
         reasons = [_UNREADY[why] for why in unready] + _worries(told)
-        status = "unavailable" if unready else "degraded" if reasons else "ok"
+        if all(one["unknown"] or one["comes_back_in_s"] > 0 for one in told["providers"].values()):
+            reasons.insert(0, _NOBODY)
+        unavailable = bool(unready) or _NOBODY in reasons
+        status = "unavailable" if unavailable else "degraded" if reasons else "ok"
         return {"status": status, "reasons": list(dict.fromkeys(reasons)), **told}
 
     async def _look(self) -> None:
@@ -134,7 +142,7 @@ class Health:
             failed = self._failed.get(name)
             told[name] = {
                 "status": "unknown" if unknown else "resting" if rest else _SAID.get(breaker, breaker),
-                "may_be_asked": not unknown and waits_s <= 0,
+                "unknown": unknown,
                 "breaker": breaker,
                 "rest": rest,
                 "comes_back_in_s": waits_s,
@@ -223,11 +231,12 @@ class Health:
             return took_s
 
 
+_NOBODY = "no target may be asked now"
 _SAID = {"closed": "ok"}
 _UNREADY = {
     "draining": "the worker is about to end",
     "store": "the store does not answer",
-    "providers": "no target may be asked now",
+    "providers": _NOBODY,
 }
 
 
