@@ -107,6 +107,13 @@ def test_an_alert_says_what_is_wrong_and_what_to_do() -> None:
         assert rule["annotations"]["runbook_url"] == f"docs/operations.md#{rule['alert'].lower()}"
 
 
+def test_the_runbook_has_a_heading_for_every_alert() -> None:
+    """Whose anchor is the alert's name, and for no alert that there is not."""
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    headings = set(re.findall(r"^#+ (Copykit\w+)$", text, re.MULTILINE))
+    assert headings == {rule["alert"] for rule in ALERTS}
+
+
 @pytest.mark.parametrize(
     "what",
     [
@@ -191,7 +198,7 @@ def test_the_log_line_is_what_the_collector_looks_for() -> None:
     (pattern,) = re.findall(r"!~ `([^`]+)`", config)
     root = logging.getLogger()
     handlers, level, stream = list(root.handlers), root.level, io.StringIO()
-    quiet = {name: logging.getLogger(name).level for name in logs._QUIET}
+    quiet = {name: logging.getLogger(name).level for name in (*logs._QUIET, *logs._OWN)}
     try:
         root.handlers[:] = []
         logs.configure("json", "info", stream=stream, environment={})

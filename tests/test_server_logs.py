@@ -58,7 +58,7 @@ def _as_before() -> Iterator[None]:
     """Leave logging as it was found."""
     root = logging.getLogger()
     before = list(root.handlers), root.level
-    quiet = {name: logging.getLogger(name).level for name in logs._QUIET}
+    quiet = {name: logging.getLogger(name).level for name in (*logs._QUIET, *logs._OWN)}
     yield
     root.handlers[:], level = before
     root.setLevel(level)
@@ -215,6 +215,14 @@ def test_libraries_lines_come_once_and_in_this_form() -> None:
     assert "color_message" not in log.told()[0]
 
 
+def test_only_copykits_own_debug_lines_are_written() -> None:
+    """Libraries write answers, headers and statements into theirs."""
+    log = configured("json", "debug")
+    for name in ("sse_starlette.sse", "any.library", "copykit.server", "uvicorn.error"):
+        logging.getLogger(name).debug("chunk: words of somebody")
+    assert [line["logger"] for line in log.told()] == ["copykit.server", "uvicorn.error"]
+
+
 def test_levels_hold_and_the_last_setting_wins() -> None:
     """What is below the level is not written; configuring twice writes each line once."""
     configured("json")
@@ -248,3 +256,99 @@ def test_a_closed_stream_stops_nobody() -> None:
     log = configured("json")
     log.stream.close()
     logging.getLogger("any.library").warning("into the void")
+
+
+def served(
+    asked: list[tuple[str, str, dict[str, Any]]], level: str, *, provider: Any = None
+) -> list[dict[str, Any]]:
+    """Send requests (method, address, further options) to an application, and give the lines written meanwhile."""
+    import asyncio
+
+    import httpx2
+
+    from copykit import CopywritingServiceV11, Settings, register_provider
+    from copykit.providers.registry import unregister_provider
+    from copykit.server import ServerSettings, create_app
+    from copykit.settings import RoutingSettings, Secret
+
+    key = Secret(PLANTED["API_KEY"])
+    if provider is not None:
+        register_provider("fake", lambda: provider)
+    targets = ("phrasebank",) if provider is None else ("fake",)
+
+    async def story() -> None:
+        service = CopywritingServiceV11(Settings(routing=RoutingSettings(targets)))
+        transport = httpx2.ASGITransport(app=create_app(server=ServerSettings(key=key), service=service))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+            for method, address, options in asked:
+                await client.request(method, address, **options)
+
+    log = configured("json", level)
+    try:
+        asyncio.run(story())
+    finally:
+        if provider is not None:
+            unregister_provider("fake")
+    for line in log.lines():
+        assert PLANTED["API_KEY"] not in line
+    return [line for line in log.told() if line["logger"].startswith("copykit.")]
+
+
+def test_each_request_ends_in_one_line() -> None:
+    """With its number, route, status, time, size, key and code; without path, query, header or body of the client."""
+    pytest.importorskip("sse_starlette", reason="needs the extra server")
+    brief = {"product_name": "words-of-a-client", "product_description": "words", "target_platform": "x"}
+    key = {"x-api-key": PLANTED["API_KEY"], "user-agent": "words-of-a-client", "x-request-id": "order-7"}
+    told = served(
+        [
+            ("POST", "/copywriting/v11/generate?words-of-a-client", {"json": brief, "headers": key}),
+            ("POST", "/v11/generate", {"json": {}, "headers": key}),
+            ("GET", "/words-of-a-client", {}),
+            ("GET", "/v11/health", {"headers": {"x-api-key": "words-of-a-client"}}),
+            ("BREW", "/v11/health", {}),
+        ],
+        "info",
+    )
+    assert "words-of-a-client" not in json.dumps(told)
+    assert [(line["method"], line["route"], line["status"], line.get("problem")) for line in told] == [
+        ("POST", "/v11/generate", 200, None),
+        ("POST", "/v11/generate", 422, "invalid_request"),
+        ("GET", "unknown", 404, "not_found"),
+        ("GET", "/v11/health", 401, "unauthorized"),
+        ("other", "unknown", 405, "method_not_allowed"),
+    ]
+    first = told[0]
+    assert (first["request_id"], first["key_id"], first["whole"], first["level"]) == (
+        "order-7",
+        "operator",
+        True,
+        "info",
+    )
+    assert first["bytes"] > 500
+    assert first["duration_s"] > 0
+    assert all(line["event"] == "request" and line["logger"] == "copykit.access" for line in told)
+
+
+def test_probes_are_told_to_who_debugs() -> None:
+    """They come every other second, and say the same."""
+    pytest.importorskip("sse_starlette", reason="needs the extra server")
+    probe = [("GET", "/health/live", {})]
+    assert served(probe, "info") == []  # type: ignore[arg-type]
+    assert [line["route"] for line in served(probe, "debug")] == ["/health/live"]  # type: ignore[arg-type]
+
+
+def test_a_defects_traceback_holds_no_secret() -> None:
+    """It stands on a line of its own, of the same request; the request's line is a warning."""
+    pytest.importorskip("sse_starlette", reason="needs the extra server")
+    from copykit.testing import FakeProvider
+
+    provider = FakeProvider()
+    provider.will_say(ZeroDivisionError(f"forged\n{PLANTED['API_KEY']} just four plain words"))
+    brief = {"product_name": "Norr", "product_description": "Oak desk", "target_platform": "x"}
+    key = {"x-api-key": PLANTED["API_KEY"]}
+    told = served([("POST", "/v11/generate", {"json": brief, "headers": key})], "info", provider=provider)
+    assert "just four plain words" not in json.dumps(told)
+    defect, request = told[-2:]
+    assert (request["status"], request["level"], request["problem"]) == (500, "warning", "internal_error")
+    assert defect["request_id"] == request["request_id"]
+    assert "ZeroDivisionError" in defect["exception"]

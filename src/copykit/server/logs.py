@@ -25,8 +25,12 @@ LEVELS = ("critical", "error", "warning", "info", "debug")
 current: ContextVar[Mapping[str, Any] | None] = ContextVar("copykit_request", default=None)
 """State of the request that is being served; its ``request_id`` stands on each line written meanwhile."""
 
-_QUIET = ("httpcore", "httpcore2", "httpx", "httpx2", "hpack", "aiohttp", "redis", "sqlalchemy", "aiosqlite")
-"""Libraries whose DEBUG lines hold headers, statements or values: they speak from WARNING on."""
+_QUIET = (
+    *"httpcore httpcore2 httpx httpx2 hpack aiohttp redis sqlalchemy aiosqlite asyncpg sse_starlette urllib3".split(),
+)
+"""Libraries whose lines tell addresses, headers, statements or values: they speak from WARNING on."""
+_OWN = ("copykit", "uvicorn", "_granian", "granian", "asyncio")
+"""Loggers whose DEBUG lines are written. No other's: some write whole answers into them, copy and all."""
 _OF_REQUEST = ("request_id", "trace_id")
 _FIRST = ("timestamp", "level", "logger", "event", "request_id")
 """Fields at the beginning of a line, in this order; the rest follows by name."""
@@ -53,7 +57,8 @@ def configure(
 
     Args:
         format: ``text`` for people, ``json`` for collectors: one object a line, ASCII only.
-        level: the least that is written: critical, error, warning, info or debug.
+        level: the least that is written: critical, error, warning, info or debug; the last of copykit and its servers
+            alone.
         stream: None is standard error.
         environment: None is the process's own.
 
@@ -74,15 +79,18 @@ def configure(
     for old in [h for h in root.handlers if isinstance(h, _Lines)]:
         root.removeHandler(old)
     root.addHandler(handler)
-    root.setLevel(level.upper())
+    least = getattr(logging, level.upper())
+    root.setLevel(max(logging.INFO, least))
     logging.captureWarnings(True)
     for name in _QUIET:
-        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+        logging.getLogger(name).setLevel(max(logging.WARNING, least))
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access", "_granian", "granian.access"):
         library = logging.getLogger(name)
         library.handlers.clear()  # it would write each line a second time, in its own form
         library.propagate = True
         library.setLevel(logging.NOTSET)
+    for name in _OWN:
+        logging.getLogger(name).setLevel(least)
 
 
 def tell(logger: logging.Logger, event: str, fields: Mapping[str, Any], level: int = logging.INFO) -> None:
