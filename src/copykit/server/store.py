@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +249,7 @@ class Store:
                 event.listen(engine.sync_engine, "connect", _prepare)
                 event.listen(engine.sync_engine, "begin", _begin)
                 return engine
+            import_module("asyncpg")  # sqlalchemy loads it by the address
             bounds = {"statement_timeout": "5000", "lock_timeout": "1000"}
             return create_async_engine(
                 self._url,
