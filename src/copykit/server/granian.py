@@ -29,8 +29,9 @@ def application() -> Starlette:
 def serve(settings: ServerSettings, port: int, started: Callable[[], None]) -> int:
     """Serve `application` until a signal; the exit status.
 
-    Its workers read the environment. It bounds the time and the size of a head; it does not close a connection that says
-    nothing, nor one that does not read, and readiness changes only when it stops accepting: streams are cut off then.
+    Its workers read the environment. It bounds the time and the size of a head, and not a client that does not read. At
+    the signal it takes no connection more, so there is no delay in which readiness could tell; what is in work, streams
+    too, goes on for ``drain_s`` and is cut then.
 
     Raises:
         MissingExtra: granian is not installed.
