@@ -308,7 +308,7 @@ def test_a_second_signal_ends_it_now(place: Place, workers: int, kind: str) -> N
         await asyncio.sleep(0.3)
         sent = server.send(signal.SIGTERM)
         await working
-        assert await asyncio.to_thread(server.end, 30) != 0
+        assert await asyncio.to_thread(server.end, 30) == 128 + signal.SIGTERM
         assert time.monotonic() - sent < 1.5 * SLACK
 
     asyncio.run(story())
@@ -445,6 +445,23 @@ def test_wrong_settings_are_told_all_at_once(place: Place) -> None:
     assert (done.returncode, done.stdout) == (78, "")
     for name in ("drain_s", "slow", "log_format", "json", "workers", "CACHE_TTL"):
         assert name in done.stderr, name
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(place: Place) -> None:
+    """Which folder and why, within two seconds, and the status is that of wrong settings."""
+    (place.folder / "file").write_text("", encoding="utf-8")
+    began = time.monotonic()
+    done = subprocess.run(
+        place.command(),
+        cwd=place.folder,
+        env=place.environment(COPYKIT_DATA_DIR=str(place.folder / "file" / "data")),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert time.monotonic() - began < 2 * SLACK
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (78, "", 1)
+    assert "file/data" in done.stderr
 
 
 def test_granian_serves_the_same_application(place: Place) -> None:

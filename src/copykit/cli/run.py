@@ -60,7 +60,7 @@ def command(
 
     Example: API_KEY=... copykit run --host 0.0.0.0 --workers 2
 
-    Exit status: 0 ended, 1 it cannot serve there, 78 wrong settings, 143 or 130 a second signal broke work off.
+    Exit status: 0 ended, 1 it cannot serve there, 78 wrong settings, 143 or 130 a second signal ended it at once.
     """
     given = {
         "COPYKIT_HOST": host,
@@ -98,6 +98,10 @@ def _served(environment: dict[str, str], server: str, reload: bool, as_json: boo
 
     settings, engine = _settings(environment)
     configure(settings.log_format, settings.log_level, environment=environment)
+    if os.name == "nt" and server == "uvicorn" and (settings.workers > 1 or reload):
+        raise ConfigurationError(
+            ["--workers, --reload: need signals that Windows does not have; use --server granian"]
+        )
     listening = _listening(settings.host, settings.port)
     bound = listening.getsockname()[1]
 

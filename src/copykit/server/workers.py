@@ -98,7 +98,7 @@ class Workers:
         self._watched = watched
         self._serving: list[_Worker] = []
         self._all: set[_Worker] = set()
-        self._signals = 0
+        self._last_signal = 0
         self._ending = asyncio.Event()
         self._forced = asyncio.Event()
         self._rolling: asyncio.Task[None] | None = None
@@ -209,8 +209,8 @@ class Workers:
                 _log.info("all workers are replaced")
 
     def _leave(self, number: int) -> None:
-        self._signals += 1
-        if self._signals > 1:
+        self._last_signal = number
+        if self._ending.is_set():
             self._forced.set()
         for worker in tuple(self._all):  # at once: readiness has to change before anything is waited for
             worker.send(signal.SIGQUIT if self._forced.is_set() else signal.SIGTERM)
@@ -229,8 +229,11 @@ class Workers:
             for worker in tuple(self._all):
                 worker.send(signal.SIGKILL)
         forced.cancel()
+        statuses = await everyone
+        if self._forced.is_set():
+            return 128 + self._last_signal
         # one that was still starting dies of the signal itself: that is in order
-        statuses = [0 if status == -number else status for status in await everyone]
+        statuses = [0 if status == -number else status for status in statuses]
         return max((128 - status if status < 0 else status for status in statuses), default=0)
 
 
