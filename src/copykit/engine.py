@@ -57,9 +57,9 @@ class Engine:
             raise ConfigurationError(problems)
         self.settings = settings
         self.results = Results(
-            cache if cache is not None else cache_from(settings.cache), settings.cache.ttl_s, self._emit
+            cache if cache is not None else cache_from(settings.cache), settings.cache.ttl_s, self.emit
         )
-        self.router = Router(settings, self._emit, clock)
+        self.router = Router(settings, self.emit, clock)
         self._flight: Flight[CopywritingOutput] = Flight()
         self._hooks: tuple[events.Hook, ...] = ()
         self._numbers = itertools.count(1)
@@ -91,7 +91,7 @@ class Engine:
             DeadlineExceeded: no answer in time.
         """
         started, number = self._clock(), f"r{next(self._numbers)}"
-        self._emit(events.GenerationStarted(number, account.tenant))
+        self.emit(events.GenerationStarted(number, account.tenant))
         try:
             output = await self._answer(self.plan(request, account), watch, given)
         except CopykitError as error:
@@ -106,12 +106,12 @@ class Engine:
         output.id = output_id(output.receipt.key, row)
         status, took_s = output.variants[0].status, self._clock() - started
         what = (number, output.placement, output.language, status, output.cached, took_s, account.tenant)
-        self._emit(events.GenerationFinished(*what))
+        self.emit(events.GenerationFinished(*what))
         return output
 
     def _failed(self, number: str, code: str, reason: str, started: float, account: Account) -> None:
         took_s = self._clock() - started
-        self._emit(events.GenerationFailed(number, code, reason, took_s, account.tenant))
+        self.emit(events.GenerationFailed(number, code, reason, took_s, account.tenant))
 
     async def _answer(self, work: Work, watch: Watch | None, given: Given | None) -> CopywritingOutput:
         if work.request.cache in _READS and given is None:
@@ -166,7 +166,7 @@ class Engine:
                 raise
             written = best
         for repair in written.repairs:
-            self._emit(events.FieldRepaired(repair.field, repair.rule, work.account.tenant))
+            self.emit(events.FieldRepaired(repair.field, repair.rule, work.account.tenant))
         output = output_of(written, brief, key=work.key, versions=work.versions)
         output.info += unplaced(request.personalization, written.variants)
         output.info += self.settings.ignored
@@ -191,6 +191,7 @@ class Engine:
         finally:
             await self.results.aclose()
 
-    def _emit(self, event: events.Event) -> None:
+    def emit(self, event: events.Event) -> None:
+        """Send *event* to this engine's hooks and to the process-wide ones."""
         for failed in events.emit(event, self._hooks):
             self.remove_hook(failed)

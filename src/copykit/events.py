@@ -17,6 +17,7 @@ __all__ = [
     "CacheFailed",
     "CacheLooked",
     "CapabilitySelected",
+    "CopyRepeated",
     "Event",
     "FieldRepaired",
     "GenerationFailed",
@@ -144,6 +145,20 @@ class GenerationFailed(Event):
     code: str
     reason: str
     duration_s: float
+    tenant: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CopyRepeated(Event):
+    """A server gave cached results again as the bytes they were, without the engine; told together, twice a second."""
+
+    placement: str
+    language: str
+    status: str
+    count: int
+    """Answers."""
+    duration_s: float
+    """Of all of them together."""
     tenant: str = ""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any
 
 from copykit import events
@@ -46,6 +46,11 @@ class Stats:
                 self._counts["cached"] += event.cached
                 self._placements[event.placement] += 1
                 self._durations.append(event.duration_s)
+            case events.CopyRepeated():
+                for name in ("finished", "cached", "hits", event.status):
+                    self._counts[name] += event.count
+                self._placements[event.placement] += event.count
+                self._durations.extend(repeat(event.duration_s / event.count, min(event.count, _WINDOW)))
             case events.GenerationFailed():
                 self._counts["failed"] += 1
                 self._errors[event.code] += 1

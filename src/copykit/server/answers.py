@@ -86,7 +86,10 @@ class Answers:
     async def generate(self, request: Request) -> Response:
         """Write one brief; the whole result."""
         output, _ = await self._written(request)
-        return JsonResponse(output.model_dump(mode="json"))
+        response = JsonResponse(output.model_dump(mode="json"))
+        space = self._holdings.space(request.state.visitor.tenant)
+        self._holdings.repeats.keep(space, request.state.body, output, bytes(response.body))
+        return response
 
     async def generate_legacy(self, request: Request) -> Response:
         """Write one brief; the first interface's shape."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import re
-import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -16,7 +14,6 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from copykit.errors import CopykitError, InternalError
 from copykit.providers.registry import check_targets
@@ -28,6 +25,8 @@ from copykit.server.bodies import read_body
 from copykit.server.config import ServerSettings, is_loopback
 from copykit.server.drain import ShuttingDown
 from copykit.server.exchange import Exchanges
+from copykit.server.frame import Frame, Hosts
+from copykit.server.front import Front
 from copykit.server.holdings import Holdings
 from copykit.server.routes import PREFIXES, ROUTES, RouteSpec
 from copykit.server.traces import Traces, traces_from_env
@@ -38,7 +37,6 @@ from copykit.settings import Settings
 __all__ = ["create_app"]
 
 _log = logging.getLogger("copykit.server")
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 _ASKED_HEADERS = (
     "authorization",
     "content-type",
@@ -54,12 +52,6 @@ _TOLD_HEADERS = (
     "ratelimit-reset",
     "retry-after",
     "x-request-id",
-)
-_HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"referrer-policy", b"no-referrer"),
 )
 
 
@@ -136,8 +128,12 @@ def create_app(
             allow_headers=_ASKED_HEADERS,
             expose_headers=_TOLD_HEADERS,
         )
-    app.add_middleware(Frame, hosts=server.allowed_hosts, local=is_loopback(server.host))
+    hosts = Hosts(server.allowed_hosts, local=is_loopback(server.host))
+    app.add_middleware(Frame, hosts=hosts)
     app.add_middleware(Exchanges, figures=answers.metered.figures, traces=traces)
+    if traces is None:  # else every request is to be seen on its whole way
+        figures = answers.metered.figures
+        app.add_middleware(Front, holdings=holdings, doors=doors, figures=figures, hosts=hosts)
     return app
 
 
@@ -191,49 +187,3 @@ async def _refused(request: Request, error: Exception) -> Response:
     headers = (error.headers or {}) if isinstance(error, HTTPException) else {}
     request.state.problem = code
     return answer(Problem(status, code, detail, own_headers=dict(headers)), request.state.request_id)
-
-
-class Frame:
-    """What surrounds every request: its number, its host, and the headers that every answer has."""
-
-    def __init__(self, app: ASGIApp, *, hosts: tuple[str, ...], local: bool) -> None:
-        self._app = app
-        self._hosts = frozenset(name.casefold() for name in hosts)
-        self._local = local
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        told = _header(scope, b"x-request-id")
-        request_id = told if told is not None and _REQUEST_ID.match(told) else secrets.token_hex(8)
-        scope.setdefault("state", {})["request_id"] = request_id
-
-        async def framed(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = [(b"x-request-id", request_id.encode()), *message["headers"]]
-                present = {name for name, _ in headers}
-                message = {**message, "headers": [*headers, *(h for h in _HEADERS if h[0] not in present)]}
-            await send(message)
-
-        problem = self._problem(scope, told)
-        if problem is not None:
-            scope["state"]["problem"] = problem.code
-        app = self._app if problem is None else answer(problem, request_id)
-        await app(scope, receive, framed)
-
-    def _problem(self, scope: Scope, told: str | None) -> Problem | None:
-        if told is not None and not _REQUEST_ID.match(told):
-            return Problem(400, "malformed_request", "X-Request-Id: 1 to 64 letters, digits, dots, dashes")
-        host = (_header(scope, b"host") or "").casefold()
-        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
-        allowed = name in self._hosts if self._hosts else (not self._local or is_loopback(name))
-        # probes and scrapers name the address that they reached; no page of a browser can make a name resolve to a number
-        allowed = allowed or name.strip("[]") == (scope.get("server") or ("",))[0]
-        return None if allowed else Problem(400, "unknown_host", "this host is not served here")
-
-
-def _header(scope: Scope, name: bytes) -> str | None:
-    found = [value for key, value in scope["headers"] if key == name]
-    return found[0].decode("latin-1") if len(found) == 1 else (None if not found else "\n")

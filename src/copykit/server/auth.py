@@ -19,6 +19,8 @@ __all__ = ["ANYBODY", "Doors", "Visitor"]
 _NO_KEY = "a key is wanted: send it as X-API-Key, or as Authorization: Bearer"
 _WRONG = "this key is not known, or has ended"
 _CHALLENGE = {"WWW-Authenticate": 'ApiKey realm="copykit"'}
+_MOST_PEERS = 1000
+"""Addresses of which is remembered whether they are this machine's own."""
 _MOST_LETTERS = 512
 """Of a key: longer ones are wrong without being looked at."""
 
@@ -53,6 +55,7 @@ class Doors:
         self._keyring = keyring
         self._limits = limits
         self.peers = Peers(settings.trusted_proxies)
+        self._free: dict[str, bool] = {}
 
     async def check(self, request: Request, spec: RouteSpec) -> Visitor:
         """Let *request* pass to the route of *spec*.
@@ -67,11 +70,9 @@ class Doors:
             return ANYBODY
         await self._keyring.look()
         peer = self.peers.of(request)
-        if self._keyring.open and is_loopback(peer):
+        if self.is_free(peer):
             return ANYBODY
-        await self._limits.count(
-            self._settings.ip_rate, "ip", peer, "this address sends more requests than it may"
-        )
+        await self._count_peer(peer)
         if self._keyring.open:
             return ANYBODY
         key = await self._key(request, peer)
@@ -81,7 +82,31 @@ class Doors:
             raise Refused(
                 403, "forbidden", "this route tells of the whole server: a key of its operator is wanted"
             )
-        return Visitor(key, await self._counted(key))
+        return Visitor(key, await self._count_key(key))
+
+    def is_free(self, peer: str) -> bool:
+        """Say whether *peer* is neither asked for a key nor counted: a server without keys, asked from its own machine."""
+        if not self._keyring.open:
+            return False
+        free = self._free.get(peer)
+        if free is None:
+            if len(self._free) >= _MOST_PEERS:
+                self._free.clear()
+            free = self._free[peer] = is_loopback(peer)
+        return free
+
+    async def counted(self, key: Key, peer: str) -> Window | None:
+        """Count one request of *key* from *peer*, as `check` does; give the narrowest window.
+
+        Raises:
+            Refused: 429, too many requests.
+        """
+        await self._count_peer(peer)
+        return await self._count_key(key)
+
+    async def _count_peer(self, peer: str) -> None:
+        told = "this address sends more requests than it may"
+        await self._limits.count(self._settings.ip_rate, "ip", peer, told)
 
     async def _key(self, request: Request, peer: str) -> Key:
         given = _given(request)
@@ -99,7 +124,7 @@ class Doors:
             raise Refused(401, "unauthorized", _WRONG, headers=_CHALLENGE)
         return key
 
-    async def _counted(self, key: Key) -> Window | None:
+    async def _count_key(self, key: Key) -> Window | None:
         """Count one request of *key* and of its tenant; give the narrower window."""
         windows = []
         tenant = self._keyring.tenants.get(key.tenant)

@@ -252,6 +252,10 @@ class Figures:
         """Add *by*, which may be negative, to a gauge without labels."""
         self._metrics[name].inc(by)
 
+    def one(self, name: str, *labels: str) -> Any:
+        """Give one series itself, for whoever counts it often; its labels must be few and known beforehand."""
+        return self._at(name, labels)
+
     def observe(self, name: str, value: float, *labels: str) -> None:
         """Add a value to a histogram."""
         self._at(name, labels).observe(value)

@@ -20,6 +20,7 @@ from copykit.server.keys import Budget
 from copykit.server.limits import Limits
 from copykit.server.purse import Purse, Spent
 from copykit.server.remembered import Memory, Remembers, Shared
+from copykit.server.repeats import Repeats
 from copykit.server.store import Store, StoreUnavailable, raise_counter
 from copykit.service import CopywritingServiceV11
 from copykit.stats import Stats, together
@@ -57,6 +58,7 @@ class Holdings:
         self.tenants = TenantStats()
         self.everybody = Stats()
         self.remembered: Remembers = Memory()
+        self.repeats = Repeats(service.engine.settings.cache.ttl_s)
         self.forecast = Forecast(service.engine)
         self.crew: Crew | None = None
         self.purse: Purse | None = None
@@ -117,7 +119,6 @@ class Holdings:
     def account(self, visitor: Visitor) -> Account:
         """Give on whose behalf the engine is to work for *visitor*."""
         tenant, key = visitor.tenant, visitor.key
-        epoch = self.keyring.epoch(tenant) + self._epochs.get(tenant, 0)
         ledger: Ledger | None = None
         if self.purse is not None and key.id and key.id != OPERATOR:
             above: Ledger = self._service.engine.router.ledger
@@ -126,7 +127,14 @@ class Holdings:
                 budget = None if bounds is None else bounds.budget
                 above = self.purse.ledger(f"tenant:{tenant}", budget, scope="tenant's budget", parent=above)
             ledger = self.purse.ledger(f"key:{key.id}", key.budget, scope="key's budget", parent=above)
-        return Account(tenant, epoch, ledger)
+        return Account(tenant, self._epoch(tenant), ledger)
+
+    def space(self, tenant: str) -> str:
+        """Give what keeps the cached answers of *tenant* apart from all others'."""
+        return f"{tenant}:{self._epoch(tenant)}"
+
+    def _epoch(self, tenant: str) -> int:
+        return self.keyring.epoch(tenant) + self._epochs.get(tenant, 0)
 
     async def clear(self, tenant: str) -> None:
         """Let nothing that was cached for *tenant* be found any more, by any worker."""
@@ -137,14 +145,20 @@ class Holdings:
                 await raise_counter(connection, f"cache:{tenant}")
             await self.keyring.look_now()
         if not tenant:  # the operator's: gives the memory back at once, also where it held others' results
+            self.repeats.clear()
             await self._service.clear_cache()
 
     async def counted(self, tenant: str | None) -> dict[str, Any]:
         """Give what all workers counted for *tenant*; with None for all of them together."""
+        self.tell_repeats()
         own = (self.everybody if tenant is None else self.tenants.of(tenant)).counted()
         if self.crew is None:
             return together([own])
         return await self.crew.counted(tenant, own)
+
+    def tell_repeats(self) -> None:
+        """Let whoever counts know of answers that were given again without the engine."""
+        self.repeats.tell(self._service.engine.emit)
 
     async def money(self, visitor: Visitor) -> dict[str, Any]:
         """Give what the visitor's key and tenant have spent in their periods."""
@@ -163,6 +177,7 @@ class Holdings:
         await self.keyring.look_now()
 
     async def _step(self, step: int) -> None:
+        self.tell_repeats()
         await self.keyring.look()
         if self.purse is None or self.crew is None:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import hmac
 import logging
 import time
@@ -19,10 +20,16 @@ __all__ = ["LOOK_S", "OPERATOR", "Keyring"]
 
 LOOK_S = 0.5
 """Between looks at the store: what is revoked or cleared elsewhere counts here after that."""
+FRESH_S = 2 * LOOK_S
+"""As long as a look may take under load, what was known before it counts."""
+SURE_S = 2.0
+"""After which the store is asked although its files seem unchanged: their clock is coarse."""
 STALE_S = 5.0
 """After which keys that could not be looked up again open nothing: one of them may be revoked."""
 OPERATOR = "operator"
 """Id of the key that ``API_KEY`` holds; no key of the store has one of this form."""
+_MOST_FOUND = 10_000
+"""Right keys that are found without comparing."""
 _SCOPES = ("generate", "batch", "read", "admin")
 _log = logging.getLogger("copykit.server")
 
@@ -57,13 +64,21 @@ class Keyring:
         self.tenants: dict[str, Tenant] = {}
         """By name, those that the store knows."""
         self._counters: dict[str, int] = {}
+        self._found: dict[bytes, tuple[Key, float | None]] = {}
         self._looked = float("-inf")
+        self._asked = float("-inf")
+        self._trace: tuple[int, ...] | None = None
         self._looking = asyncio.Lock()
 
     @property
     def open(self) -> bool:
         """Whether authentication is off: there is no key, and there never was one."""
         return self._master is None and not self._keys
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether what is known needs no look at the store now."""
+        return self._store is None or self._steady() - self._looked < FRESH_S
 
     def epoch(self, tenant: str) -> int:
         """Give how often the cache of *tenant* was cleared."""
@@ -74,16 +89,28 @@ class Keyring:
 
         An unknown id takes the same way as a wrong secret, so that the time taken tells nothing.
         """
+        now = self._clock()
+        known = self._found.get(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+        if known is not None and (known[1] is None or now < known[1]) and known[0].works(now):
+            return known[0]
         master = hmac.compare_digest(digest_of(text, self._pepper), self._master or self._none)
         if master and self._master is not None:
-            return _MASTER
+            return self._remember(text, _MASTER, None)
         key_id, secret = id_of(text) or ("", text)
-        given, now = digest_of(secret, self._pepper), self._clock()
+        given = digest_of(secret, self._pepper)
         key = self._keys.get(key_id)
-        right = False
+        right, ends = False, None
         for digest, end in key.secrets if key is not None else ((self._none, None),):
-            right |= hmac.compare_digest(given, digest) and (end is None or now < end)
-        return key if right and key is not None and key.works(now) else None
+            if hmac.compare_digest(given, digest) and (end is None or now < end):
+                right, ends = True, end
+        return self._remember(text, key, ends) if right and key is not None and key.works(now) else None
+
+    def _remember(self, text: str, key: Key, ends: float | None) -> Key:
+        """Keep that *text* is *key*'s, by its digest, until keys change: a right key is found at once the next time."""
+        if len(self._found) >= _MOST_FOUND:
+            self._found.clear()
+        self._found[hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()] = (key, ends)
+        return key
 
     async def look(self) -> bool:
         """Look at the store again if the last look is half a second old; say whether keys or tenants have changed.
@@ -92,6 +119,8 @@ class Keyring:
             StoreUnavailable: it has not answered for five seconds.
         """
         if self._store is None or self._steady() - self._looked < LOOK_S:
+            return False
+        if self._is_unchanged(self._store):
             return False
         if self._looking.locked() and self._steady() - self._looked < STALE_S:
             return False  # another is looking; what is known is fresh enough
@@ -108,11 +137,19 @@ class Keyring:
 
     async def look_now(self) -> None:
         """Look at once: something was changed here."""
-        self._looked = min(self._looked, self._steady() - LOOK_S)
+        self._looked, self._trace = min(self._looked, self._steady() - LOOK_S), None
         await self.look()
 
+    def _is_unchanged(self, store: Store) -> bool:
+        """Whether nobody wrote into the store since it was read; then that reading is as good as one of now."""
+        now = self._steady()
+        if self._trace is None or now - self._asked >= SURE_S or store.trace() != self._trace:
+            return False
+        self._looked = now
+        return True
+
     async def _read(self, store: Store) -> bool:
-        began = self._steady()
+        began, trace = self._steady(), store.trace()
         async with store.reading() as connection:
             found = await connection.execute(select(table.counters.c.name, table.counters.c.value))
             counters = {name: int(value) for name, value in found}
@@ -121,9 +158,11 @@ class Keyring:
                 keys = (await connection.execute(select(table.keys))).mappings().all()
                 secrets = (await connection.execute(select(table.secrets))).mappings().all()
                 tenants = (await connection.execute(select(table.tenants))).mappings().all()
+                self._found.clear()
                 self._keys = {key.id: key for key in keys_of(keys, secrets)}
                 self.tenants = {tenant.name: tenant for tenant in tenants_of(tenants)}
-        self._counters, self._looked = counters, began
+        self._counters, self._trace = counters, trace
+        self._looked = self._asked = began
         return changed
 
 

@@ -31,6 +31,9 @@ class Metrics:
             case events.GenerationFinished():
                 count("copykit_generations", event.placement, event.language, event.status)
                 observe("copykit_generation_duration_seconds", event.duration_s, str(event.cached).lower())
+            case events.CopyRepeated():
+                count("copykit_generations", event.placement, event.language, event.status, by=event.count)
+                count("copykit_cache_lookups", "hit", by=event.count)
             case events.GenerationFailed():
                 count("copykit_generation_failures", event.code)
             case events.AttemptFinished():

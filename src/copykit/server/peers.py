@@ -7,6 +7,7 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 from starlette.requests import Request
+from starlette.types import Scope
 
 __all__ = ["Peers"]
 
@@ -31,10 +32,17 @@ class Peers:
 
     def of(self, request: Request) -> str:
         """Give the client's address."""
-        peer = request.client.host if request.client is not None else UNKNOWN
+        return self.of_scope(request.scope)
+
+    def of_scope(self, scope: Scope) -> str:
+        """Give the address of the client whose request *scope* is."""
+        client = scope.get("client")
+        peer: str = client[0] if client is not None else UNKNOWN
         if not self._trusted or not self._is_trusted(peer):
             return peer
-        told = ",".join(request.headers.getlist("x-forwarded-for"))
+        told = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode(
+            "latin-1"
+        )
         for hop in reversed([part.strip() for part in told.split(",") if part.strip()]):
             address = _address(hop)
             if address is None:

@@ -186,6 +186,23 @@ class Store:
         """Give the file, of SQLite."""
         return Path(self._url.database) if self.kind == "sqlite" and self._url.database else None
 
+    def trace(self) -> tuple[int, ...] | None:
+        """Give what changes with every commit, whoever makes it, without asking the database; None if there is no such.
+
+        Of SQLite the times and sizes of its files: a commit is written to the log or to the file itself.
+        """
+        if self.path is None:
+            return None
+        told: list[int] = []
+        for name in (self.path, self.path.with_name(self.path.name + "-wal")):
+            try:
+                found = name.stat()
+            except OSError:
+                told += (0, 0)
+            else:
+                told += (found.st_mtime_ns, found.st_size)
+        return tuple(told)
+
     async def open(self) -> None:
         """Make the tables that are not there.
 

@@ -1,0 +1,179 @@
+"""Before all else: a request that was answered out of the cache before gets the same bytes again.
+
+Nothing is left out for speed but the work of finding them: host, key, scope and bounds are those of any request, and it
+is counted and logged like one. Whatever is unusual about a request goes the whole way.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Coroutine, Generator
+from types import CoroutineType, coroutine
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from copykit.server.auth import ANYBODY, Doors, Visitor
+from copykit.server.exchange import told_of
+from copykit.server.figures import Figures
+from copykit.server.frame import OWN_HEADERS, Hosts
+from copykit.server.holdings import Holdings
+from copykit.server.routes import PREFIXES, ROUTES
+from copykit.server.wire import Refused
+
+__all__ = ["Front"]
+
+_SPEC = next(spec for spec in ROUTES if spec.path == "/v11/generate")
+_PATHS = frozenset(prefix + _SPEC.path for prefix in PREFIXES)
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
+_USUAL = frozenset(
+    {
+        b"accept",
+        b"accept-encoding",
+        b"accept-language",
+        b"connection",
+        b"content-length",
+        b"content-type",
+        b"host",
+        b"user-agent",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-proto",
+        b"x-real-ip",
+        b"x-api-key",
+        b"x-request-id",
+    }
+)
+"""Headers of a request that may be answered here; with any other it goes the whole way."""
+
+
+class Front:
+    """Stands before an application and answers what it can.
+
+    Args:
+        app: answers everything else.
+        holdings: answers, limits and keys.
+        doors: count whoever comes.
+        figures: where requests are counted.
+        hosts: those that are answered.
+    """
+
+    def __init__(
+        self, app: ASGIApp, *, holdings: Holdings, doors: Doors, figures: Figures, hosts: Hosts
+    ) -> None:
+        self._app = app
+        self._holdings = holdings
+        self._doors = doors
+        self._tell = told_of(figures, "POST", _SPEC.path, 200)
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http" or scope["path"] not in _PATHS or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        head = self._head(scope)
+        visitor = None if head is None else self._visitor(head, scope)
+        if head is None or visitor is None:
+            await self._app(scope, receive, send)
+            return
+        message, receive = await _first(receive)
+        if message is None or message.get("more_body", False) or message["type"] != "http.request":
+            await self._app(scope, receive, send)
+            return
+        tenant = visitor.tenant
+        repeat = self._holdings.repeats.find(self._holdings.space(tenant), message["body"])
+        if repeat is None:
+            await self._app(scope, receive, send)
+            return
+        headers = [(b"x-request-id", head.get(b"x-request-id") or secrets.token_hex(8).encode())]
+        if visitor is not ANYBODY:
+            try:
+                window = await self._doors.counted(visitor.key, self._doors.peers.of_scope(scope))
+            except Refused:  # which the whole way says in full
+                await self._app(scope, receive, send)
+                return
+            if window is not None:
+                headers += [
+                    (name.lower().encode(), value.encode()) for name, value in window.headers().items()
+                ]
+        body = repeat.body
+        headers += [
+            (b"content-length", str(len(body)).encode()),
+            (b"content-type", b"application/json"),
+            *OWN_HEADERS,
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+        took_s = time.perf_counter() - began
+        self._holdings.repeats.note(tenant, repeat, took_s)
+        self._tell(headers[0][1], tenant, visitor.key.id, len(body), took_s)
+
+    def _head(self, scope: Scope) -> dict[bytes, bytes] | None:
+        """Give the headers of a usual request; None of any other."""
+        raw = scope["headers"]
+        head = dict(raw)
+        if len(head) != len(raw) or not head.keys() <= _USUAL or scope["query_string"]:
+            return None
+        if head.get(b"content-type") != b"application/json" or not self._hosts.serve(
+            head.get(b"host"), scope
+        ):
+            return None
+        told = head.get(b"x-request-id")
+        return head if told is None or _REQUEST_ID.match(told) else None
+
+    def _visitor(self, head: dict[bytes, bytes], scope: Scope) -> Visitor | None:
+        """Give who asks, if that is known without a look at the store."""
+        keyring = self._holdings.keyring
+        if not keyring.is_fresh:
+            return None
+        if keyring.open:
+            return ANYBODY if self._doors.is_free(self._doors.peers.of_scope(scope)) else None
+        given = head.get(b"x-api-key")
+        key = None if given is None else keyring.find(given.decode("latin-1").strip())
+        return Visitor(key) if key is not None and _SPEC.scope in key.scopes else None
+
+
+async def _first(receive: Receive) -> tuple[Message | None, Receive]:
+    """Give the first message if it is there already, and what gives all messages, that one included.
+
+    One that is not there is not waited for here: whoever reads the body holds it to its time.
+    """
+    coming = receive()
+    if not isinstance(coming, CoroutineType):
+        return None, _again(lambda: coming, receive)
+    try:
+        waits_for = coming.send(None)
+    except StopIteration as done:
+        message: Message = done.value
+        return message, _again(lambda: _given(message), receive)
+    return None, _again(lambda: _resumed(coming, waits_for), receive)
+
+
+def _again(first: Receive, rest: Receive) -> Receive:
+    """Give messages: *first*, and after it *rest*."""
+    waiting = [first]
+
+    async def receive() -> Message:
+        """Give the next one."""
+        return await (waiting.pop() if waiting else rest)()
+
+    return receive
+
+
+async def _given(message: Message) -> Message:
+    return message
+
+
+@coroutine
+def _resumed(begun: Coroutine[Any, Any, Message], waits_for: Any) -> Generator[Any, Any, Message]:
+    """Wait on where *begun* was left: it was run until it had to wait."""
+    try:
+        yield waits_for
+    except BaseException:
+        begun.close()
+        raise
+    return (yield from begun.__await__())
