@@ -330,7 +330,7 @@ def test_any_worker_tells_the_figures_of_all() -> None:
         first, second = Worker(3), Worker(4)
         try:
             assert [worker.do("count") for worker in (first, first, second)] == ["counted\n"] * 3
-            assert first.told("cache", "copykit_cache_lookups_total") == [({"result": "hit"}, 3.0)]
+            assert ({"result": "hit"}, 3.0) in first.told("cache", "copykit_cache_lookups_total")
             assert second.told("requests", "copykit_generation_duration_seconds") == [
                 ({"cached": "true"}, 3.0)
             ]
@@ -341,7 +341,7 @@ def test_any_worker_tells_the_figures_of_all() -> None:
             second.end()
             assert first.told("system", "copykit_workers") == [({}, 1.0)]
             assert len(first.told("system", "copykit_build_info")) == 1
-            assert first.told("cache", "copykit_cache_lookups_total") == [({"result": "hit"}, 3.0)]
+            assert ({"result": "hit"}, 3.0) in first.told("cache", "copykit_cache_lookups_total")
             assert first.told("system", "copykit_worker_starts_total") == [({}, 2.0)]
         finally:
             for worker in (first, second):
@@ -358,3 +358,14 @@ def test_a_folder_of_the_operators_own_is_left_alone(tmp_path: Path, monkeypatch
         assert folder == str(tmp_path)
     assert tmp_path.exists()
     assert os.environ[FOLDER_VARIABLE] == str(tmp_path)
+
+
+def test_what_alerts_watch_is_told_from_the_start() -> None:
+    """As 0: Prometheus sees no increase where a series begins at 1, and the first failure would be nobody's."""
+    figures = app().state.answers.metered.figures
+    assert value(figures, "copykit_http_requests_rejected_total", reason="internal_error") == 0
+    assert value(figures, "copykit_generation_failures_total", code="budget_exceeded") == 0
+    assert (
+        value(figures, "copykit_provider_attempts_total", target="phrasebank", outcome="provider_auth") == 0
+    )
+    assert value(figures, "copykit_provider_cost_unknown_total", target="phrasebank") == 0

@@ -12,6 +12,18 @@ from copykit.server.purse import LeasedLedger
 __all__ = ["CONTENT_TYPE", "Metrics"]
 
 _STATES = ("closed", "half_open", "open")
+_WATCHED = {
+    "copykit_http_requests_rejected": ("internal_error", "overloaded", "rate_limited", "unauthorized"),
+    "copykit_generation_failures": (
+        "all_providers_cooling",
+        "budget_exceeded",
+        "circuit_open",
+        "provider_failed",
+    ),
+    "copykit_cache_lookups": ("hit", "miss"),
+}
+"""What is told as 0 from the start: Prometheus sees no increase where a series begins at 1."""
+_WATCHED_OUTCOMES = ("ok", "model_not_found", "provider_auth", "provider_quota")
 _CALLS = ("in_progress", "waiting", "limit")
 
 
@@ -22,6 +34,7 @@ class Metrics:
         self.figures = Figures()
         self._engine = engine
         self._resting: set[str] = set()
+        self._begin()
         engine.add_hook(self)
 
     def __call__(self, event: events.Event) -> None:
@@ -81,6 +94,16 @@ class Metrics:
         for name in capability_names():
             if (choice := chosen(name)) is not None:
                 set_("copykit_capability_info", 1, name, choice.candidate)
+
+    def _begin(self) -> None:
+        count = self.figures.count
+        for name, values in _WATCHED.items():
+            for value in values:
+                count(name, value, by=0)
+        for target in self._engine.settings.routing.targets:
+            for outcome in _WATCHED_OUTCOMES:
+                count("copykit_provider_attempts", target, outcome, by=0)
+            count("copykit_provider_cost_unknown", target, by=0)
 
     def _attempt(self, event: events.AttemptFinished) -> None:
         count = self.figures.count
