@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import logging
 import os
 import secrets
 import socket
@@ -177,18 +178,22 @@ def _tell(settings: ServerSettings, port: int, server: str, as_json: bool) -> No
     """Say where it serves, and what an operator should not have to guess."""
     url = f"http://{_shown(settings.host)}:{port}"
     store = settings.report()["store_url"] or "in memory"
+    told = {
+        "url": url,
+        "pid": os.getpid(),
+        "workers": settings.workers,
+        "server": server,
+        "authentication": not settings.open,
+        "store": store,
+    }
     if as_json:
-        told = {
-            "event": "started",
-            "url": url,
-            "pid": os.getpid(),
-            "workers": settings.workers,
-            "server": server,
-            "authentication": not settings.open,
-            "store": store,
-        }
-        typer.echo(json.dumps(told))
+        typer.echo(json.dumps({"event": "started", **told}))
         sys.stdout.flush()
+    if settings.log_format == "json":  # whoever reads the log reads nothing else
+        from copykit.server.logs import tell
+
+        tell(logging.getLogger("copykit.server"), "listening", told)
+        return
     keys = "off: whoever reaches this address may use it" if settings.open else "on"
     typer.echo(
         f"copykit listens on {url} (Ctrl-C ends it)\n"
