@@ -246,6 +246,7 @@ def test_a_client_reads_the_environment_only_when_told(monkeypatch: pytest.Monke
     assert repr(client) == "Client('https://copy.example.com/copywriting')"
     assert client.awaited._exchange.key == Secret(KEY)
     assert KEY not in repr(vars(client.awaited._exchange))
+    assert Settings.from_env({"COPYKIT_URL": "https://copy.example.com"}) == Settings.from_env({})
     assert repr(AsyncClient.from_env({})) == "AsyncClient('http://127.0.0.1:8000')"
 
 

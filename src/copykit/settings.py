@@ -500,7 +500,7 @@ _NOT_YET = {
     "REDIS_URL": "the shared cache is not built yet",
     "BATCH_SIZE": "no backend with grouped calls exists yet",
 }
-_OTHER = ("COPYKIT_CONFIG", "COPYKIT_RUN_ID")
+_OTHER = ("COPYKIT_CONFIG", "COPYKIT_RUN_ID", "COPYKIT_URL")
 """Variables that are read elsewhere."""
 _FILE = "_FILE"
 """Added to the name of a key's variable it names a file that holds the key."""
