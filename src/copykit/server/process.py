@@ -18,7 +18,7 @@ import uvicorn
 from starlette.applications import Starlette
 
 from copykit.server.config import ServerSettings
-from copykit.server.drain import Drain
+from copykit.server.drain import Drain, ShuttingDown
 from copykit.server.figures import Figures
 from copykit.server.protocol import Bounds, State, protocol_of
 
@@ -165,7 +165,10 @@ class Serving(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the application and the listener."""
-        threading.Thread(target=self._watch, name="last-moment", daemon=True).start()
+        if (
+            threading.current_thread() is threading.main_thread()
+        ):  # in another one the process is not this server's
+            threading.Thread(target=self._watch, name="last-moment", daemon=True).start()
         await super().startup(sockets)
         _log.info("serving")
         if self._told_started is not None:
@@ -190,6 +193,11 @@ class Serving(uvicorn.Server):
         for task in list(self._state.tasks):
             task.cancel()
         await self._settle(time.monotonic() + self._farewell_s())
+        for connection in list(self._state.connections):
+            if not connection.is_idle():  # type: ignore[union-attr]  # ours: its work takes no cancellation
+                end = ShuttingDown()
+                connection.refuse(503, end.message, end.code)  # type: ignore[union-attr]
+        await asyncio.sleep(_TICK_S)
         for connection in list(self._state.connections):
             connection.transport.abort()
         with suppress(TimeoutError):

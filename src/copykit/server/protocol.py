@@ -198,15 +198,15 @@ class _Bounded(asyncio.Protocol):
         else:
             self.transport.close()
 
-    def refuse(self, status: int, detail: str) -> None:
+    def refuse(self, status: int, detail: str, code: str = "") -> None:
         """Answer for the application, which does not see this request or hears that its client is gone, and close."""
         if self._over:
             return
         busy = self.is_busy()
         if isinstance(self.server_state, State):
-            self.server_state.refused(status, _CODES[status])
+            self.server_state.refused(status, code or _CODES[status])
         if not busy or not self.cycle.response_started:
-            self.transport.write(_answer(status, detail))
+            self.transport.write(_answer(status, detail, code or _CODES[status]))
         if busy:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
@@ -308,9 +308,9 @@ def _bound_kernel(connection: Any, stalled_s: float) -> None:
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
-def _answer(status: int, detail: str) -> bytes:
+def _answer(status: int, detail: str, code: str) -> bytes:
     request_id = secrets.token_hex(8)
-    problem = Problem(status, _CODES[status], detail, status == 503, 1.0 if status == 503 else None)
+    problem = Problem(status, code, detail, status == 503, 1.0 if status == 503 else None)
     body = json.dumps(problem.body(request_id))
     lines = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
