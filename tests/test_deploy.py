@@ -251,7 +251,7 @@ def test_kustomize_puts_them_together() -> None:
     assert told.returncode == 0, told.stderr
     kinds = [one["kind"] for one in yaml.safe_load_all(told.stdout)]
     assert sorted(kinds) == sorted(set(kubernetes()) - {"Secret"})
-    assert "image: registry.example.com/copykit:0.1.0" in told.stdout
+    assert f"image: registry.example.com/copykit@sha256:{'0' * 64}" in told.stdout
 
 
 def test_pods_are_restricted() -> None:
