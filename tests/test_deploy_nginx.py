@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import runpy
 import socket
 import ssl
@@ -73,6 +74,16 @@ def test_nginx_takes_its_configuration(tmp_path: Path) -> None:
     told = subprocess.run([*command, "-t"], capture_output=True, text=True, timeout=60)
     assert told.returncode == 0, told.stderr
     assert "warn" not in told.stderr
+
+
+def test_nginx_takes_the_documents_example(tmp_path: Path) -> None:
+    """Servers by their addresses, as docs/operations.md has them."""
+    text = (DEPLOY.parent / "docs" / "operations.md").read_text()
+    (example,) = re.findall(r"```nginx\n(.*?)```", text, re.DOTALL)
+    command = Front(tmp_path, [free_port()]).configure()
+    (tmp_path / "upstream.conf").write_text(example)
+    told = subprocess.run([*command, "-t"], capture_output=True, text=True, timeout=60)
+    assert told.returncode == 0, told.stderr
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)

