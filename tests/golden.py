@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,8 @@ import httpx2
 
 from copykit import CopywritingServiceV11, Settings, register_provider
 from copykit.errors import ContentRefused, ProviderUnavailable, RateLimited
+from copykit.models import Usage
+from copykit.providers.base import Completion
 from copykit.providers.registry import unregister_provider
 from copykit.server import ServerSettings, create_app
 from copykit.settings import RoutingSettings, Secret
@@ -55,6 +57,12 @@ LEAST = {
     "tone": "casual",
     "language": "es",
 }
+DESK = {
+    "product_name": "Norr",
+    "product_description": "Standing desk, oiled oak, goes up and down at a touch",
+    "target_platform": "x",
+}
+TEXT = "Norr, the standing desk in oiled oak, goes up and down at a touch. Take a look!!"
 VOLATILE = {
     "cached",
     "cache",
@@ -83,6 +91,8 @@ class Case:
     """What the provider raises; None leaves the phrase bank to write."""
     silent: bool = False
     """Whether the provider never answers."""
+    writes: str | None = None
+    """What a model writes in pieces, first and again; empty breaks off amid its text."""
     server: Mapping[str, Any] = field(default_factory=dict)
     times: int = 1
     """How often it is sent; the last answer is kept."""
@@ -96,6 +106,8 @@ CASES: dict[str, Case] = {
         "POST", "/v11/batch-generate", {"requests": [LEAST, {**LEAST, "target_platform": "Instagran"}]}
     ),
     "v11-stream": Case("POST", "/copywriting/v11/generate/stream", SHOES),
+    "v11-stream-model": Case("POST", "/v11/generate/stream", DESK, writes=TEXT),
+    "v11-stream-broken": Case("POST", "/v11/generate/stream", DESK, writes=""),
     "legacy-generate": Case("POST", "/copywriting/generate", SHOES),
     "legacy-batch": Case("POST", "/generate/batch", PAIR),
     "legacy-batch-wrapped": Case(
@@ -132,15 +144,39 @@ CASES: dict[str, Case] = {
 }
 
 
+class Writer:
+    """A model that writes in pieces of twelve letters."""
+
+    name = "fake"
+
+    def __init__(self, text: str) -> None:
+        self._answer = json.dumps({"variants": [{"fields": {"text": text or TEXT}}]})
+        self._breaks_off = not text
+
+    async def stream(self, prompt: Any) -> AsyncIterator[str | Completion]:
+        """Give the answer in pieces, and last the whole."""
+        for at in range(0, len(self._answer), 12):
+            if self._breaks_off and at > 60:
+                raise ProviderUnavailable("gone", target="fake")
+            yield self._answer[at : at + 12]
+        yield Completion(text=self._answer, model="fake-1", usage=Usage(input_tokens=300, output_tokens=40))
+
+    async def complete(self, prompt: Any) -> Completion:
+        """Give the whole answer."""
+        return Completion(text=self._answer, model="fake-1", usage=Usage(input_tokens=300, output_tokens=40))
+
+
 @contextmanager
 def _provider(case: Case) -> Iterator[str]:
     """Give the target that *case* is written by."""
-    if case.fails is None and not case.silent:
+    if case.fails is None and case.writes is None and not case.silent:
         yield "phrasebank"
         return
-    provider = FakeProvider().will_say(case.fails or "")
+    provider: Any = FakeProvider().will_say(case.fails or "")
     if case.silent:
         provider.gate = asyncio.Event()
+    if case.writes is not None:
+        provider = Writer(case.writes)
     register_provider("fake", lambda: provider)
     try:
         yield "fake"

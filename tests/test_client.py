@@ -7,6 +7,7 @@ import inspect
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,7 +44,8 @@ from copykit.server import ServerSettings, create_app
 from copykit.server.routes import PREFIXES, ROUTES, RouteSpec
 from copykit.server.wire import problem_of
 from copykit.settings import RoutingSettings, Secret
-from copykit.stream_events import FieldDone, StreamFailed, StreamFinished
+from copykit.stream_events import FieldDone, StreamEvent, StreamFailed, StreamFinished
+from golden import DESK, TEXT, Writer
 from serving import serving
 from test_errors import ERRORS
 
@@ -162,6 +164,36 @@ def test_a_streamed_result_is_the_unstreamed_one(client: Client) -> None:
     assert last.output.variants[0].fields["text"] in texts
 
 
+@pytest.mark.parametrize("text", [TEXT, ""], ids=["mended", "broken off"])
+def test_a_streams_events_are_those_of_the_service_itself(text: str) -> None:
+    """Pieces, whole texts with their checks, what was mended, the end: equal to those of the face in this process."""
+    register_provider("fake", lambda: Writer(text))
+    settings = Settings(routing=RoutingSettings(("fake",)))
+
+    async def here() -> list[StreamEvent]:
+        async with CopywritingServiceV11(settings) as face, aclosing(face.stream(DESK)) as events:
+            return [event async for event in events]
+
+    def plain(event: StreamEvent) -> Any:
+        match event:
+            case StreamFinished():
+                return {**same(event.output), "order": event.order}
+            case StreamFailed():
+                return event.error.code
+        return event
+
+    try:
+        with serving(create_app(server=ServerSettings(), service=CopywritingServiceV11(settings))) as address:
+            told = list(Client(address).stream(DESK))
+        assert [plain(event) for event in told] == [plain(event) for event in asyncio.run(here())]
+    finally:
+        unregister_provider("fake")
+    kinds = {type(event).__name__ for event in told}
+    assert kinds == {"StreamStarted", "FieldDelta"} | (
+        {"FieldDone", "FieldMended", "StreamFinished"} if text else {"StreamFailed"}
+    )
+
+
 def test_what_goes_wrong_is_the_error_that_the_service_met(client: Client) -> None:
     """With field, value, nearest names and the request's number; a stream ends with it, as the faces' streams do."""
     for bad in ({**BRIEF, "target_platform": "Facebok"}, {**BRIEF, "languag": "es"}):
@@ -237,8 +269,17 @@ def test_an_unknown_code_keeps_status_and_number(address: str) -> None:
         assert wrong.value.status == 400
 
 
-def test_a_client_reads_the_environment_only_when_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_reads_the_environment_only_when_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """`from_env` takes COPYKIT_URL and API_KEY, and no key shows."""
+    held = tmp_path / "key"
+    held.write_text(KEY + "\n", encoding="utf-8")
+    held.chmod(0o600)
+    assert AsyncClient.from_env({"API_KEY_FILE": str(held)})._exchange.key == Secret(KEY)
+    held.chmod(0o644)
+    with pytest.raises(ConfigurationError, match="read by everybody"):
+        AsyncClient.from_env({"API_KEY_FILE": str(held)})
     monkeypatch.setenv("COPYKIT_URL", "https://copy.example.com/")
     monkeypatch.setenv("API_KEY", KEY)
     assert repr(Client()) == "Client('http://127.0.0.1:8000')"

@@ -30,6 +30,7 @@ __all__ = [
     "Settings",
     "at_least",
     "read_values",
+    "secret_text",
 ]
 
 
@@ -401,7 +402,7 @@ def read_values(
             if _may_stand_in_a_file(name) and (path := environment.get(name + _FILE)):
                 if text:
                     raise ConfigurationError(f"set it or {name}{_FILE}, not both")
-                text = _secret_text(Path(path))
+                text = secret_text(Path(path))
             if text is None or (not text and name not in _EMPTY_SAYS):
                 continue
             if environment.get(_FIRST_NAMES.get(name, "")):
@@ -414,8 +415,12 @@ def read_values(
     return values, problems
 
 
-def _secret_text(path: Path) -> str:
-    """Read a key from its file, which nobody but its owner and group may read."""
+def secret_text(path: Path) -> str:
+    """Read a key from its file, which nobody but its owner and group may read.
+
+    Raises:
+        ConfigurationError: it cannot be read, or everybody can.
+    """
     try:
         if path.stat().st_mode & 0o007:
             raise ConfigurationError(f"{path} can be read by everybody: chmod o= {path}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel
@@ -18,7 +19,7 @@ from copykit.legacy import LegacyResult
 from copykit.models import CopywritingInput, CopywritingOutput
 from copykit.problems import ProblemBody, ServiceError, ServiceUnreachable, error_of
 from copykit.providers.events import Event, EventStream
-from copykit.settings import Secret
+from copykit.settings import Secret, secret_text
 from copykit.stream_events import StreamEvent, StreamFailed, StreamFinished, from_mapping
 
 __all__ = ["AsyncClient", "Request"]
@@ -78,11 +79,16 @@ class AsyncClient:
         """Give a client of the service at ``COPYKIT_URL`` with the key in ``API_KEY``; what is *given* wins.
 
         Args:
-            environment: read instead of the process's own.
+            environment: read instead of the process's own. ``API_KEY_FILE`` names a file that holds the key.
             given: arguments of the class.
+
+        Raises:
+            ConfigurationError: as the class does, or the key's file cannot be read.
         """
         environment = os.environ if environment is None else environment
         told = {"base_url": environment.get("COPYKIT_URL"), "key": environment.get("API_KEY")}
+        if "key" not in given and not told["key"] and (file := environment.get("API_KEY_FILE")):
+            told["key"] = secret_text(Path(file))
         return cls(**{**{name: text for name, text in told.items() if text}, **given})
 
     def __repr__(self) -> str:

@@ -74,7 +74,7 @@ class Client:
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str] | None = None, **given: Any) -> Self:
-        """Give a client of the service at ``COPYKIT_URL`` with the key in ``API_KEY``; what is *given* wins."""
+        """Give a client of what the environment names; see `AsyncClient.from_env`."""
         client = cls.__new__(cls)
         client.awaited = AsyncClient.from_env(environment, **given)
         return client
