@@ -329,6 +329,19 @@ def test_each_request_ends_in_one_line() -> None:
     assert all(line["event"] == "request" and line["logger"] == "copykit.access" for line in told)
 
 
+def test_a_repeated_request_is_told_as_the_first() -> None:
+    """Although it is answered before all else; a number that is a key in disguise is stars on its line too."""
+    pytest.importorskip("sse_starlette", reason="needs the extra server")
+    brief = {"product_name": "Norr", "product_description": "Oak desk", "target_platform": "x"}
+    key = {"x-api-key": PLANTED["API_KEY"], "x-request-id": PLANTED["API_KEY"]}
+    told = served([("POST", "/v11/generate", {"json": brief, "headers": key})] * 4, "info")
+    assert [line["request_id"] for line in told] == ["***"] * 4
+    assert len({frozenset(line) for line in told}) == 1
+    assert {(line["route"], line["status"], line["key_id"]) for line in told} == {
+        ("/v11/generate", 200, "operator")
+    }
+
+
 def test_probes_are_told_to_who_debugs() -> None:
     """They come every other second, and say the same."""
     pytest.importorskip("sse_starlette", reason="needs the extra server")

@@ -6,8 +6,11 @@ import asyncio
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -187,8 +190,6 @@ def test_a_late_loop_is_seen() -> None:
     pulse = application.state.answers.pulse
 
     async def story() -> None:
-        import time
-
         beating = asyncio.create_task(pulse.beat())
         await asyncio.sleep(0.1)
         time.sleep(1.0)  # noqa: ASYNC251  # this is the fault
@@ -369,3 +370,69 @@ def test_what_alerts_watch_is_told_from_the_start() -> None:
         value(figures, "copykit_provider_attempts_total", target="phrasebank", outcome="provider_auth") == 0
     )
     assert value(figures, "copykit_provider_cost_unknown_total", target="phrasebank") == 0
+
+
+def counted(url: str, family: str, name: str) -> dict[str, float]:
+    """Ask a running server for one figure: the sum of its series by the first label's value."""
+    import httpx2
+
+    told = httpx2.get(f"{url}/metrics", headers={"x-api-key": KEY}, timeout=30).json()[family][name]["values"]
+    return {next(iter(one["labels"].values()), ""): one["value"] for one in told}
+
+
+def state(url: str) -> tuple[float, float, float]:
+    """Ask for results, workers that live, and workers started."""
+    results = counted(url, "requests", "copykit_generations_total")["x.post"]
+    return (
+        results,
+        counted(url, "system", "copykit_workers")[""],
+        counted(url, "system", "copykit_worker_starts_total")[""],
+    )
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    """Wait until *holds*, for a minute at most."""
+    until = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.2)
+
+
+def test_a_server_of_two_workers_tells_of_both(tmp_path: Path) -> None:
+    """promtool finds nothing in its scrape; what a worker that was killed had counted stays, its gauges go, and its
+    successor is a restart.
+    """
+    for package in ("uvicorn", "aiosqlite", "limits", "structlog"):
+        pytest.importorskip(package, reason="needs the extra server")
+    if not Path("/proc").exists():
+        pytest.skip("a worker's number is read from /proc")
+    import httpx2
+
+    from front import Served
+
+    brief = {"product_name": "Norr", "product_description": "Oak desk", "target_platform": "x"}
+    server = Served(tmp_path, API_KEY=KEY, COPYKIT_WORKERS="2", TMPDIR=str(tmp_path)).start()
+    try:
+        for _ in range(12):  # each over a connection of its own, so that both workers get some
+            answer = httpx2.post(
+                f"{server.url}/v11/generate", json=brief, headers={"x-api-key": KEY}, timeout=60
+            )
+            assert answer.status_code == 200
+        eventually(lambda: state(server.url) == (12, 2, 2))  # repeated answers are told twice a second
+        scrape = httpx2.get(
+            f"{server.url}/metrics/prometheus", headers={"authorization": f"Bearer {KEY}"}, timeout=30
+        )
+        assert scrape.headers["content-type"].startswith("text/plain")
+        if (promtool := shutil.which("promtool")) is not None:
+            checked = subprocess.run(
+                [promtool, "check", "metrics"], input=scrape.text, capture_output=True, text=True, timeout=60
+            )
+            assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
+        assert server.process is not None
+        parent = server.process.pid
+        child = int(Path(f"/proc/{parent}/task/{parent}/children").read_text().split()[0])
+        os.kill(child, signal.SIGKILL)
+        eventually(lambda: state(server.url) == (12, 2, 3))
+    finally:
+        server.stop()
+    assert not list(tmp_path.glob("copykit-figures-*"))

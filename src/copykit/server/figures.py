@@ -272,7 +272,7 @@ class Figures:
                 figure.told_as: {
                     "kind": figure.kind,
                     "help": figure.help,
-                    "values": _values(told[figure.name]),
+                    "values": _values(figure, told[figure.name]),
                 }
                 for figure in FIGURES
                 if figure.family == family and figure.name in told
@@ -341,16 +341,16 @@ def _made(figure: Figure, registry: CollectorRegistry) -> Any:
     return Histogram(figure.name, figure.help, figure.labels, registry=registry, buckets=figure.buckets)
 
 
-def _values(metric: Metric) -> list[dict[str, Any]]:
+def _values(figure: Figure, metric: Metric) -> list[dict[str, Any]]:
     """Give each series; of a histogram its count, its sum and how many were at most each bound."""
-    if metric.type != "histogram":
-        return [{"labels": one.labels, "value": one.value} for one in metric.samples]
-    series: dict[tuple[tuple[str, str], ...], dict[str, Any]] = {}
+    series: dict[tuple[str, ...], dict[str, Any]] = {}
     for one in metric.samples:
-        labels = {name: value for name, value in one.labels.items() if name != "le"}
-        row = series.setdefault(tuple(sorted(labels.items())), {"labels": labels, "at_most": {}})
-        if "le" in one.labels:
-            row["at_most"][one.labels["le"]] = one.value
+        labels = {name: one.labels[name] for name in figure.labels}
+        row = series.setdefault(tuple(labels.values()), {"labels": labels})
+        if figure.kind != "histogram":
+            row["value"] = one.value
+        elif "le" in one.labels:
+            row.setdefault("at_most", {})[one.labels["le"]] = one.value
         else:
             row[one.name.rpartition("_")[2]] = one.value
     return list(series.values())

@@ -141,7 +141,7 @@ class _Formatter(logging.Formatter):
         if not isinstance(record, _Told):
             return self._steps.format(record)
         when = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds")
-        line = {
+        line: dict[str, Any] = {
             "timestamp": when.replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
@@ -149,8 +149,11 @@ class _Formatter(logging.Formatter):
         }
         state = current.get()
         if state is not None:
-            line |= {name: self._redactor.text(state[name]) for name in _OF_REQUEST if name in state}
-        return self._render(None, "", {**line, **record.fields})
+            line |= {name: state[name] for name in _OF_REQUEST if name in state}
+        line |= record.fields
+        if "request_id" in line:
+            line["request_id"] = self._redactor.text(line["request_id"])
+        return self._render(None, "", line)
 
     def _structlog(self) -> logging.Formatter:
         try:

@@ -47,6 +47,8 @@ class Metrics:
             case events.CopyRepeated():
                 count("copykit_generations", event.placement, event.language, event.status, by=event.count)
                 count("copykit_cache_lookups", "hit", by=event.count)
+                for _ in range(event.count):
+                    observe("copykit_generation_duration_seconds", event.duration_s / event.count, "true")
             case events.GenerationFailed():
                 count("copykit_generation_failures", event.code)
             case events.AttemptFinished():

@@ -70,6 +70,7 @@ class Pulse:
     async def look(self) -> None:
         """Bring all figures up to date; those of disk and GPU, which a thread finds out, if they are older than 15 s."""
         self._quick_at = now = time.monotonic()
+        self._holdings.tell_repeats()
         self._metrics.refresh()
         self._quick()
         await self._spent()
