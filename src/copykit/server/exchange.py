@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -14,7 +13,7 @@ from copykit.server import logs
 from copykit.server.figures import Figures
 from copykit.server.traces import Traces
 
-__all__ = ["Exchanges", "told_of"]
+__all__ = ["Alike", "Exchanges"]
 
 _log = logging.getLogger("copykit.access")
 _METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
@@ -84,33 +83,51 @@ class Exchanges:
         logs.tell(_log, "request", fields, level)
 
 
-def told_of(
-    figures: Figures, method: str, route: str, status: int
-) -> Callable[[bytes, str, str, int, float], None]:
-    """Give what tells of answers that are all of one kind, and of nothing else, as `Exchanges` would.
+class Alike:
+    """Tells of answers that are all of one kind, as `Exchanges` tells of any, at a fraction of its price.
 
-    It takes the request's number, tenant, id of the key, bytes of the body and seconds.
+    Args:
+        figures: where they are counted.
+        method: of the requests,
+        route: and theirs, as the route table has it.
     """
-    series: list[Any] = []  # made with the first, so that what never happened is not told as 0
 
-    def tell(request_id: bytes, tenant: str, key_id: str, size: int, took_s: float) -> None:
-        """Tell of one."""
-        if not series:
-            series.append(figures.one("copykit_http_requests", route, method, str(status)))
-            series.append(figures.one("copykit_http_response_bytes", route))
-            series.append(figures.one("copykit_http_request_duration_seconds", route))
-        answered, size_of, time_of = series
+    def __init__(self, figures: Figures, method: str, route: str) -> None:
+        self._figures = figures
+        self._method = method
+        self._route = route
+        self._series: tuple[Any, Any, Any] | None = None
+
+    def tell(self, request_id: str, own: bool, tenant: str, key_id: str, size: int, took_s: float) -> None:
+        """Count and log one that was answered with 200.
+
+        Args:
+            own: whether the request's number is the server's own, not a client's words.
+            size: bytes of the body.
+        """
+        if self._series is None:  # with the first: what never happened is not told as 0
+            one, route = self._figures.one, self._route
+            answered = one("copykit_http_requests", route, self._method, "200")
+            sent, took = "copykit_http_response_bytes", "copykit_http_request_duration_seconds"
+            self._series = (answered, one(sent, route), one(took, route))
+        answered, size_of, time_of = self._series
         answered.inc()
         size_of.inc(size)
         time_of.observe(took_s)
         if not _log.isEnabledFor(logging.INFO):
             return
-        fields = {"request_id": request_id.decode(), "method": method, "route": route, "status": status}
-        fields |= {"duration_s": round(took_s, 6), "bytes": size, "whole": True}
-        fields |= {name: value for name, value in (("tenant", tenant), ("key_id", key_id)) if value}
-        logs.tell(_log, "request", fields)
-
-    return tell
+        fields: dict[str, str | int | float | bool] = {"request_id": request_id, "method": self._method}
+        fields |= {"route": self._route, "status": 200, "duration_s": round(took_s, 6), "bytes": size}
+        fields["whole"] = True
+        if tenant:
+            fields["tenant"] = tenant
+        if key_id:
+            fields["key_id"] = key_id
+        writer = logs.writer(_log, logging.INFO) if own else None
+        if writer is not None:
+            writer.write("request", fields)
+        else:
+            logs.tell(_log, "request", fields)
 
 
 def _begun(scope: Scope) -> dict[str, str]:

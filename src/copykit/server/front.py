@@ -6,8 +6,8 @@ is counted and logged like one. Whatever is unusual about a request goes the who
 
 from __future__ import annotations
 
+import os
 import re
-import secrets
 import time
 from collections.abc import Coroutine, Generator
 from types import CoroutineType, coroutine
@@ -16,7 +16,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from copykit.server.auth import ANYBODY, Doors, Visitor
-from copykit.server.exchange import told_of
+from copykit.server.exchange import Alike
 from copykit.server.figures import Figures
 from copykit.server.frame import OWN_HEADERS, Hosts
 from copykit.server.holdings import Holdings
@@ -66,7 +66,7 @@ class Front:
         self._app = app
         self._holdings = holdings
         self._doors = doors
-        self._tell = told_of(figures, "POST", _SPEC.path, 200)
+        self._alike = Alike(figures, "POST", _SPEC.path)
         self._hosts = hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,7 +89,9 @@ class Front:
         if repeat is None:
             await self._app(scope, receive, send)
             return
-        headers = [(b"x-request-id", head.get(b"x-request-id") or secrets.token_hex(8).encode())]
+        given_id = head.get(b"x-request-id")
+        request_id = given_id or os.urandom(8).hex().encode()
+        headers = [(b"x-request-id", request_id)]
         if visitor is not ANYBODY:
             try:
                 window = await self._doors.counted(visitor.key, self._doors.peers.of_scope(scope))
@@ -110,7 +112,7 @@ class Front:
         await send({"type": "http.response.body", "body": body})
         took_s = time.perf_counter() - began
         self._holdings.repeats.note(tenant, repeat, took_s)
-        self._tell(headers[0][1], tenant, visitor.key.id, len(body), took_s)
+        self._alike.tell(request_id.decode(), given_id is None, tenant, visitor.key.id, len(body), took_s)
 
     def _head(self, scope: Scope) -> dict[bytes, bytes] | None:
         """Give the headers of a usual request; None of any other."""

@@ -9,11 +9,8 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from limits import RateLimitItem, parse
-from limits.storage import MemoryStorage
-from limits.strategies import SlidingWindowCounterRateLimiter
-
-from copykit.server.config import ServerSettings
+from copykit.server.config import RATE, ServerSettings
+from copykit.server.windows import Windows
 from copykit.server.wire import Refused
 
 __all__ = ["Limits", "Window"]
@@ -22,6 +19,7 @@ REDIS_S = 0.2
 """That Redis may take to count: a limit is worth no longer wait."""
 REST_S = 2.0
 """That Redis is left alone after it failed; this worker counts alone meanwhile."""
+_LENGTHS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 _log = logging.getLogger("copykit.server")
 
 
@@ -50,7 +48,7 @@ class Limits:
 
     Args:
         settings: the bounds, and where they are counted.
-        shared: counts instead of Redis at ``limits_url``; for tests.
+        steady: monotonic seconds, for rests of a Redis that failed.
     """
 
     def __init__(
@@ -60,11 +58,11 @@ class Limits:
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
-        self._own = SlidingWindowCounterRateLimiter(MemoryStorage())
+        self._own = Windows()
         self._shared = _in_redis(settings.limits_url) if settings.limits_url else None
         self._rest_until = float("-inf")
         self._steady = steady
-        self._parsed: dict[str, RateLimitItem] = {}
+        self._parsed: dict[str, tuple[int, int]] = {}
 
     @property
     def counted_by(self) -> str:
@@ -106,32 +104,29 @@ class Limits:
             await self._shared.aclose()
 
     async def _hit(self, rate: str, kind: str, name: str) -> tuple[Window, bool]:
-        item = self._item(rate)
+        most, length_s = self._parsed.get(rate) or self._parse(rate)
         if self._shared is not None and self._steady() >= self._rest_until:
             try:
-                return await self._shared.hit(item, kind, name)
+                return await self._shared.hit(most, length_s, kind, name)
             except Exception as error:  # whatever a Redis does, requests go on
                 self._rest_until = self._steady() + REST_S
                 _log.warning("limits: Redis failed (%s); each worker counts alone", type(error).__name__)
-        item = self._item(rate, self._settings.workers)
-        fits = self._own.hit(item, kind, name)
-        stats = self._own.get_window_stats(item, kind, name)
-        return Window(item.amount, stats.remaining, stats.reset_time - time.time()), fits
+        most = max(1, most // self._settings.workers)
+        fits, left, reset_s = self._own.count(kind, name, most, length_s)
+        return Window(most, left, reset_s), fits
 
-    def _item(self, rate: str, among: int = 1) -> RateLimitItem:
-        text = rate if among == 1 else f"{rate} of {among}"
-        item = self._parsed.get(text)
-        if item is None:
-            item = parse(rate)
-            item = type(item)(max(1, item.amount // among), item.multiples, namespace="copykit")
-            self._parsed[text] = item
-        return item
+    def _parse(self, rate: str) -> tuple[int, int]:
+        found = RATE.fullmatch(rate.strip())
+        assert found is not None  # noqa: S101  # settings and keys are refused otherwise
+        parsed = self._parsed[rate] = (int(found[1]), _LENGTHS[found[2]])
+        return parsed
 
 
 class _Redis:
     """The same windows in a Redis that all workers share."""
 
     def __init__(self, url: str) -> None:
+        from limits import RateLimitItemPerSecond
         from limits.aio.storage import RedisStorage
         from limits.aio.strategies import SlidingWindowCounterRateLimiter as Shared
         from redis.asyncio.retry import Retry
@@ -145,12 +140,14 @@ class _Redis:
             retry=Retry(NoBackoff(), 0),  # type: ignore[arg-type]  # passed on to the client as it is
         )
         self._limiter = Shared(self._storage)
+        self._item = RateLimitItemPerSecond
 
-    async def hit(self, item: RateLimitItem, kind: str, name: str) -> tuple[Window, bool]:
+    async def hit(self, most: int, length_s: int, kind: str, name: str) -> tuple[Window, bool]:
         """Count one request; gives what is left and whether it fits."""
+        item = self._item(most, length_s, namespace="copykit")
         fits = await self._limiter.hit(item, kind, name)
         stats = await self._limiter.get_window_stats(item, kind, name)
-        return Window(item.amount, stats.remaining, stats.reset_time - time.time()), fits
+        return Window(most, stats.remaining, stats.reset_time - time.time()), fits
 
     async def ping(self) -> None:
         """Have it answer; raises OSError if it does not."""

@@ -17,7 +17,7 @@ from typing import Any, Literal, TextIO
 from copykit.errors import ConfigurationError, MissingExtra, nearest_names
 from copykit.server.redaction import Redactor, secrets_of
 
-__all__ = ["FORMATS", "LEVELS", "configure", "current", "tell"]
+__all__ = ["FORMATS", "LEVELS", "Writer", "configure", "current", "tell", "writer"]
 
 FORMATS = ("text", "json")
 LEVELS = ("critical", "error", "warning", "info", "debug")
@@ -103,6 +103,53 @@ def tell(logger: logging.Logger, event: str, fields: Mapping[str, Any], level: i
         logger.handle(_Told(logger.name, level, event, fields))
 
 
+def writer(logger: logging.Logger, level: int) -> Writer | None:
+    """Give what writes finished lines of *logger*, if nobody but `configure`'s own handler would hear of them.
+
+    None if the level is not told, or if others listen: then `tell` is the way.
+    """
+    if not logger.isEnabledFor(level) or logger.handlers or logger.filters:
+        return None
+    handlers = logging.getLogger().handlers
+    if len(handlers) != 1 or not isinstance(handlers[0], _Lines) or not logger.propagate:
+        return None
+    return Writer(handlers[0], logger.name, level)
+
+
+class Writer:
+    """Writes lines whose every value copykit itself chose: numbers, and names of letters, digits, dots and dashes.
+
+    What it leaves out are the record, the formatter and their steps, which take ten times as long as the line.
+    """
+
+    def __init__(self, lines: _Lines, name: str, level: int) -> None:
+        self._lines = lines
+        self._json = isinstance(lines.formatter, _Formatter) and lines.formatter.is_json
+        word = logging.getLevelName(level).lower()
+        self._head = (
+            f'","level":"{word}","logger":"{name}","event":"' if self._json else f" {word:<8} {name} "
+        )
+
+    def write(self, event: str, fields: Mapping[str, str | int | float | bool]) -> None:
+        """Write one line."""
+        when = datetime.now(UTC).isoformat(timespec="microseconds")[:-6]
+        if self._json:
+            told = "".join(
+                f',"{name}":"{value}"' if type(value) is str else f',"{name}":{_number(value)}'
+                for name, value in fields.items()
+            )
+            line = f'{{"timestamp":"{when}Z{self._head}{event}"{told}}}\n'
+        else:
+            told = " ".join([f"{name}={_number(value)}" for name, value in fields.items()])
+            line = f"{when}Z{self._head}{event} | {told}\n"
+        self._lines.write_line(line)
+
+
+def _number(value: object) -> object:
+    """Give *value* as both forms of a line write it."""
+    return ("true" if value else "false") if isinstance(value, bool) else value
+
+
 class _Told(logging.LogRecord):
     """A record of `tell`; other handlers see its fields as attributes, as those of ``extra``."""
 
@@ -114,6 +161,17 @@ class _Told(logging.LogRecord):
 
 class _Lines(logging.StreamHandler[TextIO]):
     """Writes a line with one call, and says in one line that a record could not be written."""
+
+    def write_line(self, line: str) -> None:
+        """Write a finished line."""
+        self.acquire()
+        try:
+            self.stream.write(line)
+            self.flush()
+        except (OSError, ValueError):  # a closed stream: there is nobody left to tell
+            return
+        finally:
+            self.release()
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Name the logger and the error's kind only: the library would print the record's arguments."""
@@ -133,7 +191,8 @@ class _Formatter(logging.Formatter):
     def __init__(self, format: str, redactor: Redactor) -> None:
         super().__init__()
         self._redactor = redactor
-        self._render = _as_json if format == "json" else _as_text
+        self.is_json = format == "json"
+        self._render = _as_json if self.is_json else _as_text
         self._steps = self._structlog()
 
     def format(self, record: logging.LogRecord) -> str:

@@ -1,0 +1,68 @@
+"""Sliding windows in this process: how many requests there were, without a thread and without a pass over all of them.
+
+The rule is that of the library `limits`, whose store in memory starts a thread every hundredth of a second and takes some
+fifteen times as long (`benchmarks/http_cached.py` shows what a request then costs); a test holds one against the other.
+What several workers count together is counted by the library itself, in Redis.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+__all__ = ["Windows"]
+
+_MOST = 100_000
+"""Names that are counted; beyond them those are forgotten that were seen longest ago."""
+
+
+class Windows:
+    """Counts by name in windows of fixed length, of which the one before counts by the part that still overlaps.
+
+    Args:
+        clock: seconds of the epoch: windows begin where it is divisible by their length.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._counted: dict[tuple[str, str, int], list[int]] = {}
+
+    def count(self, kind: str, name: str, most: int, length_s: int) -> tuple[bool, int, float]:
+        """Count one more of *name*, if there were fewer than *most*.
+
+        Returns:
+            Whether it fits, how many more do, and the seconds until that changes.
+        """
+        now = self._clock()
+        window, into = divmod(now, length_s)
+        counted = self._of(kind, name, length_s, int(window))
+        overlap = 1.0 - into / length_s
+        fits = int(counted[2] * overlap + counted[1]) < most
+        if fits:
+            counted[1] += 1
+        before, current = counted[2], counted[1]
+        left = max(0, most - int(before * overlap + current))
+        waits = [length_s - into] if current else []
+        if before:
+            waits.append((overlap * length_s) % (length_s / before))
+        return fits, left, min(waits, default=0.0)
+
+    def _of(self, kind: str, name: str, length_s: int, window: int) -> list[int]:
+        """Give number of the window, count in it and count in the one before."""
+        at = (kind, name, length_s)
+        counted = self._counted.get(at)
+        if counted is None:
+            if len(self._counted) >= _MOST:
+                self._forget()
+            counted = self._counted[at] = [window, 0, 0]
+        elif counted[0] != window:
+            counted[1:] = (0, counted[1]) if counted[0] == window - 1 else (0, 0)
+            counted[0] = window
+        return counted
+
+    def _forget(self) -> None:
+        """Forget what counts no longer, and of the rest the oldest tenth if that was nothing."""
+        now = self._clock()
+        gone = [at for at, counted in self._counted.items() if (counted[0] + 2) * at[2] <= now]
+        for at in gone or list(self._counted)[: _MOST // 10]:
+            del self._counted[at]
