@@ -499,7 +499,7 @@ _VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
 }
 _FIRST_NAMES = {"GEMINI_API_KEY": "GOOGLE_API_KEY"}
 """A variable, and the one that is taken instead where both are set, as the provider's own client does."""
-_EMPTY_SAYS = ("COPYKIT_CACHE_URL",)
+_EMPTY_SAYS = ("COPYKIT_CACHE_URL", "COPYKIT_RATE", "COPYKIT_IP_RATE", "COPYKIT_FAILURE_RATE")
 """Variables that mean something when empty; any other is then as good as not set."""
 _NOT_YET = {
     "REDIS_URL": "the shared cache is not built yet",

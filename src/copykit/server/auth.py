@@ -95,18 +95,30 @@ class Doors:
             free = self._free[peer] = is_loopback(peer)
         return free
 
-    async def counted(self, key: Key, peer: str) -> Window | None:
-        """Count one request of *key* from *peer*, as `check` does; give the narrowest window.
+    def counted(self, key: Key, peer: str) -> Window | None:
+        """Count one request of *key* from *peer* where `Limits.is_here`; give the narrowest window.
 
         Raises:
             Refused: 429, too many requests.
         """
-        await self._count_peer(peer)
-        return await self._count_key(key)
+        count = self._limits.count_here
+        windows = [count(*bound) for bound in (self._of_peer(peer), *self._of_key(key))]
+        return _narrowest(windows[1:])
 
     async def _count_peer(self, peer: str) -> None:
-        told = "this address sends more requests than it may"
-        await self._limits.count(self._settings.ip_rate, "ip", peer, told)
+        await self._limits.count(*self._of_peer(peer))
+
+    def _of_peer(self, peer: str) -> tuple[str, str, str, str]:
+        return self._settings.ip_rate, "ip", peer, "this address sends more requests than it may"
+
+    def _of_key(self, key: Key) -> list[tuple[str, str, str, str]]:
+        """Give what bounds *key*: its tenant's rate, where it has one, and its own or the server's."""
+        own = (key.rate or self._settings.rate, "key", key.id, "this key sends more requests than it may")
+        tenant = self._keyring.tenants.get(key.tenant)
+        if tenant is None:
+            return [own]
+        told = "your keys together send more requests than they may"
+        return [(tenant.rate, "tenant", tenant.name, told), own]
 
     async def _key(self, request: Request, peer: str) -> Key:
         given = _given(request)
@@ -126,17 +138,12 @@ class Doors:
 
     async def _count_key(self, key: Key) -> Window | None:
         """Count one request of *key* and of its tenant; give the narrower window."""
-        windows = []
-        tenant = self._keyring.tenants.get(key.tenant)
-        if tenant is not None:
-            told = "your keys together send more requests than they may"
-            windows.append(await self._limits.count(tenant.rate, "tenant", tenant.name, told))
-        rate = key.rate or self._settings.rate
-        windows.append(
-            await self._limits.count(rate, "key", key.id, "this key sends more requests than it may")
-        )
-        known = [window for window in windows if window is not None]
-        return min(known, key=lambda window: window.remaining, default=None)
+        return _narrowest([await self._limits.count(*bound) for bound in self._of_key(key)])
+
+
+def _narrowest(windows: list[Window | None]) -> Window | None:
+    known = [window for window in windows if window is not None]
+    return known[0] if len(known) == 1 else min(known, key=lambda window: window.remaining, default=None)
 
 
 def _given(request: Request) -> str:

@@ -94,14 +94,12 @@ class Front:
         headers = [(b"x-request-id", request_id)]
         if visitor is not ANYBODY:
             try:
-                window = await self._doors.counted(visitor.key, self._doors.peers.of_scope(scope))
+                window = self._doors.counted(visitor.key, self._doors.peers.of_scope(scope))
             except Refused:  # which the whole way says in full
                 await self._app(scope, receive, send)
                 return
             if window is not None:
-                headers += [
-                    (name.lower().encode(), value.encode()) for name, value in window.headers().items()
-                ]
+                headers += window.raw()
         body = repeat.body
         headers += [
             (b"content-length", str(len(body)).encode()),
@@ -130,7 +128,7 @@ class Front:
     def _visitor(self, head: dict[bytes, bytes], scope: Scope) -> Visitor | None:
         """Give who asks, if that is known without a look at the store."""
         keyring = self._holdings.keyring
-        if not keyring.is_fresh:
+        if not keyring.is_fresh or not self._holdings.limits.is_here:
             return None
         if keyring.open:
             return ANYBODY if self._doors.is_free(self._doors.peers.of_scope(scope)) else None

@@ -31,6 +31,14 @@ class Window:
     remaining: int
     reset_s: float
 
+    def raw(self) -> list[tuple[bytes, bytes]]:
+        """Give the same headers as they go out."""
+        return [
+            (b"ratelimit-limit", b"%d" % self.limit),
+            (b"ratelimit-remaining", b"%d" % max(0, self.remaining)),
+            (b"ratelimit-reset", b"%d" % max(0, ceil(self.reset_s))),
+        ]
+
     def headers(self) -> dict[str, str]:
         """Give the RateLimit headers, in whole requests and seconds."""
         return {
@@ -83,11 +91,20 @@ class Limits:
         if not rate:
             return None
         window, fits = await self._hit(rate, kind, name)
-        if fits:
-            return window
-        wait_s = max(1, ceil(window.reset_s))
-        headers = {**window.headers(), "Retry-After": str(wait_s)}
-        raise Refused(429, "rate_limited", refused, headers=headers)
+        return _judged(window, fits, refused)
+
+    def count_here(self, rate: str, kind: str, name: str, refused: str) -> Window | None:
+        """Do as `count` where this worker counts: at once.
+
+        Raises:
+            Refused: as `count` does.
+        """
+        return _judged(*self._here(rate, kind, name), refused) if rate else None
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this worker counts, and nobody has to be asked."""
+        return self._shared is None
 
     async def ping(self) -> None:
         """Have Redis answer, where it counts.
@@ -111,6 +128,10 @@ class Limits:
             except Exception as error:  # whatever a Redis does, requests go on
                 self._rest_until = self._steady() + REST_S
                 _log.warning("limits: Redis failed (%s); each worker counts alone", type(error).__name__)
+        return self._here(rate, kind, name)
+
+    def _here(self, rate: str, kind: str, name: str) -> tuple[Window, bool]:
+        most, length_s = self._parsed.get(rate) or self._parse(rate)
         most = max(1, most // self._settings.workers)
         fits, left, reset_s = self._own.count(kind, name, most, length_s)
         return Window(most, left, reset_s), fits
@@ -120,6 +141,19 @@ class Limits:
         assert found is not None  # noqa: S101  # settings and keys are refused otherwise
         parsed = self._parsed[rate] = (int(found[1]), _LENGTHS[found[2]])
         return parsed
+
+
+def _judged(window: Window, fits: bool, refused: str) -> Window:
+    """Give *window* if the request fits into it.
+
+    Raises:
+        Refused: it does not.
+    """
+    if fits:
+        return window
+    wait_s = max(1, ceil(window.reset_s))
+    headers = {**window.headers(), "Retry-After": str(wait_s)}
+    raise Refused(429, "rate_limited", refused, headers=headers)
 
 
 class _Redis:

@@ -113,7 +113,12 @@ def writer(logger: logging.Logger, level: int) -> Writer | None:
     handlers = logging.getLogger().handlers
     if len(handlers) != 1 or not isinstance(handlers[0], _Lines) or not logger.propagate:
         return None
-    return Writer(handlers[0], logger.name, level)
+    lines = handlers[0]
+    at = (logger.name, level)
+    found = lines.writers.get(at)
+    if found is None:
+        found = lines.writers[at] = Writer(lines, logger.name, level)
+    return found
 
 
 class Writer:
@@ -130,19 +135,23 @@ class Writer:
             f'","level":"{word}","logger":"{name}","event":"' if self._json else f" {word:<8} {name} "
         )
 
-    def write(self, event: str, fields: Mapping[str, str | int | float | bool]) -> None:
-        """Write one line."""
-        when = datetime.now(UTC).isoformat(timespec="microseconds")[:-6]
+    def line(self, event: str, **fields: str | int | bool) -> str:
+        """Give what stands on every line of *event*: those of its fields that never change."""
         if self._json:
-            told = "".join(
-                f',"{name}":"{value}"' if type(value) is str else f',"{name}":{_number(value)}'
-                for name, value in fields.items()
-            )
-            line = f'{{"timestamp":"{when}Z{self._head}{event}"{told}}}\n'
-        else:
-            told = " ".join([f"{name}={_number(value)}" for name, value in fields.items()])
-            line = f"{when}Z{self._head}{event} | {told}\n"
-        self._lines.write_line(line)
+            return event + '"' + "".join(self.field(name, value) for name, value in fields.items())
+        return event + " |" + "".join(self.field(name, value) for name, value in fields.items())
+
+    def field(self, name: str, value: str | float | bool) -> str:
+        """Give one more field."""
+        if not self._json:
+            return f" {name}={_number(value)}"
+        return f',"{name}":"{value}"' if isinstance(value, str) else f',"{name}":{_number(value)}'
+
+    def write(self, line: str) -> None:
+        """Write what `line` gave, with what `field` gave behind it."""
+        when = datetime.now(UTC).isoformat(timespec="microseconds")[:-6]
+        begin, end = ('{"timestamp":"', "}\n") if self._json else ("", "\n")
+        self._lines.write_line(f"{begin}{when}Z{self._head}{line}{end}")
 
 
 def _number(value: object) -> object:
@@ -161,6 +170,11 @@ class _Told(logging.LogRecord):
 
 class _Lines(logging.StreamHandler[TextIO]):
     """Writes a line with one call, and says in one line that a record could not be written."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self.writers: dict[tuple[str, int], Writer] = {}
+        """By logger and level."""
 
     def write_line(self, line: str) -> None:
         """Write a finished line."""
