@@ -244,13 +244,13 @@ def test_a_manifest_fits_its_schema(path: Path) -> None:
 
 
 def test_kustomize_puts_them_together() -> None:
-    """All manifests but the example of a secret; the image is named in one place."""
+    """All manifests but the examples, whose values are yours; the image is named in one place."""
     kubectl = shutil.which("kubectl")
     if kubectl is None or (told := run(kubectl, "kustomize", str(DEPLOY / "kubernetes"))).returncode == 127:
         pytest.skip("kubectl is not installed")
     assert told.returncode == 0, told.stderr
     kinds = [one["kind"] for one in yaml.safe_load_all(told.stdout)]
-    assert sorted(kinds) == sorted(set(kubernetes()) - {"Secret"})
+    assert sorted(kinds) == sorted(set(kubernetes()) - {"Secret", "Ingress"})
     assert f"image: registry.example.com/copykit@sha256:{'0' * 64}" in told.stdout
 
 
@@ -317,6 +317,27 @@ def test_nginx_has_the_servers_own_bounds() -> None:
     problems = (DEPLOY / "nginx" / "problems.conf").read_text()
     assert f"at most {SETTINGS.max_body} bytes, a batch {SETTINGS.max_batch_body}" in problems
     assert f"at most {SETTINGS.max_header_bytes} bytes of headers" in problems
+
+
+def test_the_ingress_bounds_as_nginx_does() -> None:
+    """Its example lets through what copykit takes and waits as long; its host is among those that are served."""
+    ingress = kubernetes()["Ingress"]
+    prefix = "nginx.ingress.kubernetes.io/"
+    told = {name.removeprefix(prefix): text for name, text in ingress["metadata"]["annotations"].items()}
+    text = (DEPLOY / "nginx" / "nginx.conf").read_text()
+    assert f"client_max_body_size {told['proxy-body-size']};" in text
+    assert f"proxy_read_timeout {told['proxy-read-timeout']}s;" in text
+    assert f"proxy_connect_timeout {told['proxy-connect-timeout']}s;" in text
+    assert f"proxy_next_upstream {told['proxy-next-upstream']};" in text
+    assert told["proxy-buffering"] == "off"
+    (rule,) = ingress["spec"]["rules"]
+    assert rule["host"] in kubernetes()["ConfigMap"]["data"]["COPYKIT_ALLOWED_HOSTS"].split(",")
+    backend = rule["http"]["paths"][0]["backend"]["service"]
+    service = kubernetes()["Service"]
+    assert backend == {
+        "name": service["metadata"]["name"],
+        "port": {"name": service["spec"]["ports"][0]["name"]},
+    }
 
 
 def test_the_image_can_be_built_from_what_is_here() -> None:
