@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["CHUNKED", "SPOILT", "BadHead", "Head", "is_spoilt", "read_head"]
 
@@ -12,9 +12,12 @@ CHUNKED = -1
 
 SPOILT = "a line ends by CR or LF alone, or holds a control character"
 
-_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_TARGET = re.compile(rb"[\x21-\x7e]+\Z")
-_VERSIONS = (b"HTTP/1.1", b"HTTP/1.0")
+_CONTROL = bytes({*range(32), 127} - {*b"\t\r\n"})
+_TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
+_HEAD = re.compile(
+    rb"(%b) [!-~]++ HTTP/1\.([01])\r\n(?:%b:[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+\r\n" % (_TOKEN, _TOKEN)
+)
+_FRAMING = re.compile(rb"\r\n(host|content-length|transfer-encoding|upgrade):[ \t]*+([^\r]*)", re.IGNORECASE)
 _LONGEST = 15
 """Digits of a length: more than any disk holds."""
 
@@ -27,8 +30,7 @@ class BadHead(Exception):
         super().__init__(detail)
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """A head that every reader understands alike."""
 
     data: bytes
@@ -41,7 +43,7 @@ def is_spoilt(data: bytes | bytearray) -> bool:
     """Say whether *data*, the beginning of a head, holds a control character or a CR or LF without the other."""
     both = data.count(b"\r\n")
     torn = data.count(b"\n") != both or data.count(b"\r") - data.endswith(b"\r") != both
-    return torn or _CONTROL.search(data) is not None
+    return torn or len(data.translate(None, _CONTROL)) != len(data)
 
 
 def read_head(data: bytes, most_fields: int) -> Head:
@@ -58,42 +60,39 @@ def read_head(data: bytes, most_fields: int) -> Head:
     Raises:
         BadHead: 400 or, for too many fields, 431.
     """
-    if is_spoilt(data):
-        raise BadHead(400, SPOILT)
+    whole = _HEAD.fullmatch(data)
+    if whole is None or whole[1] == b"CONNECT":
+        raise BadHead(400, SPOILT if is_spoilt(data) else "not a request of HTTP/1.1")
     if data.count(b"\n") - 2 > most_fields:
         raise BadHead(431, f"at most {most_fields} header fields")
-    if b"\r\n " in data or b"\r\n\t" in data:
-        raise BadHead(400, "a folded header line")
-    first = data[: data.index(b"\r\n")].split(b" ")
-    if len(first) != 3 or first[2] not in _VERSIONS or not _TARGET.match(first[1]) or first[0] == b"CONNECT":
-        raise BadHead(400, "not a request of HTTP/1.1")
-    lower = data.lower()
-    hosts = lower.count(b"\r\nhost:")
-    if hosts > 1 or (hosts == 0 and first[2] == b"HTTP/1.1"):
+    newest = whole[2] == b"1"
+    hosts, upgrades, lengths, codings = 0, 0, [], []
+    for name, value in _FRAMING.findall(data):
+        size = len(name)  # each of the four has another one
+        if size == 4:
+            hosts += 1
+        elif size == 14:
+            lengths.append(value)
+        elif size == 17:
+            codings.append(value)
+        else:
+            upgrades += 1
+    if hosts > 1 or (hosts == 0 and newest):
         raise BadHead(400, "exactly one Host is wanted")
-    body = _body(lower, chunks=first[2] == b"HTTP/1.1")
-    if b"\r\nupgrade:" in lower:  # there is no other protocol here, and parsers stop reading at such a wish
+    if upgrades:  # there is no other protocol here, and parsers stop reading at such a wish
         kept = [line for line in data.split(b"\r\n") if not line.lower().startswith(b"upgrade:")]
         data = b"\r\n".join(kept)
-    return Head(data, body)
+    return Head(data, _body(lengths, codings, chunks=newest) if lengths or codings else 0)
 
 
-def _body(lower: bytes, *, chunks: bool) -> int:
-    lengths, codings = lower.count(b"\r\ncontent-length:"), lower.count(b"\r\ntransfer-encoding:")
-    if lengths + codings > 1:
+def _body(lengths: list[bytes], codings: list[bytes], *, chunks: bool) -> int:
+    if len(lengths) + len(codings) > 1:
         raise BadHead(400, "the length of the body is said twice")
     if codings:
-        if not chunks or _value(lower, b"transfer-encoding") != b"chunked":
+        if not chunks or codings[0].rstrip(b" \t").lower() != b"chunked":
             raise BadHead(400, "Transfer-Encoding: chunked, in HTTP/1.1, is the only one read here")
         return CHUNKED
-    if not lengths:
-        return 0
-    length = _value(lower, b"content-length")
+    length = lengths[0].rstrip(b" \t")
     if not length.isdigit() or len(length) > _LONGEST:
         raise BadHead(400, "Content-Length is no whole number")
     return int(length)
-
-
-def _value(lower: bytes, name: bytes) -> bytes:
-    begin = lower.index(b"\r\n" + name + b":") + len(name) + 3
-    return lower[begin : lower.index(b"\r\n", begin)].strip(b" \t")

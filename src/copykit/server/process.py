@@ -98,6 +98,8 @@ class Serving(uvicorn.Server):
         self._left_at: float | None = None
         """When the way out began, by the monotonic clock."""
         self._accept_until = 0.0
+        self._parted = False
+        """Whether connections were told that their next answer is the last."""
         self._forced = False
         self._last_moment = 0.0
         self._alarm, self._ended = threading.Event(), threading.Event()
@@ -177,6 +179,10 @@ class Serving(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Say whether nobody new is to be let in."""
         await super().on_tick(counter)
+        if self._left_at is not None and not self._parted:
+            self._parted = True
+            for connection in list(self._state.connections):
+                connection.part()  # type: ignore[union-attr]  # ours
         return self._left_at is not None and time.monotonic() >= self._accept_until
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, ClassVar
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Send
 from uvicorn.server import ServerState
 
 from copykit.accel import json
-from copykit.server.heads import CHUNKED, SPOILT, BadHead, is_spoilt, read_head
+from copykit.server.heads import CHUNKED, SPOILT, BadHead, Head, is_spoilt, read_head
 from copykit.server.wire import Problem
 
 __all__ = ["Bounds", "State", "protocol_of"]
@@ -71,12 +71,10 @@ class _Bounded(asyncio.Protocol):
     server_state: ServerState
     flow: Any
     cycle: Any
-    app: ASGIApp
+    _unset_keepalive_if_required: Callable[[], None]
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
-        self._inner = self.app
-        self.app = self._serve
         self._held = bytearray()
         """What came and was not passed on yet: an unfinished head, or requests behind the one being answered."""
         self._left = 0
@@ -112,11 +110,31 @@ class _Bounded(asyncio.Protocol):
         """Take in what came."""
         if self._over:
             return
-        if not self._held and (self._left == CHUNKED or self._left >= len(data)):
-            self._pass(data)
-            return
+        if not self._held:
+            if self._left:
+                if self._left == CHUNKED or self._left >= len(data):
+                    self._pass(data)
+                    return
+            elif not self.is_busy() and self._took_whole(data):
+                return
         self._held += data
         self._advance()
+
+    def _took_whole(self, data: bytes) -> bool:
+        """Take *data* if it is one head and no more than its body: the way of nearly all requests, so a short one."""
+        end = data.find(b"\r\n\r\n", 0, self.bounds.header_bytes) + 4
+        if end <= 4 or data[:1] == b"\r":
+            return False
+        try:
+            head = read_head(data[:end], self.bounds.header_fields)
+        except BadHead as refusal:
+            self.refuse(refusal.status, refusal.detail)
+            return True
+        came = len(data) - end
+        if came > head.body:  # a request behind it, or chunks
+            return False
+        self._take(head if came == 0 else Head(head.data + data[end:], head.body), came)
+        return True
 
     def _pass(self, data: bytes) -> None:
         if self._left != CHUNKED:
@@ -155,14 +173,35 @@ class _Bounded(asyncio.Protocol):
         except BadHead as refusal:
             self.refuse(refusal.status, refusal.detail)
             return False
-        self._stop_heading()
         del held[: end + 4]
+        self._take(head, 0)
+        return not self._over
+
+    def _take(self, head: Head, came: int) -> None:
+        """Pass on a head and *came* bytes of its body."""
+        self._stop_heading()
         before = self.cycle
         super().data_received(head.data)
-        if self.cycle is before and not self._over:
+        cycle = self.cycle
+        if self._over:
+            return
+        if cycle is before:
             self.refuse(400, "not a request of HTTP/1.1")
-        self._left, self._last = head.body, head.body == CHUNKED
-        return not self._over
+            return
+        self._left, self._last = head.body - came if head.body > 0 else head.body, head.body == CHUNKED
+        if self._last or getattr(self.server_state, "draining", False):
+            self.part()
+        if self._left:
+            cycle.send = _EarlyAnswer(self, cycle)
+
+    def part(self) -> None:
+        """Let the answer to the present request be the last of this connection, and say so."""
+        cycle = self.cycle
+        if self.is_busy() and not cycle.response_started:
+            cycle.keep_alive = False  # all that httptools' protocol needs
+            cycle.scope["headers"].append(
+                (b"connection", b"close")
+            )  # h11's answers the wish with the same words
 
     def is_busy(self) -> bool:
         """Say whether a request is being answered."""
@@ -267,31 +306,22 @@ class _Bounded(asyncio.Protocol):
         if self.transport.get_write_buffer_size():
             self.transport.abort()
 
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Ask the application; an answer that is the connection's last one says so."""
-        cycle = self.cycle
 
-        async def closing(message: Message) -> None:
-            if message["type"] == "http.response.start" and (
-                cycle.more_body or self._last or getattr(self.server_state, "draining", False)
-            ):
-                if cycle.more_body:
-                    cycle.transport = _Slowly(self)
-                kept = [field for field in message.get("headers", ()) if field[0] != b"connection"]
-                message = {**message, "headers": [*kept, (b"connection", b"close")]}
-            await send(message)
+class _EarlyAnswer:
+    """Sends an answer that may begin before the request's body is there: then it is the connection's last one.
 
-        await self._inner(scope, receive, closing)
+    It stands for the cycle's transport as well, so that closing waits for the client to stop sending.
+    """
 
-    def _unset_keepalive_if_required(self) -> None:
-        super()._unset_keepalive_if_required()  # type: ignore[misc]  # of uvicorn's protocol
+    def __init__(self, protocol: _Bounded, cycle: Any) -> None:
+        self._protocol, self._cycle = protocol, cycle
+        self._send: Send = cycle.send
 
-
-class _Slowly:
-    """A connection's transport whose closing waits for the client to stop sending."""
-
-    def __init__(self, protocol: _Bounded) -> None:
-        self._protocol = protocol
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start" and self._cycle.more_body:
+            self._cycle.transport = self
+            self._protocol.part()
+        await self._send(message)
 
     def close(self) -> None:
         """Close without cutting off what was written."""
