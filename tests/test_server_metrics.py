@@ -184,6 +184,24 @@ def test_an_unsafe_start_shows() -> None:
     assert told == [0, 1]
 
 
+@pytest.mark.parametrize("stored", [False, True])
+def test_the_servers_budget_is_told_whole(stored: bool, tmp_path: Path) -> None:
+    """Also where workers share it and this one holds a part only: the store knows what all of them spent."""
+    pytest.importorskip("aiosqlite", reason="needs the extra server")
+    settings = Settings(routing=RoutingSettings(("phrasebank",), budget_usd=5.0))
+    url = f"sqlite:///{tmp_path / 'server.sqlite'}" if stored else None
+    application = create_app(server=ServerSettings(store_url=url), service=CopywritingServiceV11(settings))
+
+    async def story() -> None:
+        async with application.router.lifespan_context(application):
+            await application.state.answers.pulse.look()
+
+    asyncio.run(story())
+    figures = application.state.answers.metered.figures
+    assert value(figures, "copykit_budget_usd", state="cap") == 5.0
+    assert value(figures, "copykit_budget_usd", state="spent") == 0.0
+
+
 def test_a_late_loop_is_seen() -> None:
     """Whatever blocks it, the lag of the last ten seconds tells."""
     application = app()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -259,3 +263,110 @@ print(time.monotonic() - began)
     )
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 5
+
+
+class Collector:
+    """Takes what is sent to it over HTTP, as a collector does."""
+
+    def __init__(self) -> None:
+        taken: list[tuple[str, bytes, dict[str, str]]] = []
+        self.taken = taken
+
+        class Handler(BaseHTTPRequestHandler):
+            """Keeps each body."""
+
+            def do_POST(self) -> None:
+                """Take one."""
+                body = self.rfile.read(int(self.headers["content-length"]))
+                if self.headers.get("content-encoding") == "gzip":
+                    body = gzip.decompress(body)
+                taken.append((self.path, body, {name.lower(): value for name, value in self.headers.items()}))
+                self.send_response(200)
+                self.send_header("content-type", "application/x-protobuf")
+                self.send_header("content-length", "0")
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                """Say nothing."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+
+    def __enter__(self) -> Collector:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def test_what_the_variables_ask_for_reaches_a_collector(
+    fake: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spans and metrics over OTLP, with the service's name, its version and the headers that were set."""
+    pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="needs the extra otel")
+    from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    fake.will_say({"text": ANSWER})
+    with Collector() as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20of-the-collector")
+        service = CopywritingServiceV11(Settings(routing=RoutingSettings(("fake:small-model",))))
+        app = create_app(server=ServerSettings(), service=service)
+
+        async def story() -> None:
+            import httpx2
+
+            transport = httpx2.ASGITransport(app=app)
+            async with (
+                app.router.lifespan_context(app),
+                httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client,
+            ):
+                assert (await client.post("/v11/generate", json=BRIEF)).status_code == 200
+
+        asyncio.run(story())  # whose end sends what is left
+    sent = {path: (body, headers) for path, body, headers in collector.taken}
+    assert sent.keys() == {"/v1/traces", "/v1/metrics"}
+    assert {headers["authorization"] for _, headers in sent.values()} == {"Bearer of-the-collector"}
+    traces = ExportTraceServiceRequest.FromString(sent["/v1/traces"][0])
+    (resource,) = traces.resource_spans
+    about = {one.key: one.value.string_value for one in resource.resource.attributes}
+    assert about["service.name"] == "copykit"
+    assert about["service.version"]
+    names = {span.name for scope in resource.scope_spans for span in scope.spans}
+    assert names == {"POST /v11/generate", "generate", "chat small-model"}
+    metrics = ExportMetricsServiceRequest.FromString(sent["/v1/metrics"][0])
+    told = {
+        one.name for of in metrics.resource_metrics for scope in of.scope_metrics for one in scope.metrics
+    }
+    assert told == {"gen_ai.client.operation.duration", "gen_ai.client.token.usage"}
+    for body, _ in sent.values():
+        assert b"secret" not in body
+        assert b"words-of-the-model" not in body
+
+
+def test_the_console_is_an_exporter_too(tmp_path: Path) -> None:
+    """For who wants to see spans without a collector."""
+    pytest.importorskip("opentelemetry.sdk", reason="needs the extra otel")
+    story = """
+import os
+from copykit import events
+from copykit.server.traces import traces_from_env
+traces = traces_from_env(os.environ)
+traces(events.GenerationStarted("r1"))
+traces(events.GenerationFinished("r1", "x.post", "en", "ok", True, 0.1))
+traces.close()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", story],
+        env={"OTEL_TRACES_EXPORTER": "console", "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["attributes"]["copykit.placement"] == "x.post"
