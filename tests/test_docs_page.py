@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 
 from copykit import CopywritingInput, CopywritingServiceV11, Settings
 from copykit.data import load_bytes, load_toml, names
+from copykit.problems import ProblemBody
 from copykit.server import ServerSettings, create_app
 from copykit.server.openapi import document
 from copykit.server.routes import PREFIXES, ROUTES
@@ -142,3 +143,20 @@ def test_examples_of_the_description_are_taken_as_they_stand(prefix: str) -> Non
             value = example["value"]
             briefs = value if isinstance(value, list) else value.get("requests", [value])
             assert all(CopywritingInput(**brief).target_platform for brief in briefs)
+
+
+def test_the_description_says_what_the_models_say() -> None:
+    """Each field with the words that stand below it in the source, on one line, and each problem with an example."""
+    components = document()["components"]
+    brief = components["schemas"]["CopywritingInput"]
+    assert brief["description"].startswith("A brief:")
+    assert brief["properties"]["variants"].get("description") is None
+    assert "never inflected" in brief["properties"]["product_name"]["description"]
+    platform = brief["properties"]["target_platform"]["description"]
+    assert platform.startswith("A platform (`Instagram`) or a placement id")
+    assert "Any case" in platform
+    assert "provider:model" in components["schemas"]["Receipt"]["properties"]["served_by"]["description"]
+    for name, told in components["responses"].items():
+        example = told["content"]["application/problem+json"]["example"]
+        assert f"Problem{example['status']}" == name
+        assert ProblemBody.model_validate(example, extra="forbid").code == example["code"]

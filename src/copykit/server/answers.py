@@ -224,7 +224,7 @@ class Answers:
         """Give the description of all routes."""
         from copykit.server.openapi import document
 
-        return JsonResponse(document())
+        return JsonResponse(await asyncio.to_thread(document))  # half a second, the first time
 
     async def docs(self, request: Request) -> Response:
         """Give the page for people, or a file of it."""

@@ -8,11 +8,14 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from copykit import legacy, models, problems
 from copykit.legacy import LegacyResult
 from copykit.models import CopywritingInput, CopywritingOutput
 from copykit.problems import ProblemBody
 from copykit.server.brief_schema import bound
+from copykit.server.field_words import describe
 from copykit.server.routes import PREFIXES, ROUTES, RouteSpec
+from copykit.server.samples import BODIES, problem
 
 __all__ = ["document"]
 
@@ -38,29 +41,6 @@ _TAGS = {
     "service": "How the service is, and what it knows.",
     "legacy": "The first interface, kept as it was: its documented subset of a result.",
 }
-_BRIEF = {
-    "product_name": "Norr",
-    "product_description": "Standing desk, oiled oak, goes up and down at a touch",
-    "target_platform": "instagram",
-    "tone": "inspirational",
-    "language": "en",
-    "target_audience": "People who work at home",
-    "key_points": ["120 x 60 cm", "Two motors"],
-    "restrictions": ["no prices"],
-    "variants": 2,
-}
-_SHORT = {"product_description": "Lámpara de mesa, lino y roble", "target_platform": "x", "language": "es"}
-_EXAMPLES: dict[str, dict[str, Any]] = {
-    "Brief": {
-        "full": {"summary": "A brief with most of its fields", "value": _BRIEF},
-        "short": {"summary": "The least, in Spanish", "value": _SHORT},
-    },
-    "Batch": {
-        "bare": {"summary": "A list", "value": [_BRIEF, _SHORT]},
-        "wrapped": {"summary": "The same in an object", "value": {"requests": [_BRIEF, _SHORT]}},
-    },
-}
-"""Bodies that the service takes as they stand."""
 _KINDS = {
     "Events": "text/event-stream",
     "Exposition": "text/plain",
@@ -168,7 +148,7 @@ def _operation(spec: RouteSpec, prefix: str) -> dict[str, Any]:
         told["responses"]["503"] = {"description": "Not now.", "content": _content(spec.gives)}
     if spec.takes:
         content = _content(spec.takes)
-        content["application/json"]["examples"] = _EXAMPLES[spec.takes]
+        content["application/json"]["examples"] = BODIES[spec.takes]
         told["requestBody"] = {"required": True, "content": content}
     return told
 
@@ -186,7 +166,7 @@ def _headers(*names: str) -> dict[str, Any]:
 
 
 def _problem(status: int) -> dict[str, Any]:
-    content = {"application/problem+json": {"schema": {"$ref": _REF + "Problem"}}}
+    content = {"application/problem+json": {"schema": {"$ref": _REF + "Problem"}, "example": problem(status)}}
     headers = _headers("X-Request-Id", *(("Retry-After",) if status in _LATER else ()))
     return {"description": _PROBLEMS[status], "headers": headers, "content": content}
 
@@ -203,6 +183,7 @@ def _schemas() -> dict[str, Any]:
     )
     schemas: dict[str, Any] = told["$defs"]
     bound(schemas)
+    describe(schemas, models, legacy, problems)
     schemas["Brief"] = {"$ref": _REF + "CopywritingInput"}
     schemas["Result"] = {"$ref": _REF + "CopywritingOutput"}
     item = {
