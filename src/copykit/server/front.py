@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Coroutine, Generator
+from collections import deque
+from collections.abc import Awaitable, Coroutine, Generator, MutableMapping
 from types import CoroutineType, coroutine
 from typing import Any
 
@@ -20,6 +21,7 @@ from copykit.server.exchange import Alike
 from copykit.server.figures import Figures
 from copykit.server.frame import OWN_HEADERS, Hosts
 from copykit.server.holdings import Holdings
+from copykit.server.repeats import LONGEST_REQUEST
 from copykit.server.routes import PREFIXES, ROUTES
 from copykit.server.wire import Refused
 
@@ -80,12 +82,12 @@ class Front:
         if head is None or visitor is None:
             await self._app(scope, receive, send)
             return
-        message, receive = await _first(receive)
-        if message is None or message.get("more_body", False) or message["type"] != "http.request":
+        asked, receive = _body(receive)
+        if asked is None:
             await self._app(scope, receive, send)
             return
         tenant = visitor.tenant
-        repeat = self._holdings.repeats.find(self._holdings.space(tenant), message["body"])
+        repeat = self._holdings.repeats.find(self._holdings.space(tenant), asked)
         if repeat is None:
             await self._app(scope, receive, send)
             return
@@ -137,35 +139,43 @@ class Front:
         return Visitor(key) if key is not None and _SPEC.scope in key.scopes else None
 
 
-async def _first(receive: Receive) -> tuple[Message | None, Receive]:
-    """Give the first message if it is there already, and what gives all messages, that one included.
+def _body(receive: Receive) -> tuple[bytes | None, Receive]:
+    """Give the body if all of it is there already, and what gives all messages, those looked at included.
 
-    One that is not there is not waited for here: whoever reads the body holds it to its time.
+    What is not there is not waited for here: whoever reads the body holds it to its time.
     """
-    coming = receive()
-    if not isinstance(coming, CoroutineType):
-        return None, _again(lambda: coming, receive)
-    try:
-        waits_for = coming.send(None)
-    except StopIteration as done:
-        message: Message = done.value
-        return message, _again(lambda: _given(message), receive)
-    return None, _again(lambda: _resumed(coming, waits_for), receive)
+    seen: list[Awaitable[Message] | Message] = []
+    body = b""
+    while True:
+        coming = receive()
+        if not isinstance(coming, CoroutineType):
+            return None, _again([*seen, coming], receive)
+        try:
+            waits_for = coming.send(None)
+        except StopIteration as done:
+            message: Message = done.value
+        else:
+            return None, _again([*seen, _resumed(coming, waits_for)], receive)
+        seen.append(message)
+        body += message.get("body", b"")
+        if message["type"] != "http.request" or len(body) > LONGEST_REQUEST:
+            return None, _again(seen, receive)
+        if not message.get("more_body", False):
+            return body, _again(seen, receive)
 
 
-def _again(first: Receive, rest: Receive) -> Receive:
-    """Give messages: *first*, and after it *rest*."""
-    waiting = [first]
+def _again(seen: list[Awaitable[Message] | Message], rest: Receive) -> Receive:
+    """Give messages: those that were *seen*, and after them the *rest*."""
+    waiting = deque(seen)
 
     async def receive() -> Message:
         """Give the next one."""
-        return await (waiting.pop() if waiting else rest)()
+        if not waiting:
+            return await rest()
+        first = waiting.popleft()
+        return first if isinstance(first, MutableMapping) else await first
 
     return receive
-
-
-async def _given(message: Message) -> Message:
-    return message
 
 
 @coroutine

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from copykit import events
 from copykit.models import CopywritingOutput
 
-__all__ = ["Repeat", "Repeats"]
+__all__ = ["LONGEST_REQUEST", "Repeat", "Repeats"]
 
 _MOST = 4096
 _MOST_BYTES = 32 * 2**20
-_LONGEST_REQUEST = 16 * 1024
+LONGEST_REQUEST = 16 * 1024
 _LONGEST_ANSWER = 64 * 1024
 
 
@@ -56,7 +56,7 @@ class Repeats:
             space: of the account; another tenant's, or another epoch's, never finds it.
             asked: the request's body.
         """
-        if not output.cached or len(asked) > _LONGEST_REQUEST or len(body) > _LONGEST_ANSWER:
+        if not output.cached or len(asked) > LONGEST_REQUEST or len(body) > _LONGEST_ANSWER:
             return
         ends = output.created_at.timestamp() + self._ttl_s
         made = Repeat(body, ends, output.placement, output.language, output.variants[0].status)
