@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import runpy
 import socket
@@ -21,7 +22,7 @@ pytest.importorskip("sse_starlette", reason="needs the extra server")
 import httpx2
 
 from copykit.server import ServerSettings
-from copykit.server.routes import PREFIXES
+from copykit.server.routes import PREFIXES, ROUTES
 from copykit.testing.servers import ScriptedServer, Step, answer
 from front import DEPLOY, Front, Served, free_port, nginx_binary, together, trusted
 
@@ -104,6 +105,34 @@ def test_the_specifications_requests_go_through(pair: Front, prefix: str) -> Non
     )
 
 
+@pytest.mark.skipif(os.name != "posix", reason="workers need signals")
+def test_every_route_goes_through_to_two_workers(tmp_path: Path) -> None:
+    """The whole route table under both prefixes, before one server with two workers: each answers 200."""
+    served = Served(
+        tmp_path / "server", COPYKIT_WORKERS="2", API_KEY=KEY, COPYKIT_TRUSTED_PROXIES="127.0.0.1"
+    )
+    try:
+        served.start()
+        with (
+            Front(tmp_path / "nginx", [served.port]) as nginx,
+            httpx2.Client(
+                verify=trusted(), trust_env=False, base_url=nginx.url, headers={"x-api-key": KEY}, timeout=60
+            ) as client,
+        ):
+            told = {}
+            for prefix in PREFIXES:
+                for spec in ROUTES:
+                    body = {"Batch": [BRIEF, BRIEF], None: None}.get(spec.takes, BRIEF)
+                    answered = client.request(
+                        spec.method, prefix + spec.path, **({"json": body} if body else {})
+                    )
+                    told[f"{spec.method} {prefix}{spec.path}"] = answered.status_code
+        assert {name for name, status in told.items() if status != 200} == set()
+        assert served.stop() == 0
+    finally:
+        served.kill()
+
+
 def test_both_servers_work(pair: Front) -> None:
     """The access log, one JSON line a request, names both; it holds no query and no key."""
     for number in range(6):
@@ -122,6 +151,12 @@ def test_one_number_names_a_request_everywhere(pair: Front) -> None:
     assert told.headers["x-request-id"] == "order-7"
     assert len(ask(pair, "GET", "/health/live").headers["x-request-id"]) == 32
     assert ask(pair, "GET", "/health/live", headers={"x-request-id": "a b"}).status_code == 400
+
+
+def test_the_pages_files_are_compressed_and_copy_is_not(pair: Front) -> None:
+    """What is large and the same for all is; answers are left as they are, streams above all."""
+    assert ask(pair, "GET", "/docs/swagger-ui.css").headers["content-encoding"] == "gzip"
+    assert "content-encoding" not in ask(pair, "GET", "/openapi.json").headers
 
 
 def test_plain_http_is_sent_to_tls(pair: Front) -> None:
