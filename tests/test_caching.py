@@ -86,7 +86,7 @@ def test_bytes_are_bounded_and_a_giant_is_not_kept() -> None:
 
 
 def test_large_entries_are_packed_and_come_back_whole() -> None:
-    """Ten thousand equal bytes take far less room than ten thousand."""
+    """Ten thousand equal bytes take far less room than ten thousand, and the stats tell both."""
     cache = MemoryCache(10, 1_000_000)
 
     async def story() -> tuple[bytes | None, int]:
@@ -96,6 +96,9 @@ def test_large_entries_are_packed_and_come_back_whole() -> None:
     value, size = run(story())
     assert value == b"a" * 10_000
     assert size < 1_000
+    written = cache.stats()
+    assert written["plain_bytes"] == 10_000
+    assert written["stored_bytes"] < 1_000
 
 
 def test_an_entry_whose_codec_is_gone_is_a_miss_and_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,7 @@ class MemoryCache:
         self, max_entries: int, max_bytes: int, *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._store = store.new_store(max_entries=max_entries, max_bytes=max_bytes, clock=clock)
+        self._plain_bytes = self._stored_bytes = 0
 
     async def get(self, key: str) -> bytes | None:
         """Give the stored bytes; an entry whose codec is gone reads as a miss."""
@@ -49,6 +50,8 @@ class MemoryCache:
         """Store *value* for *ttl_s* seconds."""
         packed = len(value) >= _COMPRESS_FROM
         entry = _PACKED + compress.compress(value) if packed else _PLAIN + value
+        self._plain_bytes += len(value)
+        self._stored_bytes += len(entry)
         self._store.set(key, entry, len(entry) + len(key), ttl_s)
 
     async def clear(self) -> None:
@@ -56,8 +59,9 @@ class MemoryCache:
         self._store.clear()
 
     def stats(self) -> dict[str, Any]:
-        """Count hits, misses, evictions, entries and bytes."""
-        return asdict(self._store.stats())
+        """Count hits, misses, evictions, entries and bytes; bytes that were given to it, and what it made of them."""
+        written = {"plain_bytes": self._plain_bytes, "stored_bytes": self._stored_bytes}
+        return {**asdict(self._store.stats()), **written}
 
     async def aclose(self) -> None:
         """Forget everything; nothing else is held."""

@@ -143,6 +143,12 @@ FIGURES: tuple[Figure, ...] = (
         ("copykit_cache_lookups", "counter", "Looks into the cache: hit or miss.", ("result",)),
         ("copykit_cache_failures", "counter", "Failures of a cache; the request went on without it.", ("layer",)),
         ("copykit_cache_evictions", "counter", "Entries given up to keep the cache's bounds."),
+        (
+            "copykit_cache_written_bytes",
+            "counter",
+            "Bytes put into the cache: plain, as they came, and stored, as they were packed.",
+            ("form",),
+        ),
         ("copykit_cache_entries", "gauge", "Entries held."),
         ("copykit_cache_size_bytes", "gauge", "Bytes of the entries held."),
     ),

@@ -93,6 +93,8 @@ class Metrics:
         set_("copykit_cache_entries", cache.get("entries", 0))
         set_("copykit_cache_size_bytes", cache.get("size_bytes", 0))
         self.figures.count_up_to("copykit_cache_evictions", cache.get("evictions", 0))
+        for form in ("plain", "stored"):
+            self.figures.count_up_to("copykit_cache_written_bytes", cache.get(f"{form}_bytes", 0), form)
         for name in capability_names():
             if (choice := chosen(name)) is not None:
                 set_("copykit_capability_info", 1, name, choice.candidate)
