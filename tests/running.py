@@ -107,7 +107,12 @@ class Place:
     def environment(self, **more: str) -> dict[str, str]:
         """Give the environment of a server."""
         path = os.pathsep.join([str(self.folder / "site"), *filter(None, [os.environ.get("PYTHONPATH")])])
-        own = {"PYTHONPATH": path, "COPYKIT_DATA_DIR": str(self.folder / "data"), "MAX_WORKERS": "64"}
+        own = {
+            "PYTHONPATH": path,
+            "TMPDIR": str(self.folder),
+            "COPYKIT_DATA_DIR": str(self.folder / "data"),
+            "MAX_WORKERS": "64",
+        }
         return {**os.environ, **own, **more}
 
     def command(self, *options: str) -> list[str]:

@@ -154,6 +154,19 @@ def test_a_body_that_trickles_is_not_waited_for(place: Place) -> None:
     assert server.end(30) == 0
 
 
+def test_what_is_refused_before_the_application_is_counted_too(place: Place) -> None:
+    """By status and code, as what the application refuses."""
+    server = place.run()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n")
+        assert client.recv(100).startswith(b"HTTP/1.1 400")
+    figures = httpx2.get(f"{server.url}/metrics/prometheus", timeout=30).text
+    assert 'copykit_http_requests_rejected_total{reason="malformed_request"} 1.0' in figures
+    assert 'copykit_http_requests_total{method="other",route="unknown",status="400"} 1.0' in figures
+    server.send(signal.SIGTERM)
+    assert server.end(30) == 0
+
+
 def test_wrong_settings_are_told_all_at_once(place: Place) -> None:
     """Those of the server and of the engine, with the nearest name, status 78; of the options too."""
     wrongs = {
