@@ -340,6 +340,32 @@ def test_the_ingress_bounds_as_nginx_does() -> None:
     }
 
 
+def test_the_unit_is_one_and_gives_little_away(tmp_path: Path) -> None:
+    """systemd reads it without a word, calls its exposure low, waits as long as a drain takes; its settings are known."""
+    text = (DEPLOY / "systemd" / "copykit.service").read_text()
+    given = {
+        name: value
+        for name, value in re.findall(r"(?m)^Environment=(\w+)=(\S+)$", text)
+        if not name.endswith("_FILE")
+    }
+    server = ServerSettings.from_env(given)
+    stops = re.search(r"TimeoutStopSec=(\d+)", text)
+    assert stops is not None
+    assert int(stops[1]) >= server.drain_delay_s + server.drain_s + MERCY_S
+    assert "RestartPreventExitStatus=78\n" in text
+    handed = {path.rpartition("/")[2] for path in re.findall(r"=%d/(\w+)", text)}
+    assert handed == set(re.findall(r"LoadCredential=(\w+):", text))
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd-analyze is not installed")
+    unit = tmp_path / "copykit.service"
+    unit.write_text(text.replace("/opt/copykit/bin/copykit", sys.executable))
+    told = run(analyze, "verify", str(unit))
+    assert (told.returncode, told.stderr) == (0, "")
+    exposed = run(analyze, "security", "--offline=yes", "--threshold=20", "--no-pager", str(unit))
+    assert exposed.returncode == 0, exposed.stdout[-300:]
+
+
 def test_the_image_can_be_built_from_what_is_here() -> None:
     """What it copies exists and is let through, extras and version are the package's, the base has a digest."""
     import tomllib
