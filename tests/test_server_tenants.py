@@ -396,3 +396,13 @@ def test_a_batch_that_the_budget_cannot_pay_for_is_refused_whole(tmp_path: Path,
             return told
 
     assert told(story) == [(429, "budget_exceeded"), (200, ""), (200, "")]
+
+
+def test_random_histories_of_two_tenants_cross_nowhere(tmp_path: Path) -> None:
+    """Forty of them here; ``python -m tests.two_tenants`` plays a thousand."""
+    from two_tenants import histories
+
+    seen = asyncio.run(histories(40, 7, tmp_path))
+    assert not seen.crossed
+    assert seen.cached > 50
+    assert seen.replayed > 5
