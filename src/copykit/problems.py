@@ -42,6 +42,9 @@ from copykit.models import Attempt, Violation
 
 __all__ = ["ProblemAttempt", "ProblemBody", "ServiceError", "ServiceUnreachable", "error_of"]
 
+_LONGEST = 1_000
+"""Characters of an error's message; copykit's own are far shorter."""
+
 
 class ProblemAttempt(BaseModel):
     """One call that was made before a request failed."""
@@ -59,7 +62,7 @@ class ProblemBody(BaseModel):
     title: str = ""
     status: int
     detail: str = ""
-    code: str
+    code: str = Field(pattern="^[a-z0-9_]{1,64}$")
     """Stable, machine-readable."""
     retryable: bool = False
     """Whether the same request may succeed later without a change."""
@@ -131,11 +134,17 @@ def error_of(problem: ProblemBody) -> CopykitError:
     that no class stands for gives a `ServiceError`.
     """
     error = _MADE.get(problem.code, _general)(problem)
-    error.message, error.args = problem.detail, (problem.detail,)
-    error.request_id, error.retryable = problem.request_id, problem.retryable
+    error.message = _line(problem.detail)
+    error.args = (error.message,)
+    error.request_id, error.retryable = _line(problem.request_id or "") or None, problem.retryable
     if problem.attempts:
         error.attempts = _attempts(problem)
     return error
+
+
+def _line(text: str) -> str:
+    """Give *text* as logs and terminals can take it, whoever sent it: short, on one line."""
+    return "".join(char if char.isprintable() else " " for char in text[:_LONGEST])
 
 
 def _general(told: ProblemBody) -> CopykitError:

@@ -14,7 +14,7 @@ from typing import Any
 HERE = Path(__file__).parent
 NAMES = (
     "events openai-answer anthropic-answer google-answer openrouter-answer openai-stream anthropic-stream "
-    "google-stream openrouter-stream drafts texts fields"
+    "google-stream openrouter-stream drafts texts fields client-answer client-stream"
 ).split()
 
 

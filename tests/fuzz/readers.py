@@ -10,9 +10,17 @@ from typing import Any
 
 from copykit.brief.compile import compile_brief
 from copykit.brief.prompt import build_prompt
+from copykit.client import AsyncClient, BatchAnswer
 from copykit.drafts.parse import parse, parse_texts
-from copykit.errors import MalformedCompletion, ProviderError, ProviderProtocolError, TruncatedStream
-from copykit.models import CopywritingInput, Usage
+from copykit.errors import (
+    CopykitError,
+    MalformedCompletion,
+    ProviderError,
+    ProviderProtocolError,
+    TruncatedStream,
+)
+from copykit.legacy import LegacyResult
+from copykit.models import CopywritingInput, CopywritingOutput, Usage
 from copykit.providers.anthropic import Anthropic
 from copykit.providers.base import Completion, Embedder, Embeddings, charge_of
 from copykit.providers.events import Event, EventStream
@@ -20,6 +28,7 @@ from copykit.providers.google import Google
 from copykit.providers.openai import OpenAI
 from copykit.providers.openrouter import OpenRouter
 from copykit.settings import Secret
+from copykit.stream_events import StreamEvent, StreamFailed, StreamFinished
 from copykit.streaming import FieldReader
 
 from .wires import Wire, pieces, run
@@ -246,6 +255,58 @@ def _text(data: bytes) -> str:
     return data.decode(errors="replace")
 
 
+_CLIENT = AsyncClient("http://127.0.0.1:8000", key=KEY, http=_WIRE)
+
+
+def _client_answer(data: bytes) -> None:
+    """Read the same bytes as each kind of answer of a service: what is asked for, or a declared error."""
+    _WIRE.data = data
+    brief = {"product_description": "Oak desk", "target_platform": "x"}
+    for call, kind in (
+        (lambda: _CLIENT.generate(brief), CopywritingOutput),
+        (lambda: _CLIENT.generate_legacy(brief), LegacyResult),
+        (lambda: _CLIENT.batch([brief]), BatchAnswer),
+        (lambda: _CLIENT.batch_legacy([brief]), BatchAnswer),
+        (lambda: _CLIENT.health(), dict),
+        (lambda: _CLIENT.ready(), bool),
+        (lambda: _CLIENT.prometheus(), str),
+    ):
+        try:
+            answer = run(call())
+        except CopykitError as error:
+            _check_told(error)
+            continue
+        assert isinstance(answer, kind)
+        for item in answer if isinstance(answer, BatchAnswer) else ():
+            assert item.error is None or isinstance(item.error, CopykitError)
+
+
+def _client_stream(data: bytes) -> None:
+    """Read a stream of a service: one end, and it is the last event."""
+    _WIRE.data = data
+
+    async def whole() -> list[StreamEvent]:
+        events = _CLIENT.stream({"product_description": "Oak desk", "target_platform": "x"})
+        return [event async for event in events]
+
+    *told, last = run(whole())
+    assert isinstance(last, StreamFinished | StreamFailed)
+    assert not any(isinstance(event, StreamFinished | StreamFailed) for event in told)
+    if isinstance(last, StreamFailed):
+        _check_told(last.error)
+
+
+def _check_told(error: CopykitError) -> None:
+    """One line, whoever sent it, and whole after pickling."""
+    assert error.message.isprintable()
+    assert len(error.message) <= 1_000
+    kind, (made, message, _) = error.__reduce__()
+    assert (made, message) == (type(error), error.message), kind
+    error.code.encode()
+    after_s = getattr(error, "retry_after_s", None)
+    assert after_s is None or 0 <= after_s < float("inf")
+
+
 READERS: dict[str, Callable[[bytes], None]] = {
     "events": _events,
     **{f"{vendor}-answer": _answer(vendor) for vendor in _VENDORS},
@@ -253,4 +314,6 @@ READERS: dict[str, Callable[[bytes], None]] = {
     "drafts": _drafts,
     "texts": _texts,
     "fields": _fields,
+    "client-answer": _client_answer,
+    "client-stream": _client_stream,
 }

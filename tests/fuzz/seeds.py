@@ -393,10 +393,102 @@ def _raw_events() -> list[bytes]:
     ]
 
 
+OUTPUT: dict[str, Any] = {
+    "id": "ck_1",
+    "variants": [
+        {
+            "fields": {"text": "Oak desk.", "hashtags": ["#OakDesk"]},
+            "text": "Oak desk.",
+            "status": "ok",
+            "field_status": {"text": "ok"},
+            "violations": [
+                {"rule": "M-02", "field": "text", "severity": "info", "message": "1 item", "span": [0, 3]}
+            ],
+        }
+    ],
+    "text": "Oak desk.",
+    "placement": "x.post",
+    "language": "en",
+    "tone": "casual",
+    "use_case": "social_media_post",
+    "usage": {"input_tokens": 10, "cost_usd": 0.0001},
+    "receipt": {"served_by": "fake:fake-1", "attempts": [{"target": "fake", "outcome": "ok"}]},
+    "created_at": "2026-11-22T06:00:00Z",
+}
+LEGACY = {
+    "id": "ck_1",
+    "content": "Oak desk.",
+    "variants": [{"fields": {"text": "Oak desk."}, "content": "Oak desk."}],
+    "language": "en",
+    "tone": "casual",
+    "platform": "x.post",
+    "use_case": "social_media_post",
+    "model": None,
+    "provider": "phrasebank",
+    "tokens_used": 0,
+    "cost_usd": 0.0,
+    "cached": False,
+    "processing_time_ms": 1.5,
+    "created_at": "2026-11-22T06:00:00Z",
+}
+
+
+def _problem(status: int, code: str, **more: Any) -> dict[str, Any]:
+    told = {"type": f"urn:copykit:{code}", "title": code, "detail": "what went wrong", "retryable": True}
+    return {**told, "status": status, "code": code, "request_id": "r-1", **more}
+
+
+def _service() -> list[bytes]:
+    problems = [
+        _problem(422, "invalid_request", field="tone", value="'hapy'", reason="unknown", nearest=["happy"]),
+        _problem(429, "budget_exceeded", cap=1.0, spent=0.9, estimate=0.2, scope="budget"),
+        _problem(503, "overloaded", queued=9, limit=4, retry_after_s=1.5),
+        _problem(504, "deadline_exceeded", after_s=60.0),
+        _problem(502, "provider_failed", attempts=[{"target": "fake", "outcome": "provider_timeout"}]),
+        _problem(422, "output_rejected", violations=OUTPUT["variants"][0]["violations"]),
+        _problem(401, "unauthorized"),
+    ]
+    summary = {"total": 2, "succeeded": 1, "failed": 1}
+    results = [
+        {"index": 0, "status": "ok", "error": None, "output": OUTPUT},
+        {"index": 1, "status": "failed", "error": problems[0], "output": None},
+    ]
+    return [
+        *(
+            exchange(one["status"], json.dumps(one), content_type="application/problem+json")
+            for one in problems
+        ),
+        exchange(200, json.dumps(OUTPUT)),
+        exchange(200, json.dumps(LEGACY)),
+        exchange(200, json.dumps({"results": results, "summary": summary})),
+        exchange(502, "<html>Bad gateway</html>", content_type="text/html"),
+        exchange(429, "{}", retry_after="Sun, 22 Nov 2026 10:00:00 GMT"),
+        exchange(307, "", location="https://elsewhere.example/"),
+    ]
+
+
+def _service_streams() -> list[bytes]:
+    told = [
+        ("started", {"placement": "x.post", "language": "en"}),
+        ("delta", {"variant": 0, "field": "text", "text": "Oak"}),
+        ("field", {"variant": 0, "field": "text", "text": "Oak desk.", "violations": []}),
+        (
+            "mended",
+            {"variant": 0, "field": "text", "text": "Oak.", "rule": "M-01", "how": "x", "violations": []},
+        ),
+    ]
+    ends = [("done", {"output": OUTPUT, "order": [0]}), ("error", _problem(502, "provider_unavailable"))]
+    found = []
+    for end in (*ends, ("weather", {"mood": 1})):
+        lines = [f"event: {name}\r\ndata: {json.dumps(data)}\r\n\r\n" for name, data in (*told, end)]
+        found.append(exchange(200, ": ping\n\n" + "".join(lines), content_type="text/event-stream"))
+    return [*found, _service()[0]]
+
+
 def seeds(name: str) -> list[bytes]:
     """Give the inputs that the reader called *name* starts from."""
-    streams = {"anthropic": _anthropic_streams, "google": _google_streams}
-    answers = {"anthropic": _anthropic, "google": _google}
+    streams = {"anthropic": _anthropic_streams, "google": _google_streams, "client": _service_streams}
+    answers = {"anthropic": _anthropic, "google": _google, "client": _service}
     if name == "events":
         return [*_raw_events(), *(one.partition(b"\n\n")[2][:300] for one in _openai_streams())]
     if name in ("drafts", "texts", "fields"):

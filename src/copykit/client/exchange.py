@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
+import re
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field
@@ -34,6 +35,7 @@ _GAP_S = 35.0
 _NOT_BEGUN = frozenset({409, 429, 503})
 """Statuses of requests that the service did not begin; with ``Retry-After`` it says when it would."""
 _MOST_MS = 86_400_000
+_KIND = re.compile(r"[a-z0-9.+-]{1,40}/[a-z0-9.+-]{1,40}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,17 +221,16 @@ class _Coming(NamedTuple):
 
 
 class _Clock:
-    """The time of one request, on the event loop's clock."""
+    """The time of one request."""
 
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
-        self._now = asyncio.get_running_loop().time
-        self._ends = self._now() + timeout_s
+        self._ends = time.monotonic() + timeout_s
 
     @property
     def left_s(self) -> float:
         """Seconds until its end, a moment at least."""
-        return max(0.001, self._ends - self._now())
+        return max(0.001, self._ends - time.monotonic())
 
 
 def refusal(reply: _Answered) -> CopykitError:
@@ -241,8 +242,10 @@ def refusal(reply: _Answered) -> CopykitError:
         return error_of(problem)
     except ValueError:
         where = f", to {excerpt(reply.headers['location'])}" if "location" in reply.headers else ""
+        kind = _kind(reply.headers)
+        what = kind if _KIND.fullmatch(kind) else excerpt(kind)
         return ServiceError(
-            f"status {reply.status} with {_kind(reply.headers) or 'no body'}{where}: no answer of copykit's",
+            f"status {reply.status} with {what if kind else 'no body'}{where}: no answer of copykit's",
             status=reply.status,
             retry_after_s=_told_wait(reply),
         )
