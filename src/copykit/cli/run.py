@@ -82,9 +82,10 @@ def command(
             raise ConfigurationError(["--reload: with --server uvicorn only"])
         status = _served(environment, server, reload, as_json)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "copykit":
+        name = (error.name or "uvicorn").partition(".")[0]
+        if name == "copykit":
             raise
-        status = complain(MissingExtra("the server", error.name or "uvicorn", "server"))
+        status = complain(MissingExtra("the server", name, "server"))
     except ConfigurationError as error:
         status = complain(error)
     except (CopykitError, OSError) as error:  # a store that does not answer, a port that is taken

@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 
-from copykit.errors import ConfigurationError, CopykitError
+from copykit.errors import ConfigurationError, CopykitError, MissingExtra
 
 __all__ = ["main"]
 
@@ -24,11 +24,18 @@ def main(listening: int, told: int, life: int) -> int:
         told: of a pipe that is written to once this process serves,
         life: and of one that ends with the parent.
     """
-    from copykit.server.app import create_app
-    from copykit.server.config import ServerSettings
-    from copykit.server.logs import configure
-    from copykit.server.process import Serving
-
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to every process; the parent decides
+    try:
+        from copykit.server.app import create_app
+        from copykit.server.config import ServerSettings
+        from copykit.server.logs import configure
+        from copykit.server.process import Serving
+    except ModuleNotFoundError as error:
+        name = (error.name or "uvicorn").partition(".")[0]
+        if name == "copykit":
+            raise
+        print(MissingExtra("the server", name, "server").message, file=sys.stderr)
+        return _WRONG_SETTINGS
     try:
         settings = ServerSettings.from_env(keep=True)
         configure(settings.log_format, settings.log_level)
