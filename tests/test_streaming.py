@@ -300,3 +300,40 @@ def test_a_single_text_of_a_list_field_is_its_first(writer: Streaming) -> None:
     events = events_of("streaming", request=request)
     assert [e.field for e in events if isinstance(e, FieldDone)] == ["text", "hashtags[0]"]
     assert not [e for e in events if isinstance(e, FieldMended) and e.field == "hashtags"]
+
+
+def test_a_reader_that_takes_nothing_stops_the_reading_of_its_provider() -> None:
+    """What is not taken is bounded, and once it is taken the rest comes, whole and in order."""
+
+    class Long(FakeProvider):
+        given = 0
+
+        async def stream(self, prompt: Prompt) -> AsyncIterator[str | Completion]:
+            text = "Oak desk. " * 20_000
+            yield '{"variants": [{"fields": {"text": "'
+            for at in range(0, len(text), 1_000):
+                self.given += 1_000
+                yield text[at : at + 1_000]
+            yield '"}}]}'
+            yield Completion(text=json.dumps({"variants": [{"fields": {"text": text}}]}), model="long-1")
+
+    provider = Long("long", "long-1")
+    register_provider("long", lambda: provider)
+
+    async def story() -> tuple[int, str]:
+        said = []
+        async with aclosing(desk("long").stream(BRIEF)) as events:
+            async for event in events:
+                if isinstance(event, FieldDelta):
+                    said.append(event.text)
+                    if len(said) == 1:
+                        await asyncio.sleep(0.05)
+                        held = provider.given
+        return held, "".join(said)
+
+    try:
+        held, said = asyncio.run(story())
+    finally:
+        unregister_provider("long")
+    assert held <= 2 * 32 * 1024
+    assert said == "Oak desk. " * 20_000

@@ -156,7 +156,7 @@ class Engine:
         )
         if watch is not None:
             watch.began(brief)
-            asking.listen(watch.text)
+            asking.listen(watch.text, watch.room)
         writing = Writing(asking, brief, watch=watch)
         try:
             written = await in_time(work, work.deadline_at - self._clock(), writing.finish(), asking.attempts)

@@ -91,9 +91,13 @@ class CacheSettings:
     def __post_init__(self) -> None:
         if not isinstance(self.url, str):
             raise ConfigurationError(f"cache.url={self.url!r}: must be text, e.g. memory://")
-        at_least("cache.max_entries", self.max_entries, 0, whole=True)
-        at_least("cache.max_bytes", self.max_bytes, 0, whole=True)
-        at_least("cache.ttl_s", self.ttl_s, 0.001)
+        problems = [
+            *too_little("cache.max_entries", self.max_entries, 0, whole=True),
+            *too_little("cache.max_bytes", self.max_bytes, 0, whole=True),
+            *too_little("cache.ttl_s", self.ttl_s, 0.001),
+        ]
+        if problems:
+            raise ConfigurationError(problems)
 
 
 Group = tuple[tuple[str, float], ...]
@@ -139,21 +143,22 @@ class RoutingSettings:
     ``{"local": {"input": 0.1, "output": 0.2}}``."""
 
     def __post_init__(self) -> None:
+        problems: list[str] = []
         for name in ("budget_usd", "request_budget_usd"):
             if getattr(self, name) is not None:
-                at_least(f"routing.{name}", getattr(self, name), 0)
+                problems += too_little(f"routing.{name}", getattr(self, name), 0)
         names: object = self.providers  # as `at_least` has it
         if not isinstance(names, tuple | list) or not all(isinstance(n, str) and n.strip() for n in names):
             raise ConfigurationError(f"routing.providers={names!r}: must be a list of names")
-        at_least("routing.deadline_s", self.deadline_s, 0.001)
-        at_least("routing.repeats", self.repeats, 0, whole=True)
-        at_least("routing.most_calls", self.most_calls, 1, whole=True)
-        at_least("routing.hedge_share", self.hedge_share, 0)
-        problems = [*_deployment_problems(self.deployments), *self._balance_problems()]
+        problems += too_little("routing.deadline_s", self.deadline_s, 0.001)
+        problems += too_little("routing.repeats", self.repeats, 0, whole=True)
+        problems += too_little("routing.most_calls", self.most_calls, 1, whole=True)
+        shares = too_little("routing.hedge_share", self.hedge_share, 0)
+        problems += [*shares, *_deployment_problems(self.deployments), *self._balance_problems()]
         breaker: object = self.breaker
         if not isinstance(breaker, bool):
             problems.append(f"routing.breaker={self.breaker!r}: must be true or false")
-        if self.hedge_share > 1:
+        if not shares and self.hedge_share > 1:
             problems.append(f"routing.hedge_share={self.hedge_share!r}: must be a share, 0 to 1")
         if problems:
             raise ConfigurationError(problems)
@@ -222,8 +227,10 @@ class BatchSettings:
     """Dollars that a run may cost at worst before ``copykit batch`` asks whether it is meant."""
 
     def __post_init__(self) -> None:
-        at_least("batch.concurrency", self.concurrency, 1, whole=True)
-        at_least("batch.confirm_usd", self.confirm_usd, 0)
+        problems = too_little("batch.concurrency", self.concurrency, 1, whole=True)
+        problems += too_little("batch.confirm_usd", self.confirm_usd, 0)
+        if problems:
+            raise ConfigurationError(problems)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -635,8 +642,15 @@ def _assembled(
 
 def at_least(name: str, value: object, bound: float, *, whole: bool = False) -> None:
     """Refuse *value* for the setting *name* unless it is a number of at least *bound*."""
+    if problems := too_little(name, value, bound, whole=whole):
+        raise ConfigurationError(problems)
+
+
+def too_little(name: str, value: object, bound: float, *, whole: bool = False) -> list[str]:
+    """Say what is wrong with *value* for the setting *name*, which has to be a number of at least *bound*."""
     # a form filled from a file or by a caller without a type checker may hold anything
     kinds = int if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not bound <= value < 1e15:
         wanted = "a whole number" if whole else "a number"
-        raise ConfigurationError(f"{name}={value!r}: must be {wanted} of at least {bound:g}")
+        return [f"{name}={value!r}: must be {wanted} of at least {bound:g}"]
+    return []

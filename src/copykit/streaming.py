@@ -153,6 +153,10 @@ def _escape(held: str) -> str | None:
     return chr(0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00)) if 0xDC00 <= second < 0xE000 else ""
 
 
+MOST_HELD = 32 * 1024
+"""Characters that wait for a reader before its provider is not read on: a stream of copy is far smaller."""
+
+
 @dataclass(slots=True)
 class Watch:
     """What a generation tells while it runs; made by `relay`."""
@@ -162,6 +166,9 @@ class Watch:
     _checker: Checker | None = None
     _lists: frozenset[str] = frozenset()
     """Fields that hold several texts: a model that gives a single one gives the first."""
+    _held: int = 0
+    """Characters of deltas that nobody took yet."""
+    _freed: asyncio.Event = field(default_factory=asyncio.Event)
     _told: dict[tuple[int, str], str] = field(default_factory=dict)
     """Texts that were told whole, as they stand after what was told since."""
     _judged: Sequence[Judged] = ()
@@ -183,7 +190,20 @@ class Watch:
                 self._told[variant, label] = said
                 self.events.put_nowait(FieldDone(variant, label, said, self._violations(label, said)))
             else:
+                self._held += len(said)
                 self.events.put_nowait(FieldDelta(variant, label, said))
+
+    async def room(self) -> None:
+        """Wait until the reader has taken most of what was told: nothing is read from a provider for a pile."""
+        while self._held > MOST_HELD:
+            self._freed.clear()
+            await self._freed.wait()
+
+    def taken(self, event: StreamEvent) -> None:
+        """Note that the reader asks for more than *event*."""
+        if isinstance(event, FieldDelta):
+            self._held -= len(event.text)
+            self._freed.set()
 
     def judged(self, judged: Sequence[Judged]) -> None:
         """Take in what became of the answer's texts, in their order: once checked, and after each repair."""
@@ -259,6 +279,7 @@ async def relay(generate: Callable[[Watch], Awaitable[CopywritingOutput]]) -> As
     try:
         while (event := await watch.events.get()) is not None:
             yield event
+            watch.taken(event)
         try:
             watch.finished(task.result())
         except CopykitError as error:

@@ -1,5 +1,5 @@
 """All groups of faults, imported for what they enter into the catalogue."""
 
-from . import briefs, content, ends, output, providers, streams
+from . import briefs, clients, configuration, content, ends, output, providers, streams
 
-__all__ = ["briefs", "content", "ends", "output", "providers", "streams"]
+__all__ = ["briefs", "clients", "configuration", "content", "ends", "output", "providers", "streams"]

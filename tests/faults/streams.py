@@ -7,7 +7,7 @@ import json
 from copykit.providers.events import EventStream
 from copykit.testing.servers import Step, chunked, hang, reset
 
-from .catalogue import fault, not_built
+from .catalogue import fault
 from .providers import answered, other, peak_kib, untold
 from .stage import Stage, Streamed
 from .vendors import COPY, TEXT, VENDORS, Vendor, billed, copy_of
@@ -213,13 +213,6 @@ async def s09(stage: Stage) -> None:
         assert engine.router.look()["money"]["reserved_usd"] == 0
         stage.cancelled += 1
     assert engine.router.look()["money"]["spent_usd"] > 0
-
-
-not_built(
-    "S10",
-    "a client that reads nothing",
-    "there is no server yet; in process the answer's own cap bounds the queue",
-)
 
 
 @fault("S11", "data after the end, two ends")

@@ -17,6 +17,8 @@ from .stage import Stage
 from .vendors import KEYS, billed
 
 SEEDS = (1, 2, 3)
+ONCE = "FM"
+"""Groups in which nothing hangs on the seed."""
 
 
 def _cases() -> list[object]:
@@ -29,7 +31,7 @@ def _cases() -> list[object]:
         )
         for name, row in sorted(FAULTS.items())
         for seed in SEEDS
-        if row.story is not None or seed == SEEDS[0]
+        if seed == SEEDS[0] or (row.story is not None and name[0] not in ONCE)
     ]
 
 
@@ -132,7 +134,8 @@ def test_waits_take_no_time() -> None:
 
 def test_the_catalogue_is_whole() -> None:
     """Each group with all its rows: played, or said why not."""
-    counts = {"P": 25, "J": 10, "C": 9, "G": 9, "S": 11}
+    counts = {"P": 25, "J": 10, "C": 9, "G": 9, "S": 11, "F": 11, "M": 22}
     wanted = {f"{group}{number:02}" for group, most in counts.items() for number in range(1, most + 1)}
+    wanted |= {"X06", "X07", "X08", "X09"}  # the others of X wait for durable jobs
     assert set(FAULTS) == wanted
     assert all(row.story is not None or row.reason for row in FAULTS.values())

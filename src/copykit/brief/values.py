@@ -14,7 +14,7 @@ from copykit.lazy import lazy
 
 __all__ = ["is_list", "plain_name", "plain_value", "unescaped"]
 
-_ESCAPE = lazy(r"\\+(?=[\"'’])")
+_ESCAPE = lazy(r"(?<!\\)\\++(?=[\"'’])")
 _LOST_APOSTROPHE = lazy(r"(?<!\w)([cdjlmnst]|qu)\\+(?=[^\W\d_])", re.IGNORECASE)
 _ELIDING = frozenset({"fr", "it", "ca"})
 _TAIL = lazy(r"[\s,;:，；：、–—-]+$")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from copykit import events
@@ -113,9 +113,11 @@ class Asking:
         """Whether text was given to the listener: from then on no other call may go on with the answer."""
         return self._caller.begun
 
-    def listen(self, on_text: Callable[[str], None]) -> None:
-        """Give *on_text* the answer's text as it comes, from providers that can give it so."""
-        self._caller.on_text = on_text
+    def listen(
+        self, on_text: Callable[[str], None], room: Callable[[], Awaitable[None]] | None = None
+    ) -> None:
+        """Give *on_text* the answer's text as it comes, from providers that can give it so, as long as there is *room*."""
+        self._caller.on_text, self._caller.on_room = on_text, room
         self._hedges = False
 
     async def next(self) -> Answer:

@@ -71,6 +71,8 @@ class Caller:
         """When the targets passed over may be asked again."""
         self.on_text: Callable[[str], None] | None = None
         """Takes the answer's text as it comes, from providers that can give it so."""
+        self.on_room: Callable[[], Awaitable[None]] | None = None
+        """Waits until whoever takes the text has room for more."""
         self.begun = False
         """Whether text was given: from then on no other call may go on with the answer."""
         self.deadline_at = deadline_at
@@ -242,6 +244,8 @@ class Caller:
                 elif piece and self.on_text is not None:
                     self.begun = True
                     self.on_text(piece)
+                    if self.on_room is not None:
+                        await self.on_room()
         finally:  # a caller that leaves closes the connection at once
             if isinstance(pieces, AsyncGenerator):
                 await pieces.aclose()

@@ -136,6 +136,11 @@ class ServerSettings:
         if problems := self._problems():
             raise ConfigurationError(problems)
 
+    def __repr__(self) -> str:
+        """Show everything, with stars for what is secret: an address may hold a password."""
+        told = ", ".join(f"{name}={value!r}" for name, value in self.report().items())
+        return f"{type(self).__name__}({told})"
+
     @property
     def open(self) -> bool:
         """Whether authentication is off: no key is set and the store holds none."""
@@ -227,6 +232,7 @@ class ServerSettings:
             made = cls(**own)
         except ConfigurationError as error:
             problems += error.problems
+        del values, own  # as above: an address may hold a password
         if problems:
             raise ConfigurationError(problems)
         return made

@@ -1,0 +1,275 @@
+"""Group F: wrong and unsafe configurations, over the command itself; nothing of a key's value is ever said."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import pickle
+import re
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import httpx2
+
+from copykit.errors import ConfigurationError
+
+from .catalogue import fault
+from .desk import BRIEF, SLACK, Process, serving
+from .over_http import SERVER_KEY
+from .stage import NotHere, Stage, _with_locals
+from .vendors import KEYS
+
+__all__: list[str] = []
+
+Story = Callable[[Stage], None]
+WRONG = 78
+START_S = 2.0
+
+
+def configured(name: str, title: str, *, lacks: str = "") -> Callable[[Story], Story]:
+    """Enter a story that runs commands, from a thread: the stage's clock stands still meanwhile."""
+
+    def enter(story: Story) -> Story:
+        async def played(stage: Stage) -> None:
+            try:
+                import sse_starlette  # noqa: F401
+            except ImportError:
+                raise NotHere("needs the extra server") from None
+            await asyncio.to_thread(story, stage)
+
+        fault(name, title, lacks=lacks, again=False)(played)
+        return story
+
+    return enter
+
+
+def refused(
+    stage: Stage, *parts: str, words: tuple[str, ...] = ("run", "--port", "0"), **options: Any
+) -> str:
+    """Run a command that refuses to start; gives what it said: one line, status 78."""
+    status, said, _ = Process(stage, *words, **options).end()
+    assert status == WRONG, (status, said)
+    for part in parts:
+        assert part in said, (part, said)
+    return said
+
+
+@configured("F01", "no key of a provider")
+def f01(stage: Stage) -> None:
+    """78, naming the variables; the values of those that are set stay unsaid."""
+    for provider, variable in (
+        ("openai", "OPENAI_API_KEY"),
+        ("anthropic", "ANTHROPIC_API_KEY"),
+        ("google", "GOOGLE_API_KEY"),
+        ("openrouter", "OPENROUTER_API_KEY"),
+    ):
+        other = "anthropic" if provider == "openai" else "openai"
+        given = {"COPYKIT_PROVIDERS": provider, f"{other.upper()}_API_KEY": KEYS[other]}
+        refused(stage, variable, environment=given)
+
+
+@configured("F02", "names that nobody knows")
+def f02(stage: Stage) -> None:
+    """78 with the nearest name, in the environment and in the file."""
+    for name, near in (
+        ("COPYKIT_PORTT", "COPYKIT_PORT"),
+        ("COPYKIT_PROVIDER", "COPYKIT_PROVIDERS"),
+        ("COPYKIT_CACHE_ENTRYS", "COPYKIT_CACHE_ENTRIES"),
+        ("COPYKIT_DRAIN", "COPYKIT_DRAIN_S"),
+    ):
+        refused(stage, name, near, environment={name: "1"})
+    refused(stage, "max_bodi", "max_body", toml="[server]\nmax_bodi = 7\n")
+    refused(stage, "sever", "server", toml="[sever]\nport = 7\n")
+
+
+@configured("F03", "numbers and addresses that cannot be")
+def f03(stage: Stage) -> None:
+    """78, all of them at once, each by its name."""
+    wrong = {
+        "COPYKIT_PORT": "70000",
+        "COPYKIT_WORKERS": "0",
+        "COPYKIT_IN_FLIGHT": "-1",
+        "COPYKIT_DRAIN_S": "nan",
+        "COPYKIT_DEADLINE_S": "0",
+        "COPYKIT_CACHE_BYTES": "-5",
+        "MAX_WORKERS": "many",
+        "CACHE_TTL": "1e999",
+        "COPYKIT_BUDGET_USD": "-1",
+        "OPENAI_BASE_URL": "ftp://nowhere",
+        "COPYKIT_LOG_LEVEL": "loud",
+    }
+    said = refused(stage, words=("run",), environment=wrong)
+    names = {
+        "COPYKIT_PORT": "port", "COPYKIT_WORKERS": "workers", "COPYKIT_IN_FLIGHT": "in_flight", "COPYKIT_DRAIN_S": "drain_s",
+        "COPYKIT_DEADLINE_S": "deadline_s", "COPYKIT_CACHE_BYTES": "max_bytes", "MAX_WORKERS": "MAX_WORKERS",
+        "CACHE_TTL": "ttl", "COPYKIT_BUDGET_USD": "budget_usd", "OPENAI_BASE_URL": "openai_base_url",
+        "COPYKIT_LOG_LEVEL": "log_level",
+    }  # fmt: skip
+    for variable, name in names.items():
+        assert variable in said or name in said.lower(), (variable, said)
+
+
+@configured("F04", "every page may act for its visitors")
+def f04(stage: Stage) -> None:
+    """Refused at the start."""
+    toml = '[server]\ncors_origins = ["*"]\ncors_credentials = true\n'
+    refused(stage, "cors_origins", toml=toml, environment={"API_KEY": SERVER_KEY})
+
+
+@configured("F05", "no authentication where others reach it")
+def f05(stage: Stage) -> None:
+    """Refused unless it is said; then a warning at the start, and a figure that an alert may watch."""
+    from copykit import CopywritingServiceV11, Settings
+    from copykit.server import ServerSettings, create_app
+
+    refused(stage, "API_KEY", "--insecure", words=("run", "--host", "0.0.0.0", "--port", "0"))  # noqa: S104
+    refused(stage, "API_KEY", environment={"COPYKIT_HOST": "::"})
+
+    async def asked() -> str:
+        app = create_app(
+            server=ServerSettings(host="0.0.0.0", insecure=True),  # noqa: S104 -- nothing listens
+            service=CopywritingServiceV11(Settings()),
+        )
+        async with app.router.lifespan_context(app):
+            transport = httpx2.ASGITransport(app=app)
+            async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+                return (await client.get("/metrics/prometheus")).text
+
+    told = asyncio.run(asked())
+    assert "\ncopykit_unsafe_start 1.0" in told
+    assert any("authentication is off" in line for line in stage.logged)
+
+
+@configured("F06", "keys that documents show, keys that are guessed")
+def f06(stage: Stage) -> None:
+    """Refused, and the key is not repeated."""
+    for weak in ("your-secure-api-key", "changeme", "a" * 64, "0123456789abcdef0123", "correct horse"):
+        said = refused(stage, "API_KEY", environment={"API_KEY": weak})
+        assert weak not in said, said
+
+
+@configured("F07", "a port that is taken, a folder that cannot be written")
+def f07(stage: Stage) -> None:
+    """Another status than 0 within 2 s, with one line that names it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        status, said, took_s = Process(stage, "run", "--port", port).end()
+        assert status not in (0, WRONG), said
+        assert port in said
+        assert len(said.strip().splitlines()) == 1, said
+        assert took_s <= SLACK * START_S
+    for folder in ("/dev/null/copykit", "/proc/copykit"):
+        process = Process(stage, "run", "--port", "0", environment={"COPYKIT_DATA_DIR": folder})
+        status, said, took_s = process.end()
+        assert status != 0, said
+        assert len(said.strip().splitlines()) == 1, said
+        assert took_s <= SLACK * START_S, took_s
+
+
+@configured("F08", "everything that shows settings")
+def f08(stage: Stage) -> None:
+    """Stars in the place of each secret: printed, copied, pickled, in tracebacks with variables, in /config."""
+    from copykit import Settings
+    from copykit.server import ServerSettings
+    from copykit.settings import Secret
+
+    environment = {
+        "API_KEY": SERVER_KEY,
+        **{f"{name.upper()}_API_KEY": KEYS[name] for name in ("openai", "anthropic", "google", "openrouter")},
+        "COPYKIT_LOCAL_API_KEY": KEYS["local"],
+        "COPYKIT_LOCAL_BASE_URL": "http://127.0.0.1:9/v1",
+        "COPYKIT_STORE_URL": f"postgresql+asyncpg://user:{KEYS['local']}@127.0.0.1:9/db",
+        "COPYKIT_KEY_PEPPER": f"{SERVER_KEY}-pepper",
+    }
+    stage.secrets["key of the server"] = SERVER_KEY
+    shown: list[str] = []
+    for made in (Settings.from_env(environment), ServerSettings.from_env(environment, keep=True)):
+        shown += [repr(made), str(made), f"{made}", repr(copy.copy(made))]
+        with suppress(TypeError):
+            shown.append(repr(pickle.dumps(made)))
+    shown.append(repr(ServerSettings.from_env(environment, keep=True).report()))
+    try:
+        ServerSettings.from_env({**environment, "COPYKIT_PORT": "nowhere"}, keep=True)
+    except ConfigurationError as error:
+        shown += _with_locals(error)
+    assert any("***" in text for text in shown)
+    assert Secret(SERVER_KEY) == Secret(SERVER_KEY)
+    stage.told["settings shown"] = shown
+    process = Process(
+        stage, "run", "--port", "0", "--log-level", "debug", environment={"API_KEY": SERVER_KEY}
+    )
+    with process.serve() as url:
+        answer = httpx2.get(f"{url}/config", headers={"x-api-key": SERVER_KEY}, timeout=30)
+        assert answer.json()["server"]["key"] == "***"
+        stage.told["answers of the server"] = [answer.text]
+
+
+BROKEN = {
+    "raises": "raise RuntimeError('broken on purpose')",
+    "answers wrongly": "def dumps(*a, **k): return b'7'\ndef loads(*a, **k): return 7\nOPT_NON_STR_KEYS = 0\n",
+    "lacks everything": "",
+}
+
+
+@configured("F09", "an optional library that is missing or broken", lacks="a library that aborts the process")
+def f09(stage: Stage) -> None:
+    """The next candidate serves, the answer is right, and the report says which and why."""
+    for kind, source in BROKEN.items():
+        process = Process(stage, "run", "--port", "0", environment={"API_KEY": SERVER_KEY})
+        (process.folder / "orjson.py").write_text(source)
+        process.environment["PYTHONPATH"] = f"{process.folder}:{process.environment.get('PYTHONPATH', '')}"
+        with process.serve() as url, httpx2.Client(base_url=url, headers={"x-api-key": SERVER_KEY}) as client:
+            answer = client.post("/v11/generate", json=BRIEF, timeout=30)
+            assert answer.status_code == 200, (kind, answer.text)
+            assert answer.json()["variants"][0]["status"] == "ok"
+            used = client.get("/v11/performance-stats").json()
+            report = client.get("/optimization/report", timeout=30).text
+        assert "orjson" in report
+        chosen = used["capabilities"]["json"] if "capabilities" in used else "msgspec"
+        assert chosen != "orjson", (kind, used["capabilities"])
+
+
+@configured("F11", "two workers with different configurations")
+def f11(stage: Stage) -> None:
+    """Each tells the digest of its own as a figure, and a result's key holds the versions that it was made with."""
+    digests = set()
+    for streams in (5, 6):
+        with serving(stage, streams=streams) as desk:
+            told = desk.ask("GET", "/metrics/prometheus").text
+            found = re.findall(r'config="([0-9a-f]+)"', told)
+            assert found, "no figure tells the configuration"
+            digests.add(found[0])
+            versions = desk.ask(body=BRIEF).json()["receipt"]["versions"]
+            assert set(versions) >= {"prompt", "platforms"}
+    assert len(digests) == 2, digests
+
+
+@configured("F10", "a reload with a file that is wrong")
+def f10(stage: Stage) -> None:
+    """The workers that run go on with what they have, the mistakes are told, and no request fails meanwhile."""
+    if not hasattr(signal, "SIGHUP"):
+        raise NotHere("signals of POSIX")
+    words = ("run", "--port", "0", "--workers", "2")
+    free = 'rate = ""\nip_rate = ""\n'
+    process = Process(
+        stage, *words, toml=f"[server]\n{free}streams = 11\n", environment={"API_KEY": SERVER_KEY}
+    )
+    with process.serve() as url, httpx2.Client(base_url=url, headers={"x-api-key": SERVER_KEY}) as client:
+
+        def streams() -> int:
+            told: int = client.get("/config", timeout=30).json()["server"]["streams"]
+            return told
+
+        assert streams() == 11
+        (process.folder / "copykit.toml").write_text(f"[server]\n{free}streams = -1\nmax_bacth_body = 3\n")
+        process.process.send_signal(signal.SIGHUP)
+        until, statuses = time.monotonic() + 60, []
+        while "max_bacth_body" not in (process.folder / "said").read_text():
+            statuses.append(client.post("/v11/generate", json=BRIEF, timeout=30).status_code)
+            assert time.monotonic() < until, "the mistake is not told"
+        assert set(statuses) <= {200}, statuses
+        assert streams() == 11
