@@ -374,8 +374,11 @@ def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
             assert answer.status_code == 200
             assert "server" not in answer.headers
             asked = [sys.executable, "-m", "copykit", "health", "--url", address, "--json"]
-            health = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=60)
-            assert health.returncode == 0, health.stderr
+            for _ in range(20):  # where others share the processor its loop may be late, which it reports
+                health = subprocess.run(asked, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+                if "late" not in health.stdout:
+                    break
+            assert health.returncode == 0, health.stdout
             assert json.loads(health.stdout)["routing"]["targets"]["phrasebank"]["accepted"] == 1
             taken = subprocess.run(
                 [*command, port], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60
