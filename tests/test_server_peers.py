@@ -39,3 +39,11 @@ def test_forwarded_addresses_are_believed_of_trusted_proxies_alone(
 ) -> None:
     """Read from the end: what stands before the first stranger, he may have written himself."""
     assert Peers(trusted).of(request(peer, *forwarded)) == found
+
+
+def test_an_address_of_ipv6_counts_by_its_first_half() -> None:
+    """A subscriber has 2**64 of them, and changes them at will."""
+    lines = {Peers.line_of(f"2001:db8:1:2::{n:x}") for n in range(100)}
+    assert lines == {"2001:db8:1:2::/64"}
+    assert Peers.line_of("198.51.100.7") == "198.51.100.7"
+    assert Peers.line_of("unknown") == "unknown"

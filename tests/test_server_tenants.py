@@ -23,7 +23,7 @@ from copykit.server.config import file_url
 from copykit.server.keys import Budget, KeyBook
 from copykit.server.routes import ROUTES
 from copykit.server.store import Store
-from copykit.testing import FakeProvider
+from copykit.testing import FakeClock, FakeProvider
 from server_crew import BRIEF, SEEN_S, crew, told
 
 
@@ -406,3 +406,64 @@ def test_random_histories_of_two_tenants_cross_nowhere(tmp_path: Path) -> None:
     assert not seen.crossed
     assert seen.cached > 50
     assert seen.replayed > 5
+
+
+def test_while_the_store_is_silent_keys_work_five_seconds_and_then_all_are_told_at_once(
+    tmp_path: Path,
+) -> None:
+    """No request waits for a database that does not answer once that is known; when it is back, so are the keys."""
+    from copykit.server.keyring import STALE_S, Keyring
+    from copykit.server.store import StoreUnavailable
+
+    class Silent(Store):
+        """A store that can be made to fail, and counts how often it was asked."""
+
+        asked = 0
+        silent = False
+
+        def reading(self) -> Any:
+            """Give a connection, or none."""
+            type(self).asked += 1
+            if self.silent:
+                raise StoreUnavailable("the store did not answer: OperationalError")
+            return super().reading()
+
+        def trace(self) -> None:
+            """Tell nothing, as a database on another machine."""
+
+    async def story() -> None:
+        store = Silent(file_url(tmp_path))
+        await store.open()
+        clock = FakeClock(0.0)
+        ring = Keyring(store, steady=clock)
+        _, text = await KeyBook(store).create()
+        await ring.look()
+        store.silent = True
+        clock.now = STALE_S - 0.1
+        await ring.look()
+        assert ring.find(text) is not None
+        clock.now = STALE_S + 0.6
+        before = Silent.asked
+        told = await asyncio.gather(*(ring.look() for _ in range(50)), return_exceptions=True)
+        assert all(isinstance(one, StoreUnavailable) for one in told)
+        assert Silent.asked == before + 1
+        store.silent = False
+        clock.now += 1
+        assert await ring.look() is False
+        assert ring.find(text) is not None
+        await store.aclose()
+
+    told(story)
+
+
+def test_two_keys_in_one_request_are_none(tmp_path: Path) -> None:
+    """Two readers could mean different ones."""
+
+    async def story() -> int:
+        async with crew(tmp_path) as (book, (worker,)):
+            _, key = await book.create(scopes=["read"])
+            await asyncio.sleep(SEEN_S)
+            headers = [("x-api-key", key), ("x-api-key", key)]
+            return (await worker.client.get("/catalog", headers=headers)).status_code
+
+    assert told(story) == 401

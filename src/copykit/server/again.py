@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
@@ -11,10 +12,12 @@ from starlette.responses import Response
 from copykit.server.asked import name_of
 from copykit.server.remembered import Kept, Remembers
 from copykit.server.routes import RouteSpec
+from copykit.server.store import StoreUnavailable
 from copykit.server.wire import BadBody
 
 __all__ = ["once"]
 
+_log = logging.getLogger("copykit.server")
 _FINAL = frozenset({200, 422})
 """Answers that would be the same again; of all others a repeat may get a better one."""
 
@@ -48,5 +51,12 @@ async def once(
         if response.status_code in _FINAL:
             final = Kept(response.status_code, response.media_type or "", bytes(response.body))
     finally:
-        await remembered.end(tenant, name, final)
+        try:
+            await remembered.end(tenant, name, final)
+        except (
+            StoreUnavailable
+        ):  # the work is done or has failed, and its answer is worth more than a second one
+            _log.warning(
+                "an answer could not be remembered: until it is given up, its repeat is told to wait"
+            )
     return response

@@ -109,7 +109,12 @@ class Doors:
         await self._limits.count(*self._of_peer(peer))
 
     def _of_peer(self, peer: str) -> tuple[str, str, str, str]:
-        return self._settings.ip_rate, "ip", peer, "this address sends more requests than it may"
+        return (
+            self._settings.ip_rate,
+            "ip",
+            Peers.line_of(peer),
+            "this address sends more requests than it may",
+        )
 
     def _of_key(self, key: Key) -> list[tuple[str, str, str, str]]:
         """Give what bounds *key*: its tenant's rate, where it has one, and its own or the server's."""
@@ -130,7 +135,7 @@ class Doors:
             await self._limits.count(
                 self._settings.failure_rate,
                 "failure",
-                f"{peer} {tried}",
+                f"{Peers.line_of(peer)} {tried}",
                 "too many wrong keys from this address",
             )
             raise Refused(401, "unauthorized", _WRONG, headers=_CHALLENGE)
@@ -147,8 +152,8 @@ def _narrowest(windows: list[Window | None]) -> Window | None:
 
 
 def _given(request: Request) -> str:
-    key = request.headers.get("x-api-key")
-    if key is not None:
-        return key.strip()
+    keys = request.headers.getlist("x-api-key")
+    if keys:  # two of them are none: who reads the first and who reads the last would differ
+        return keys[0].strip() if len(keys) == 1 else " "
     kind, _, value = request.headers.get("authorization", "").partition(" ")
     return value.strip() if kind.casefold() == "bearer" else ""

@@ -94,6 +94,8 @@ class Holdings:
                 await self._step(step)
             except StoreUnavailable as error:
                 _log.warning("%s; tried again in %g s", error.message, STEP_S)
+            except Exception:  # a defect must not end what keeps money and workers in step
+                _log.exception("a step failed; tried again in %g s", STEP_S)
             step += 1
             await asyncio.sleep(STEP_S)
 
@@ -184,7 +186,12 @@ class Holdings:
         await self.purse.tick()
         if step % _BEATS == 0:
             changed, self.tenants.changed = self.tenants.changed, set()
-            for dead in await self.crew.beat((t, self.tenants.of(t).counted()) for t in changed):
+            try:
+                found_dead = await self.crew.beat((t, self.tenants.of(t).counted()) for t in changed)
+            except StoreUnavailable:
+                self.tenants.changed |= changed
+                raise
+            for dead in found_dead:
                 await self.purse.bury(dead)
         if step % _PURGES == 0:
             await self.remembered.purge()

@@ -66,7 +66,7 @@ class Keyring:
         self._counters: dict[str, int] = {}
         self._found: dict[bytes, tuple[Key, float | None]] = {}
         self._looked = float("-inf")
-        self._asked = float("-inf")
+        self._asked = self._failed = float("-inf")
         self._trace: tuple[int, ...] | None = None
         self._looking = asyncio.Lock()
 
@@ -127,13 +127,19 @@ class Keyring:
         async with self._looking:
             if self._steady() - self._looked < LOOK_S:
                 return False
-            try:
-                return await self._read(self._store)
-            except StoreUnavailable:
-                if self._steady() - self._looked > STALE_S:
-                    raise
-                _log.warning("the store did not answer; keys are those of %.1f s ago", STALE_S)
-                return False
+            if self._steady() - self._failed >= LOOK_S:
+                try:
+                    return await self._read(self._store)
+                except StoreUnavailable as error:
+                    self._failed = self._steady()
+                    _log.warning(
+                        "%s; keys are those of %.1f s ago", error.message, self._failed - self._looked
+                    )
+            if (
+                self._steady() - self._looked > STALE_S
+            ):  # all that wait here are told at once, not one after another
+                raise StoreUnavailable("the store does not answer: nobody knows which keys there are")
+            return False
 
     async def look_now(self) -> None:
         """Look at once: something was changed here."""

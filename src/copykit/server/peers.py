@@ -52,6 +52,16 @@ class Peers:
                 break
         return peer
 
+    @staticmethod
+    @lru_cache(maxsize=4096)
+    def line_of(peer: str) -> str:
+        """Give what counts as one subscriber: an address, and of IPv6 the first half, which is the smallest that one has."""
+        try:
+            address = ip_address(peer)
+        except ValueError:
+            return peer
+        return peer if address.version == 4 else str(ip_network((peer, 64), strict=False))
+
     def _is_trusted(self, peer: str) -> bool:
         if peer == UNKNOWN:
             return True  # a Unix socket: who may open it is for the file system to say

@@ -6,8 +6,8 @@ SQLite in a file of its own (write-ahead log, every commit on disk before it cou
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ _DRIVERS = {
     "postgresql": "postgresql+asyncpg",
     "postgres": "postgresql+asyncpg",
 }
+_LIBRARIES = ("sqlalchemy", "sqlite3", "aiosqlite", "asyncpg")
 _LOCK = 0x636F7079
 """PostgreSQL's advisory lock while tables are made: workers start together."""
 _TEXT = 255
@@ -229,20 +230,16 @@ class Store:
         Raises:
             StoreUnavailable: it does not answer, or is locked for seconds.
         """
-        try:
+        with _answering():
             async with self._engine.begin() as connection:
                 yield connection
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise StoreUnavailable(f"the store did not answer: {type(error).__name__}") from error
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """Give a connection that changes nothing; raises as `writing` does."""
-        try:
+        with _answering():
             async with self._engine.connect() as connection:
                 yield await connection.execution_options(isolation_level="AUTOCOMMIT")
-        except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise StoreUnavailable(f"the store did not answer: {type(error).__name__}") from error
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -306,6 +303,20 @@ async def raise_counter(connection: AsyncConnection, name: str) -> None:
     )
     if not counted.rowcount:
         await connection.execute(insert(counters).values(name=name, value=1))
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Say of whatever a database or its driver raises that the store did not answer, and nothing of its words."""
+    try:
+        yield
+    except CopykitError:
+        raise
+    except Exception as error:
+        of_driver = type(error).__module__.partition(".")[0] in _LIBRARIES
+        if not of_driver and not isinstance(error, SQLAlchemyError | OSError | TimeoutError):
+            raise
+        raise StoreUnavailable(f"the store did not answer: {type(error).__name__}") from error
 
 
 def _prepare(connection: Any, record: object) -> None:
