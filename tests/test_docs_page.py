@@ -160,3 +160,13 @@ def test_the_description_says_what_the_models_say() -> None:
         example = told["content"]["application/problem+json"]["example"]
         assert f"Problem{example['status']}" == name
         assert ProblemBody.model_validate(example, extra="forbid").code == example["code"]
+
+
+def test_where_no_key_is_wanted_none_is_asked_for(app: Starlette) -> None:
+    """The description of such a server has no lock on any route; that of another on all but the public ones."""
+    free = create_app(server=ServerSettings(), service=CopywritingServiceV11(Settings()))
+    open_paths = get(free, "/openapi.json").json()["paths"]
+    assert not any(one["security"] for way in open_paths.values() for one in way.values())
+    for way in get(app, "/openapi.json").json()["paths"].values():
+        for one in way.values():
+            assert bool(one["security"]) == (one["x-scope"] != "public")

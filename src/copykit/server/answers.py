@@ -224,7 +224,8 @@ class Answers:
         """Give the description of all routes."""
         from copykit.server.openapi import document
 
-        return JsonResponse(await asyncio.to_thread(document))  # half a second, the first time
+        keyed = not self._holdings.keyring.open
+        return JsonResponse(await asyncio.to_thread(document, keyed=keyed))  # half a second, the first time
 
     async def docs(self, request: Request) -> Response:
         """Give the page for people, or a file of it."""

@@ -88,12 +88,16 @@ _OF_WINDOWS = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 
 
 @cache
-def document() -> dict[str, Any]:
-    """Give the whole description; made once."""
+def document(*, keyed: bool = True) -> dict[str, Any]:
+    """Give the whole description; made once.
+
+    Args:
+        keyed: whether a key is wanted; where authentication is off, one is of no use.
+    """
     paths: dict[str, dict[str, Any]] = {}
     for prefix in PREFIXES:
         for spec in ROUTES:
-            paths.setdefault(prefix + spec.path, {})[spec.method.lower()] = _operation(spec, prefix)
+            paths.setdefault(prefix + spec.path, {})[spec.method.lower()] = _operation(spec, prefix, keyed)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -115,7 +119,7 @@ def document() -> dict[str, Any]:
     }
 
 
-def _operation(spec: RouteSpec, prefix: str) -> dict[str, Any]:
+def _operation(spec: RouteSpec, prefix: str, keyed: bool) -> dict[str, Any]:
     repeats = spec.takes is not None and spec.gives != "Events"
     headers = _HEADERS if repeats else _HEADERS[:2] if spec.takes else _HEADERS[:1]
     statuses = {400, *(() if spec.scope == "public" else _OF_KEYS), *(_OF_BODIES if spec.takes else ())}
@@ -133,7 +137,7 @@ def _operation(spec: RouteSpec, prefix: str) -> dict[str, Any]:
             {"name": name, "in": "header", "description": text, "schema": schema}
             for name, text, schema in headers
         ],
-        "security": [] if spec.scope == "public" else [{"key": []}, {"bearer": []}],
+        "security": [{"key": []}, {"bearer": []}] if keyed and spec.scope != "public" else [],
         "responses": {
             "200": {
                 "description": "The answer.",
