@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from random import Random
 
 import pytest
@@ -309,3 +311,25 @@ def test_stores_refuse_senseless_bounds():
     for entries, size in ((0, 1), (1, 0), (-1, 5)):
         with pytest.raises(ValueError, match="at least 1"):
             store.new_store(max_entries=entries, max_bytes=size)
+
+
+def test_services_of_threads_that_end_do_not_break_the_process() -> None:
+    """A cache that is first wanted in a thread is one that outlives it: moka-py would crash a later thread."""
+    program = (
+        "import asyncio, threading\n"
+        "from copykit import CopywritingServiceV11, Settings\n"
+        "from copykit.accel.registry import chosen\n"
+        "from copykit.settings import RoutingSettings\n"
+        "async def story():\n"
+        "    async with CopywritingServiceV11(Settings(routing=RoutingSettings(('phrasebank',)))) as service:\n"
+        "        await service.generate({'product_description': 'Oak desk', 'target_platform': 'x'})\n"
+        "        await service.get_performance_stats()\n"
+        "for _ in range(12):\n"
+        "    thread = threading.Thread(target=lambda: asyncio.run(story()))\n"
+        "    thread.start(); thread.join()\n"
+        "print(chosen('store').candidate)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "cachetools"), done.stderr[-500:]

@@ -24,9 +24,7 @@ from typing import Any
 import httpx2
 
 from copykit import CopywritingServiceV11, Settings, register_provider
-from copykit.accel import store
 from copykit.brief.prompt import Prompt
-from copykit.caching.memory import MemoryCache
 from copykit.models import Usage
 from copykit.providers.base import Completion
 from copykit.providers.registry import unregister_provider
@@ -153,7 +151,7 @@ class Desk:
         register_provider("pouring", lambda: self.pouring)
         self._held.callback(unregister_provider, "pouring")
         asyncio.run(self._make_keys())
-        service = CopywritingServiceV11(Settings(routing=self.routing), cache=_plain_cache())
+        service = CopywritingServiceV11(Settings(routing=self.routing))
         app = create_app(server=self.settings, service=service)
         self._listening = self._held.enter_context(socket.create_server(("127.0.0.1", 0), backlog=512))
         self.port = self._listening.getsockname()[1]
@@ -279,13 +277,6 @@ class Desk:
             if base == name and ",".join(sorted(rest.rstrip("}").split(","))) == wanted:
                 return float(value)
         return 0.0
-
-
-def _plain_cache() -> MemoryCache:
-    """Give a memory tier over cachetools: moka-py 0.5.0 breaks a process down in which several such servers come and go."""
-    cache = MemoryCache.__new__(MemoryCache)  # not even made: making one breaks it too
-    cache._store = store._Cachetools().new(10_000, 64 * 2**20, time.monotonic)
-    return cache
 
 
 def problem(answer: httpx2.Response, status: int, code: str) -> dict[str, Any]:

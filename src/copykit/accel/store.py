@@ -7,6 +7,7 @@ thread. Time comes from the caller's clock in both.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -146,6 +147,11 @@ class _LruStore:
 
 class _Moka:
     def __init__(self) -> None:
+        if "moka_py" not in sys.modules and threading.current_thread() is not threading.main_thread():
+            # moka-py 0.5.0 crashes the process once the thread that imported it has ended
+            raise RuntimeError(
+                "it is first wanted in a thread that may end, and it does not outlive that thread"
+            )
         moka_py: Any = import_module("moka_py")
 
         self._moka = moka_py.Moka
