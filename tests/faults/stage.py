@@ -26,7 +26,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from copykit import CopywritingInput, Settings
+from copykit import CopywritingInput, Settings, errors
 from copykit.brief.compile import compile_brief
 from copykit.brief.prompt import Prompt, build_prompt
 from copykit.engine import Engine
@@ -553,12 +553,16 @@ def _pickled(error: CopykitError) -> dict[str, Any]:
     return again
 
 
+_PACKAGE = Path(errors.__file__).parent
+"""Where copykit itself lies; a checkout may be called copykit too."""
+
+
 def _with_locals(error: BaseException) -> list[str]:
     """Give what a tool shows of *error* that prints the variables of each of copykit's frames."""
     lines: list[str] = []
     told = traceback.TracebackException.from_exception(error, capture_locals=True)
     for frame in told.stack:
-        if "/copykit/" in frame.filename:
+        if Path(frame.filename).is_relative_to(_PACKAGE):
             lines += [f"{frame.name} {name} = {value}" for name, value in (frame.locals or {}).items()]
     return lines
 
