@@ -193,3 +193,19 @@ def test_an_account_without_a_budget_is_counted(tmp_path: Path) -> None:
         assert (await bank.purses[0].spent("key:1", None)).usd == 9.0
 
     over_bank(tmp_path, 2, story)
+
+
+def test_a_refusal_tells_of_the_account_and_not_of_a_workers_part(tmp_path: Path) -> None:
+    """Cap and what is spent are those of all workers."""
+
+    async def story(bank: Bank) -> None:
+        one, two = bank.ledgers(Budget(1.0, "total"))
+        assert await spend(one, 0.8, 0.8)
+        await bank.tick()
+        assert not await spend(two, 0.5, 0.5)
+        with pytest.raises(BudgetExceeded) as caught:
+            two.reserve(0.5)
+        assert (caught.value.cap, caught.value.spent) == (1.0, pytest.approx(0.8))
+        assert caught.value.scope == "key's budget"
+
+    over_bank(tmp_path, 2, story)

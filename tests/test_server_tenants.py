@@ -467,3 +467,22 @@ def test_two_keys_in_one_request_are_none(tmp_path: Path) -> None:
             return (await worker.client.get("/catalog", headers=headers)).status_code
 
     assert told(story) == 401
+
+
+def test_what_the_whole_server_spent_is_told_to_no_tenant(tmp_path: Path, priced: Any) -> None:
+    """Whoever meets the server's own cap learns that it is met, and no figure of it."""
+
+    async def story() -> dict[str, Any]:
+        routing = {**priced, "budget_usd": 0.0005}
+        async with crew(tmp_path, targets=("priced",), routing=routing) as (book, (worker,)):
+            _, key = await book.create(tenant="acme")
+            await asyncio.sleep(SEEN_S)
+            answer = await worker.ask("POST", "/v11/generate", BRIEF, key=key)
+            assert answer.status_code == 429
+            told: dict[str, Any] = answer.json()
+            return told
+
+    problem = told(story)
+    assert problem["scope"] == "budget"
+    assert not {"cap", "spent"} & problem.keys()
+    assert "0.0005" not in json.dumps(problem)

@@ -91,8 +91,7 @@ class Ledger:
         with self._lock:
             for ledger in (self, *self._above):
                 if amount and ledger._cap is not None and amount > ledger._room():
-                    committed = (ledger._spent + ledger._reserved) / _PICO
-                    raise BudgetExceeded(ledger._cap / _PICO, committed, worst_usd, scope=ledger._scope)
+                    raise ledger.refusal(worst_usd)
             for ledger in (self, *self._above):
                 ledger._reserved += amount
         return Reservation(self, amount)
@@ -103,6 +102,11 @@ class Ledger:
         A ledger whose cap is its own fetches nothing: `fetch` is for those that hold a part of a larger sum.
         """
         return any([await ledger.fetch(worst_usd) for ledger in (self, *self._above)])
+
+    def refusal(self, worst_usd: float) -> BudgetExceeded:
+        """Give what is raised where *worst_usd* does not fit."""
+        committed = (self._spent + self._reserved) / _PICO
+        return BudgetExceeded((self._cap or 0) / _PICO, committed, worst_usd, scope=self._scope)
 
     def enlarge(self, usd: float) -> None:
         """Add *usd* to the cap, or take a negative one from it; without a cap nothing changes."""

@@ -57,7 +57,7 @@ class Forecast:
                 f"{len(asked)} briefs may cost {estimate_usd:.6g} USD, and the budget has less left; "
                 "nothing was sent: ask for fewer at a time"
             )
-            raise BudgetExceeded(left_usd, 0.0, estimate_usd, reason=reason)
+            raise BudgetExceeded(left_usd, 0.0, estimate_usd, scope="batch", reason=reason)
 
     async def aclose(self) -> None:
         """Close what was made for prices."""

@@ -18,6 +18,7 @@ from typing import Any
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from copykit.errors import BudgetExceeded
 from copykit.routing.budget import Ledger
 from copykit.server import store as table
 from copykit.server.keys import Budget
@@ -55,8 +56,15 @@ class LeasedLedger(Ledger):
         """Of what was spent here, what the store knows; in trillionths."""
         self.busy = False
         """Whether money moved since the last `Purse.tick`: then room is kept for the next call."""
+        self.committed = 0
+        """What all workers together had spent or promised when this one was refused more, in trillionths."""
         self._purse = purse
         self._fetching = asyncio.Lock()
+
+    def refusal(self, worst_usd: float) -> BudgetExceeded:
+        """Give what is raised: of the whole account, not of the part that this worker holds."""
+        cap_usd = 0.0 if self.budget is None else self.budget.usd
+        return BudgetExceeded(cap_usd, min(cap_usd, self.committed / _PICO), worst_usd, scope=self._scope)
 
     async def fetch(self, worst_usd: float) -> bool:
         """Take room out of the account until *worst_usd* fits; False if it has not so much left."""
@@ -152,7 +160,8 @@ class Purse:
         assert ledger.budget is not None  # noqa: S101  # `LeasedLedger.fetch` asks for no other
         cap = round(ledger.budget.usd * _PICO)
         async with self._store.writing() as connection:
-            free = cap - await self._committed(connection, ledger)
+            ledger.committed = await self._committed(connection, ledger)
+            free = cap - ledger.committed
             if free < need:
                 return False
             granted = min(free, max(need, cap // _SHARE))

@@ -191,6 +191,8 @@ _STATUS: tuple[tuple[type[CopykitError], int], ...] = (
 """The first class that fits counts. What is in none is a defect: 500."""
 _PASSING = frozenset({408, 409, 429})
 """Statuses of refusals after which the same request may be served later."""
+_OWN_BUDGETS = frozenset({"request budget", "key's budget", "tenant's budget"})
+"""Those whose figures are the caller's own; what the whole server has spent is not for everybody."""
 _SHORTLY_S = 1.0
 """After which a refusal that names no time may be tried again."""
 
@@ -232,6 +234,8 @@ def _detail(error: CopykitError) -> str:
         return "the brief is longer than the model reads"
     if isinstance(error, ProviderError):
         return "the provider failed"
+    if isinstance(error, BudgetExceeded) and error.scope == "budget":
+        return "the budget of the whole server has too little left for this request"
     if isinstance(error, ConfigurationError):
         return "the service is not set up for this request"
     return error.message
@@ -249,12 +253,9 @@ def _members(error: CopykitError, attempts: Sequence[Any]) -> dict[str, Any]:
     elif isinstance(error, ContentRefused) and error.category:
         members = {"category": _NO_WORD.sub(" ", error.category)[:60]}
     elif isinstance(error, BudgetExceeded):
-        members = {
-            "scope": error.scope,
-            "cap": error.cap,
-            "spent": error.spent,
-            "estimate": error.estimate,
-        }
+        members = {"scope": error.scope, "estimate": error.estimate}
+        if error.scope in _OWN_BUDGETS:
+            members |= {"cap": error.cap, "spent": error.spent}
     elif isinstance(error, Overloaded):
         members = {"queued": error.queued, "limit": error.limit}
     elif isinstance(error, DeadlineExceeded):
