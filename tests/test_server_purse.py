@@ -16,6 +16,7 @@ from sqlalchemy import func, select
 from copykit.errors import BudgetExceeded
 from copykit.server import store as table
 from copykit.server.config import file_url
+from copykit.server.crew import Crew
 from copykit.server.keys import Budget
 from copykit.server.purse import LeasedLedger, Purse
 from copykit.server.store import Store
@@ -207,5 +208,89 @@ def test_a_refusal_tells_of_the_account_and_not_of_a_workers_part(tmp_path: Path
             two.reserve(0.5)
         assert (caught.value.cap, caught.value.spent) == (1.0, pytest.approx(0.8))
         assert caught.value.scope == "key's budget"
+
+    over_bank(tmp_path, 2, story)
+
+
+def test_a_budget_changed_above_holds_for_the_keys_below(tmp_path: Path) -> None:
+    """A tenant's new cap bounds keys that spent before, and what goes on on the old one is written down all the same."""
+
+    async def story(bank: Bank) -> None:
+        purse = bank.purses[0]
+
+        def key(tenant_usd: float) -> LeasedLedger:
+            tenant = purse.ledger("tenant:a", Budget(tenant_usd, "total"), scope="tenant's budget")
+            return purse.ledger("key:1", Budget(100.0, "total"), scope="key's budget", parent=tenant)
+
+        before = key(1000.0)
+        assert await spend(before, 5.0, 5.0)
+        assert not await spend(key(2.0), 1.0, 1.0)
+        assert await spend(before, 1.0, 1.0)
+        await bank.tick()
+        await bank.tick()
+        assert await spend(before, 1.0, 1.0)
+        await bank.tick()
+        assert (await purse.spent("tenant:a", Budget(2.0, "total"))).usd == pytest.approx(7.0)
+        assert await spend(key(50.0), 10.0, 10.0)
+
+    over_bank(tmp_path, 1, story)
+
+
+def test_many_at_once_under_two_budgets_are_all_let_through_if_they_fit(tmp_path: Path) -> None:
+    """Nobody is refused because another used the room that was fetched for him."""
+
+    async def story(bank: Bank) -> None:
+        engine_side = bank.purses[0]
+        tenant = engine_side.ledger("tenant:a", Budget(30.0), scope="tenant's budget")
+        key = engine_side.ledger("key:1", Budget(100.0), scope="key's budget", parent=tenant)
+
+        async def call() -> bool:
+            for _ in range(50):
+                try:
+                    money = key.reserve(0.82)
+                except BudgetExceeded:
+                    if not await key.more(0.82):
+                        return False
+                    continue
+                await asyncio.sleep(0.01)
+                money.settle(0.3)
+                return True
+            return False
+
+        assert all(await asyncio.gather(*(call() for _ in range(30))))
+
+    over_bank(tmp_path, 1, story)
+
+
+def test_an_account_without_a_budget_turns_its_month_too(tmp_path: Path) -> None:
+    """What is spent in December is December's."""
+
+    async def story(bank: Bank) -> None:
+        (ledger,) = bank.ledgers(None)
+        assert await spend(ledger, 5.0, 4.0)
+        await bank.tick()
+        bank.clock.now += 31 * DAY_S
+        await bank.tick()
+        assert await spend(ledger, 5.0, 1.0)
+        await bank.tick()
+        assert (await bank.purses[0].spent("key:1", None)).usd == 1.0
+
+    over_bank(tmp_path, 1, story)
+
+
+def test_a_clock_that_is_set_does_not_kill_workers(tmp_path: Path) -> None:
+    """A worker is dead when it gives no sign for half a minute, whatever its wall clock says."""
+
+    async def story(bank: Bank) -> None:
+        steady = FakeClock(0.0)
+        one = Crew(bank.store, "w0", "", clock=bank.clock, steady=steady)
+        two = Crew(bank.store, "w1", "", clock=bank.clock, steady=steady)
+        await one.beat(())
+        await two.beat(())
+        bank.clock.now += 1000
+        steady.now += 2
+        assert await two.beat(()) == []
+        steady.now += 29
+        assert await two.beat(()) == ["w0"]
 
     over_bank(tmp_path, 2, story)

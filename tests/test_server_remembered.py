@@ -16,9 +16,10 @@ from copykit import register_provider
 from copykit.errors import ProviderUnavailable
 from copykit.providers.registry import unregister_provider
 from copykit.server.config import file_url
-from copykit.server.remembered import GIVEN_UP_S, KEPT_S, Kept, Memory, Remembers, Shared
+from copykit.server.crew import Crew
+from copykit.server.remembered import KEPT_S, LONGEST, Kept, Memory, Remembers, Shared
 from copykit.server.store import Store
-from copykit.server.wire import Refused
+from copykit.server.wire import Refused, StoreUnavailable
 from copykit.testing import FakeClock, FakeProvider
 from server_crew import BRIEF, SEEN_S, crew, told
 
@@ -38,6 +39,7 @@ def remembering(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Any
             store = Store(file_url(tmp_path))
             await store.open()
             try:
+                await Crew(store, "w1", "").beat(())
                 await story(Shared(store, "w1", clock=clock), clock)
             finally:
                 await store.aclose()
@@ -79,17 +81,19 @@ def test_what_was_not_answered_for_good_may_be_done_again(remembering: Any) -> N
     remembering(story)
 
 
-def test_answers_are_forgotten_after_a_day_and_what_never_ended_sooner(remembering: Any) -> None:
-    """A worker that died in work does not lock its name for ever."""
+def test_answers_are_forgotten_after_a_day_and_work_never(remembering: Any) -> None:
+    """However long the first takes, a second is not done beside it; what is very long is done again."""
 
     async def story(remembered: Remembers, clock: FakeClock) -> None:
         await remembered.begin("a", "done", b"1" * 32)
         await remembered.end("a", "done", ANSWER)
-        await remembered.begin("a", "lost", b"1" * 32)
-        clock.now += GIVEN_UP_S + 1
-        assert await remembered.begin("a", "lost", b"1" * 32) is None
+        await remembered.begin("a", "slow", b"1" * 32)
+        await remembered.begin("a", "long", b"1" * 32)
+        await remembered.end("a", "long", Kept(200, "application/json", b"x" * (LONGEST + 1)))
+        assert await remembered.begin("a", "long", b"1" * 32) is None
         assert await remembered.begin("a", "done", b"1" * 32) == ANSWER
-        clock.now += KEPT_S
+        clock.now += KEPT_S + 1
+        assert await refusal(remembered.begin("a", "slow", b"1" * 32)) == (409, "idempotency_in_progress")
         await remembered.purge()
         assert await remembered.begin("a", "done", b"2" * 32) is None
 
@@ -143,3 +147,70 @@ def test_two_at_once_are_done_once(tmp_path: Path) -> None:
             return sorted(answer.status_code for answer in answers)
 
     assert told(story) in ([200, 200], [200, 409])
+
+
+def test_what_a_dead_worker_had_begun_is_done_by_another(tmp_path: Path) -> None:
+    """Its name is free once the crew has taken it out, and only one of two that ask at once gets it."""
+
+    async def story() -> None:
+        store = Store(file_url(tmp_path))
+        await store.open()
+        steady = FakeClock(0.0)
+        for worker in ("dead", "w1", "w2"):
+            await Crew(store, worker, "").beat(())
+        await Shared(store, "dead").begin("a", "n", b"1" * 32)
+        one, two = Shared(store, "w1"), Shared(store, "w2")
+        assert (await refusal(one.begin("a", "n", b"1" * 32)))[0] == 409
+        watching = Crew(store, "w1", "", steady=steady)
+        await watching.beat(())
+        steady.now += 31
+        assert sorted(await watching.beat(())) == ["dead", "w2"]
+        await Crew(store, "w2", "").beat(())
+        asked = (shared.begin("a", "n", b"1" * 32) for shared in (one, two))
+        told = await asyncio.gather(*asked, return_exceptions=True)
+        assert sorted(type(one).__name__ for one in told) == ["NoneType", "Refused"]
+        await store.aclose()
+
+    told(story)
+
+
+def test_a_refusal_that_would_be_the_same_is_remembered_too(tmp_path: Path) -> None:
+    """A brief that breaks a rule: told again, and its name is taken for other briefs."""
+
+    async def story() -> None:
+        async with crew(tmp_path) as (book, (worker,)):
+            _, key = await book.create()
+            await asyncio.sleep(SEEN_S)
+            wrong = {**BRIEF, "tone": "shouting"}
+            first, again = [
+                await worker.ask("POST", "/v11/generate", wrong, key=key, idempotency_key="n")
+                for _ in range(2)
+            ]
+            assert (first.status_code, again.content) == (422, first.content)
+            assert again.headers["content-type"] == first.headers["content-type"]
+            other = await worker.ask("POST", "/v11/generate", BRIEF, key=key, idempotency_key="n")
+            assert other.json()["code"] == "idempotency_mismatch"
+
+    told(story)
+
+
+def test_an_answer_that_cannot_be_remembered_is_given(tmp_path: Path) -> None:
+    """What was written and paid is worth more than its second copy."""
+
+    class Forgetful(Memory):
+        """Remembers nothing at the end."""
+
+        async def end(self, tenant: str, name: str, kept: Kept | None) -> None:
+            """Fail as a silent store does."""
+            raise StoreUnavailable("the store did not answer: OperationalError")
+
+    async def story() -> int:
+        async with crew(tmp_path) as (book, (worker,)):
+            _, key = await book.create()
+            await asyncio.sleep(SEEN_S)
+            worker.app.state.holdings.remembered = Forgetful()
+            return (
+                await worker.ask("POST", "/v11/generate", BRIEF, key=key, idempotency_key="n")
+            ).status_code
+
+    assert told(story) == 200

@@ -486,3 +486,81 @@ def test_what_the_whole_server_spent_is_told_to_no_tenant(tmp_path: Path, priced
     assert problem["scope"] == "budget"
     assert not {"cap", "spent"} & problem.keys()
     assert "0.0005" not in json.dumps(problem)
+
+
+def test_a_store_that_is_emptied_opens_nothing(tmp_path: Path) -> None:
+    """What a key had closed stays closed, although no key is left."""
+    from sqlalchemy import delete
+
+    from copykit.server import store as table
+
+    async def story() -> list[int]:
+        async with crew(tmp_path) as (book, (worker,)):
+            await book.create()
+            await asyncio.sleep(SEEN_S)
+            before = (await worker.ask("GET", "/health")).status_code
+            store = Store(file_url(tmp_path))
+            async with store.writing() as connection:
+                for gone in (table.keys, table.secrets, table.counters):
+                    await connection.execute(delete(gone))
+            await store.aclose()
+            await asyncio.sleep(2 * SEEN_S)
+            return [before, (await worker.ask("GET", "/health")).status_code]
+
+    assert told(story) == [401, 401]
+
+
+def move_away(folder: Path) -> None:
+    """Take a store's files away from under whoever uses them."""
+    for file in folder.glob("server.sqlite*"):
+        file.rename(file.with_name("elsewhere-" + file.name))
+
+
+def test_a_silent_store_is_503_and_says_when_to_come_back(tmp_path: Path) -> None:
+    """Its file was taken away: keys end five seconds later, with a problem that may be repeated."""
+
+    async def story() -> Any:
+        async with crew(tmp_path) as (book, (worker,)):
+            _, key = await book.create(scopes=["read"])
+            await asyncio.sleep(SEEN_S)
+            assert (await worker.ask("GET", "/catalog", key=key)).status_code == 200
+            move_away(tmp_path)
+            await asyncio.sleep(5.5)
+            return await worker.ask("GET", "/catalog", key=key)
+
+    answer = told(story)
+    assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
+    assert answer.json()["retryable"] is True
+    assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_a_key_beyond_its_own_bound_costs_its_tenant_nothing(tmp_path: Path) -> None:
+    """What a key may not send is not counted against the others."""
+
+    async def story() -> list[int]:
+        async with crew(tmp_path) as (book, (worker,)):
+            _, narrow = await book.create(tenant="acme", scopes=["read"], rate="2/hour")
+            _, other = await book.create(tenant="acme", scopes=["read"])
+            await book.bound("acme", rate="6/hour")
+            await asyncio.sleep(SEEN_S)
+            keys = [narrow] * 8 + [other] * 5
+            return [(await worker.ask("GET", "/catalog", key=key)).status_code for key in keys]
+
+    assert told(story) == [200, 200] + [429] * 6 + [200] * 4 + [429]
+
+
+@pytest.mark.parametrize("verb", ["revoke", "rotate"])
+def test_a_whole_key_names_itself_and_is_not_repeated(tmp_path: Path, verb: str) -> None:
+    """Who holds nothing else may name it by its text, and no message tells it."""
+    from typer.testing import CliRunner
+
+    from copykit.cli.app import app
+
+    def run(*words: str) -> Any:
+        return CliRunner().invoke(app, ["keys", *words, "--store", file_url(tmp_path)])
+
+    text = run("create", "shop").stdout.strip()
+    strange = text[:8] + "00000000" + text[16:]
+    assert text.rsplit("_", 1)[1] not in run(verb, strange).output
+    assert "secret-words" not in run(verb, "secret-words").output
+    assert run(verb, text).exit_code == 0

@@ -82,3 +82,16 @@ def test_kinds_and_lengths_are_counted_apart() -> None:
     assert own.count("key", "x", 1, 60)[0]
     assert own.count("key", "x", 1, 3600)[0]
     assert not own.count("key", "x", 1, 60)[0]
+
+
+def test_a_name_at_its_bound_is_not_forgotten_for_many_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that came once go first; a clock that is set back gives nobody a new window."""
+    monkeypatch.setattr(windows, "_MOST", 100)
+    clock = FakeClock(1000.0)
+    own = Windows(clock=clock)
+    for _ in range(5):
+        own.count("key", "busy", 5, 3600)
+    for n in range(1000):
+        own.count("ip", str(n), 5, 3600)
+    clock.now -= 60
+    assert own.count("key", "busy", 5, 3600)[0] is False

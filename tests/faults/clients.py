@@ -18,7 +18,7 @@ from copykit.accel import system
 
 from .catalogue import fault
 from .desk import BRIEF, CALL_USD, HEAD, SLACK, fold, problem, serving
-from .stage import Stage
+from .stage import NotHere, Stage
 
 __all__: list[str] = []
 
@@ -30,6 +30,11 @@ def client(name: str, title: str, *, lacks: str = "") -> Callable[[Story], Story
 
     def enter(story: Story) -> Story:
         async def played(stage: Stage) -> None:
+            try:
+                import aiosqlite  # noqa: F401
+                import sse_starlette  # noqa: F401
+            except ImportError:
+                raise NotHere("needs the extra server") from None
             await asyncio.to_thread(story, stage)
 
         fault(name, title, lacks=lacks, again=False)(played)

@@ -205,7 +205,7 @@ async def _with_book(url: str | None, work: Callable[[KeyBook], Awaitable[T]]) -
     from copykit.server.keys import KeyBook
     from copykit.server.store import Store
 
-    settings = ServerSettings.from_env(host="127.0.0.1")
+    settings = ServerSettings.from_env(host="127.0.0.1", keyed=True)
     store = Store(url or settings.store_url or file_url(data_folder(settings.data_dir)))
     try:
         await store.open()

@@ -97,11 +97,12 @@ class Ledger:
         return Reservation(self, amount)
 
     async def more(self, worst_usd: float) -> bool:
-        """Fetch room for *worst_usd* where this ledger, or one above it, has its money from; say whether any came.
+        """Fetch room for *worst_usd* where this ledger and those above it have their money from; say whether it fits now.
 
-        A ledger whose cap is its own fetches nothing: `fetch` is for those that hold a part of a larger sum.
+        Others may use what was fetched before the caller does: whoever is told that it fits, and then finds that it
+        does not, asks again.
         """
-        return any([await ledger.fetch(worst_usd) for ledger in (self, *self._above)])
+        return all([await ledger.fetch(worst_usd) for ledger in (self, *self._above)])
 
     def refusal(self, worst_usd: float) -> BudgetExceeded:
         """Give what is raised where *worst_usd* does not fit."""
@@ -115,8 +116,9 @@ class Ledger:
                 self._cap += round(usd * _PICO)
 
     async def fetch(self, worst_usd: float) -> bool:
-        """Enlarge this ledger's own part until *worst_usd* fits; False if it has no larger sum to take from."""
-        return False
+        """Enlarge this ledger's own part until *worst_usd* fits, where it is part of a larger sum; say whether it fits."""
+        with self._lock:
+            return self._cap is None or round(worst_usd * _PICO) <= self._room()
 
     def look(self) -> LedgerState:
         """Give the sums of this moment."""

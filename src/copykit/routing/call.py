@@ -57,6 +57,10 @@ class _Ending(NamedTuple):
     """None if it is not charged at all."""
 
 
+_FETCHES = 50
+"""Times that money is fetched for one call while others use it up: more at once than a worker has places for."""
+
+
 class Caller:
     """Makes the calls of one request, and keeps account of them. Calls may run side by side."""
 
@@ -278,12 +282,13 @@ class Caller:
             raise BudgetExceeded(left, 0.0, 0.0, reason=why)
         worst_usd = price.worst_usd(size, tokens)
         try:
-            try:
-                return self._ledger.reserve(worst_usd)
-            except BudgetExceeded:
-                if not await self._ledger.more(worst_usd):
-                    raise
-                return self._ledger.reserve(worst_usd)
+            for _ in range(_FETCHES):
+                try:
+                    return self._ledger.reserve(worst_usd)
+                except BudgetExceeded:
+                    if not await self._ledger.more(worst_usd):
+                        raise
+            return self._ledger.reserve(worst_usd)
         except BudgetExceeded as error:
             self._note(target.name, "budget_exceeded", error.message)
             raise

@@ -15,10 +15,10 @@ from copykit.server.routes import RouteSpec
 from copykit.server.store import StoreUnavailable
 from copykit.server.wire import BadBody
 
-__all__ = ["once"]
+__all__ = ["FINAL", "once"]
 
 _log = logging.getLogger("copykit.server")
-_FINAL = frozenset({200, 422})
+FINAL = frozenset({200, 422})
 """Answers that would be the same again; of all others a repeat may get a better one."""
 
 
@@ -48,7 +48,7 @@ async def once(
     final: Kept | None = None
     try:
         response = await work()
-        if response.status_code in _FINAL:
+        if response.status_code in FINAL:
             final = Kept(response.status_code, response.media_type or "", bytes(response.body))
     finally:
         try:

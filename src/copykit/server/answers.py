@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import asdict
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.background import BackgroundTask
@@ -36,6 +36,8 @@ from copykit.service import CopywritingServiceV11
 from copykit.streaming import StreamEvent, StreamFailed, StreamFinished, as_mapping
 
 __all__ = ["Answers", "JsonResponse", "answer"]
+
+T = TypeVar("T")
 
 _log = logging.getLogger("copykit.server")
 HEARTBEAT_S = 10
@@ -85,9 +87,11 @@ class Answers:
 
     async def generate(self, request: Request) -> Response:
         """Write one brief; the whole result."""
+        space = self._holdings.space(
+            request.state.visitor.tenant
+        )  # of now: a cache cleared meanwhile stays so
         output, _ = await self._written(request)
         response = JsonResponse(output.model_dump(mode="json"))
-        space = self._holdings.space(request.state.visitor.tenant)
         self._holdings.repeats.keep(space, request.state.body, output, bytes(response.body))
         return response
 
@@ -244,7 +248,8 @@ class Answers:
         asked = items_of(await json_of(request.state.body), self._settings.max_batch_items)
         self.metered.figures.observe("copykit_batch_briefs", len(asked))
         end_s = told_s(request)
-        briefs = [_brief_or_error(item, min(end_s or ITEM_DEADLINE_S, ITEM_DEADLINE_S)) for item in asked]
+        allowed_s = min(end_s or ITEM_DEADLINE_S, ITEM_DEADLINE_S)
+        briefs = [one async for one in _at_times(_brief_or_error(item, allowed_s) for item in asked)]
         account = self._holdings.account(visitor)
         async with self._holdings.gate.place(visitor.tenant):
             await self._holdings.forecast.check(briefs, account)
@@ -252,15 +257,30 @@ class Answers:
             written_by = _OnBehalf(self._engine, account, end_s)
             results = await gather(written_by, briefs, self._engine.settings.batch.concurrency)
             took_s = time.perf_counter() - began
-        told = [
-            _item(at, result, legacy, took_s, request.state.request_id) for at, result in enumerate(results)
-        ]
+        request_id = request.state.request_id
+        shaped = (_item(at, result, legacy, took_s, request_id) for at, result in enumerate(results))
+        told = [one async for one in _at_times(shaped)]
         failed = sum(one["output"] is None for one in told)
         summary = {"total": len(told), "succeeded": len(told) - failed, "failed": failed}
-        return JsonResponse({"results": told, "summary": summary})
+        answered = {"results": told, "summary": summary}
+        return (
+            JsonResponse(answered) if len(told) < _MANY else await asyncio.to_thread(JsonResponse, answered)
+        )
 
     def _allowed_s(self, request: Request) -> float:
         return min(told_s(request) or self._settings.deadline_s, self._settings.longest_s)
+
+
+_MANY = 50
+"""Briefs after which the loop is given back to others for a moment."""
+
+
+async def _at_times(things: Iterable[T]) -> AsyncIterator[T]:
+    """Give *things*, and now and then the loop to others: making ten thousand takes a second."""
+    for at, thing in enumerate(things):
+        if at % _MANY == _MANY - 1:
+            await asyncio.sleep(0)
+        yield thing
 
 
 class _OnBehalf:

@@ -17,10 +17,10 @@ from starlette.routing import Route
 
 from copykit.errors import CopykitError, InternalError
 from copykit.providers.registry import check_targets
-from copykit.server.again import once
+from copykit.server.again import FINAL, once
 from copykit.server.answers import Answers, answer
 from copykit.server.asked import told_s
-from copykit.server.auth import Doors
+from copykit.server.auth import Doors, Visitor
 from copykit.server.bodies import read_body
 from copykit.server.config import ServerSettings, is_loopback
 from copykit.server.drain import ShuttingDown
@@ -143,8 +143,20 @@ def _endpoint(
     work: Callable[[Request], Awaitable[Response]] = getattr(answers, spec.handler)
     server = holdings.settings
 
+    async def answered(request: Request) -> Response:
+        """Do the work; what would be refused again for the same reason is an answer like any other."""
+        try:
+            return await work(request)
+        except CopykitError as error:
+            problem = problem_of(error)
+            if problem.status not in FINAL:
+                raise
+            request.state.problem = problem.code
+            return answer(problem, request.state.request_id)
+
     async def endpoint(request: Request) -> Response:
         request.state.route = spec.path
+        visitor: Visitor | None = None
         try:
             if spec.scope != "public":
                 await holdings.open()
@@ -157,10 +169,8 @@ def _endpoint(
                 body = request.state.body = await read_body(request, most, server.body_s)
                 told_s(request)  # a wrong one is refused also where a kept answer is given again
                 response = await once(
-                    request, spec, visitor.tenant, body, holdings.remembered, lambda: work(request)
+                    request, spec, visitor.tenant, body, holdings.remembered, lambda: answered(request)
                 )
-            if visitor.window is not None:
-                response.headers.update(visitor.window.headers())
         except asyncio.CancelledError:
             if not answers.drain.over:
                 raise
@@ -172,6 +182,9 @@ def _endpoint(
             problem = problem_of(error)
             request.state.problem = problem.code
             response = answer(problem, request.state.request_id)
+        window = None if visitor is None else visitor.window
+        if window is not None:
+            response.headers.update(window.headers())
         return response
 
     return endpoint

@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from copykit.server.config import ServerSettings, is_loopback
 from copykit.server.keyring import Keyring
-from copykit.server.keys import SCOPES, Key, id_of
+from copykit.server.keys import SCOPES, Key
 from copykit.server.limits import Limits, Window
 from copykit.server.peers import Peers
 from copykit.server.routes import RouteSpec
@@ -123,7 +123,7 @@ class Doors:
         if tenant is None:
             return [own]
         told = "your keys together send more requests than they may"
-        return [(tenant.rate, "tenant", tenant.name, told), own]
+        return [own, (tenant.rate, "tenant", tenant.name, told)]
 
     async def _key(self, request: Request, peer: str) -> Key:
         given = _given(request)
@@ -131,13 +131,8 @@ class Doors:
             raise Refused(401, "unauthorized", _NO_KEY, headers=_CHALLENGE)
         key = self._keyring.find(given) if len(given) <= _MOST_LETTERS else None
         if key is None:
-            tried = (id_of(given) or ("", ""))[0]
-            await self._limits.count(
-                self._settings.failure_rate,
-                "failure",
-                f"{Peers.line_of(peer)} {tried}",
-                "too many wrong keys from this address",
-            )
+            told = "too many wrong keys from this address"
+            await self._limits.count(self._settings.failure_rate, "failure", Peers.line_of(peer), told)
             raise Refused(401, "unauthorized", _WRONG, headers=_CHALLENGE)
         return key
 

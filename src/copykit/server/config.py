@@ -71,7 +71,7 @@ class ServerSettings:
     keyed: bool = False
     """Whether the store holds keys: then authentication is on without *key* too."""
     allowed_hosts: tuple[str, ...] = ()
-    """Values of ``Host`` that are answered; empty for all on a loopback address."""
+    """Values of ``Host`` that are answered; empty for every one, and on a loopback address for its own names alone."""
     cors_origins: tuple[str, ...] = ()
     """Origins whose pages may read answers, exactly as browsers name them: ``https://shop.example``; none by default."""
     cors_credentials: bool = False
@@ -88,7 +88,7 @@ class ServerSettings:
     workers: int = 1
     """Processes that serve together."""
     rate: str = "600/minute"
-    """Requests of one key, a batch counted by its briefs; empty for no bound. A key may have its own."""
+    """Requests of one key, a batch being one; empty for no bound. A key may have its own."""
     ip_rate: str = "1200/minute"
     """Requests of one address, counted before any key is read; empty for no bound."""
     failure_rate: str = "10/minute"
@@ -101,7 +101,7 @@ class ServerSettings:
     queue_s: float = 1.0
     """Seconds that one more may wait for its turn before it is refused."""
     streams: int = 20
-    """Streams of one key at once."""
+    """Streams of one key at once; each worker allows its share."""
     header_s: float = 5.0
     """Seconds in which a request's head has to arrive,"""
     max_header_bytes: int = 16 * 1024
@@ -145,10 +145,6 @@ class ServerSettings:
     def open(self) -> bool:
         """Whether authentication is off: no key is set and the store holds none."""
         return self.key is None and not self.keyed
-
-    def share(self, count: int) -> int:
-        """Give this worker's part of *count*, at least 1, where nothing counts for all of them together."""
-        return count if self.limits_url else max(1, count // self.workers)
 
     def _problems(self) -> list[str]:
         problems: list[str] = []
@@ -227,7 +223,7 @@ class ServerSettings:
         if keep and own.get("store_url") is None:
             own["store_url"] = file_url(data_folder(str(own.get("data_dir", ""))))
         try:
-            if own.get("store_url") and own.get("key") is None:
+            if own.get("store_url") and own.get("key") is None and "keyed" not in own:
                 own["keyed"] = _keyed(str(own["store_url"]))
             made = cls(**own)
         except ConfigurationError as error:

@@ -78,12 +78,22 @@ class Crew:
         worker: this one's id.
         config: digest of its settings.
         clock: seconds of the epoch.
+        steady: monotonic seconds.
     """
 
     def __init__(
-        self, store: Store, worker: str, config: str, *, clock: Callable[[], float] = time.time
+        self,
+        store: Store,
+        worker: str,
+        config: str,
+        *,
+        clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
+        self._steady = steady
+        self._seen: dict[str, tuple[float, float]] = {}
+        """Of each worker the beat that was seen last, and since when it is that."""
         self._clock = clock
         now = clock()
         self.me = Worker(worker, os.getpid(), socket.gethostname(), now, now, version("copykit"), config)
@@ -109,11 +119,27 @@ class Crew:
                     await connection.execute(
                         insert(table.counts).values(worker=me.id, tenant=tenant, told=text)
                     )
-            silent = table.workers.c.beat < now - DEAD_S
-            dead = list((await connection.execute(select(table.workers.c.id).where(silent))).scalars())
+            beats = (await connection.execute(select(table.workers.c.id, table.workers.c.beat))).all()
+            dead = self._silent({row.id: row.beat for row in beats})
             for worker in dead:
                 await _leave(connection, worker)
         return dead
+
+    def _silent(self, beats: dict[str, float]) -> list[str]:
+        """Give the workers whose beat has been the same for too long, by this worker's own steady clock.
+
+        What their beats say is by their wall clocks, which may be set at any time.
+        """
+        now = self._steady()
+        self._seen = {
+            worker: seen if (seen := self._seen.get(worker)) and seen[0] == beat else (beat, now)
+            for worker, beat in beats.items()
+        }
+        return [
+            worker
+            for worker, (_, since) in self._seen.items()
+            if now - since >= DEAD_S and worker != self.me.id
+        ]
 
     async def all(self) -> list[Worker]:
         """Give all workers that live, by their start."""

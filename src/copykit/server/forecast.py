@@ -8,7 +8,9 @@ from copykit.engine import Engine
 from copykit.errors import BudgetExceeded, CopykitError
 from copykit.models import CopywritingInput
 from copykit.routing.account import Account
+from copykit.routing.budget import Ledger
 from copykit.routing.estimate import Estimator
+from copykit.server.purse import LeasedLedger
 
 __all__ = ["Forecast"]
 
@@ -48,10 +50,7 @@ class Forecast:
         if not each_usd:  # free, or without a price: then single calls are refused
             return
         estimate_usd = each_usd * len(asked)
-        left_usd = ledger.left_usd or 0.0
-        if left_usd < estimate_usd:
-            await ledger.more(estimate_usd)
-            left_usd = ledger.left_usd or 0.0
+        left_usd = await _left_usd(ledger)
         if left_usd < estimate_usd:
             reason = (
                 f"{len(asked)} briefs may cost {estimate_usd:.6g} USD, and the budget has less left; "
@@ -63,3 +62,16 @@ class Forecast:
         """Close what was made for prices."""
         if self._estimator is not None:
             await self._estimator.aclose()
+
+
+async def _left_usd(ledger: Ledger) -> float:
+    """Give what is left over all workers, here and in every ledger above: nothing is taken out for it."""
+    rooms: list[float] = []
+    above: Ledger | None = ledger
+    while isinstance(above, LeasedLedger):
+        if (left := await above.all_left_usd()) is not None:
+            rooms.append(left)
+        above = above.parent
+    if above is not None and (left := above.left_usd) is not None:
+        rooms.append(left)
+    return min(rooms, default=float("inf"))

@@ -7,6 +7,7 @@ import logging
 import os
 from typing import Any
 
+from copykit.errors import ConfigurationError
 from copykit.routing.account import Account
 from copykit.routing.budget import Ledger
 from copykit.server.auth import Visitor
@@ -16,7 +17,7 @@ from copykit.server.forecast import Forecast
 from copykit.server.gate import Gate
 from copykit.server.identity import config_digest
 from copykit.server.keyring import OPERATOR, Keyring
-from copykit.server.keys import Budget
+from copykit.server.keys import MOST_USD, Budget
 from copykit.server.limits import Limits
 from copykit.server.purse import Purse, Spent
 from copykit.server.remembered import Memory, Remembers, Shared
@@ -52,9 +53,9 @@ class Holdings:
         self.worker = worker_id()
         self.config = config_digest(service.engine.settings, settings)
         self.store = None if settings.store_url is None else Store(settings.store_url)
-        self.keyring = Keyring(self.store, settings.key, settings.pepper)
+        self.keyring = Keyring(self.store, settings.key, settings.pepper, may_open=settings.open)
         self.limits = Limits(settings)
-        self.gate = Gate(settings.in_flight, settings.queue_s, settings.streams)
+        self.gate = Gate(settings.in_flight, settings.queue_s, max(1, settings.streams // settings.workers))
         self.tenants = TenantStats()
         self.everybody = Stats()
         self.remembered: Remembers = Memory()
@@ -177,6 +178,8 @@ class Holdings:
     async def _open(self, store: Store) -> None:
         await store.open()
         await self.keyring.look_now()
+        if self.crew is not None:
+            await self.crew.beat(())
 
     async def _step(self, step: int) -> None:
         self.tell_repeats()
@@ -201,6 +204,10 @@ class Holdings:
         budget_usd = self._service.engine.settings.routing.budget_usd
         if budget_usd is None:
             return
+        if budget_usd > MOST_USD:
+            raise ConfigurationError(
+                f"routing.budget_usd={budget_usd!r}: with a store at most {MOST_USD:.0f}"
+            )
         run = os.environ.get("COPYKIT_RUN_ID") or self.worker
         budget = Budget(budget_usd, f"run {run}")
         self._service.engine.router.ledger = purse.ledger("server", budget, scope="budget")

@@ -41,6 +41,7 @@ class Keyring:
         store: None knows the operator's key alone.
         master: that key, with every scope; None for none.
         pepper: as `KeyBook` has it.
+        may_open: whether authentication may be off at all.
         clock: seconds of the epoch, for ends of keys.
         steady: monotonic seconds, for looks at the store.
     """
@@ -51,11 +52,13 @@ class Keyring:
         master: Secret | None = None,
         pepper: Secret | None = None,
         *,
+        may_open: bool = True,
         clock: Callable[[], float] = time.time,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._pepper = pepper
+        self._may_open = may_open
         self._clock = clock
         self._steady = steady
         self._master = None if master is None else digest_of(master.reveal(), pepper)
@@ -73,7 +76,7 @@ class Keyring:
     @property
     def open(self) -> bool:
         """Whether authentication is off: there is no key, and there never was one."""
-        return self._master is None and not self._keys
+        return self._may_open and self._master is None and not self._keys
 
     @property
     def is_fresh(self) -> bool:
@@ -165,6 +168,8 @@ class Keyring:
                 secrets = (await connection.execute(select(table.secrets))).mappings().all()
                 tenants = (await connection.execute(select(table.tenants))).mappings().all()
                 self._found.clear()
+                # a store that is emptied, or another one in its place, must not open what a key had closed
+                self._may_open = self._may_open and not keys
                 self._keys = {key.id: key for key in keys_of(keys, secrets)}
                 self.tenants = {tenant.name: tenant for tenant in tenants_of(tenants)}
         self._counters, self._trace = counters, trace

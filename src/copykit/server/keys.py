@@ -33,12 +33,15 @@ __all__ = [
 ]
 
 SCOPES = ("generate", "batch", "read", "admin")
+MOST_USD = 1e6
+"""Of a budget: what one 64-bit number holds in trillionths, many times over."""
 PERIODS = ("day", "month", "total")
 """What a budget is for, by the calendar of UTC."""
 OVERLAP_S = 86_400.0
 """Seconds that a replaced secret goes on working, unless told otherwise: a day to bring the new one everywhere."""
 _TENANT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _KEY = re.compile(r"ck_live_([0-9a-f]{8})_([A-Za-z0-9_-]{43})")
+_ID = re.compile(r"[0-9a-f]{1,8}")
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{0,100}")
 
 
@@ -182,7 +185,8 @@ class KeyBook:
         if not 0 <= overlap_s < 1e10:
             raise InvalidRequest("overlap", overlap_s, "must be 0 seconds or more")
         now = self._clock()
-        found = await self._known(key_id)
+        found = await self._known(_id_in(key_id))
+        key_id = found.id
         if not found.works(now):
             raise InvalidRequest("key", key_id, f"it is {found.state(now)}; make a new one")
         secret = chance.token_urlsafe(32)
@@ -202,7 +206,7 @@ class KeyBook:
         Raises:
             InvalidRequest: no such key.
         """
-        await self._known(key_id)
+        key_id = (await self._known(_id_in(key_id))).id
         async with self._store.writing() as connection:
             live = (table.keys.c.id == key_id) & table.keys.c.revoked.is_(None)
             await connection.execute(update(table.keys).where(live).values(revoked=self._clock()))
@@ -232,8 +236,9 @@ class KeyBook:
     async def _known(self, key_id: str) -> Key:
         found = {key.id: key for key in await self.every()}
         if key_id not in found:
-            near = nearest_names(key_id, found, 1)
-            raise InvalidRequest("key", key_id, "there is none with this id", nearest=near)
+            shown = key_id if _ID.fullmatch(key_id) else "***"  # somebody's secret, perhaps
+            near = nearest_names(key_id, found, 1) if shown == key_id else ()
+            raise InvalidRequest("key", shown, "there is none with this id; list shows them", nearest=near)
         return found[key_id]
 
     async def _add_secret(self, connection: Any, key_id: str, secret: str, now: float) -> None:
@@ -262,6 +267,11 @@ def keys_of(rows: Iterable[Any], secrets: Iterable[Any]) -> list[Key]:
         )
         for row in rows
     ]
+
+
+def _id_in(text: str) -> str:
+    """Give the id in *text*, which may be a whole key: who holds one has no other name for it."""
+    return text.split("_")[2] if text.startswith("ck_live_") and text.count("_") >= 3 else text
 
 
 def tenants_of(rows: Iterable[Any]) -> list[Tenant]:
@@ -304,7 +314,7 @@ def _check_bounds(rate: str, budget: Budget | None) -> None:
         raise InvalidRequest("rate", rate, "write a number and a time, e.g. 600/minute")
     if budget is None:
         return
-    if not 0 <= budget.usd < 1e6:
+    if not 0 <= budget.usd <= MOST_USD:
         raise InvalidRequest("budget", budget.usd, "must be dollars, 0 to a million")
     if budget.per not in PERIODS:
         near = nearest_names(budget.per, PERIODS, 1)

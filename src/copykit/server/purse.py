@@ -30,6 +30,10 @@ _PICO = 10**12
 _SHARE = 100
 """Of the cap, what a worker takes at a time, if the call at hand does not need more: small enough that what one
 holds is no reason to refuse another."""
+_LONGEST_S = 3600.0
+"""That a request may go on after its budget was changed."""
+_REST_S = 0.5
+"""That the store is left alone after it was silent."""
 _log = logging.getLogger("copykit.server")
 
 
@@ -59,7 +63,9 @@ class LeasedLedger(Ledger):
         self.committed = 0
         """What all workers together had spent or promised when this one was refused more, in trillionths."""
         self._purse = purse
-        self._fetching = asyncio.Lock()
+        self.parent = parent
+        self.moving = asyncio.Lock()
+        """Held while money moves between this part and the account."""
 
     def refusal(self, worst_usd: float) -> BudgetExceeded:
         """Give what is raised: of the whole account, not of the part that this worker holds."""
@@ -69,9 +75,16 @@ class LeasedLedger(Ledger):
     async def fetch(self, worst_usd: float) -> bool:
         """Take room out of the account until *worst_usd* fits; False if it has not so much left."""
         if self.budget is None:
-            return False
-        async with self._fetching:
+            return True
+        async with self.moving:
             return await self._purse.fetch(self, round(worst_usd * _PICO))
+
+    async def all_left_usd(self) -> float | None:
+        """Give what the account has left over all workers, what this one holds included; None without a budget."""
+        if self.budget is None:
+            return None
+        async with self.moving:
+            return await self._purse.left_usd(self)
 
     def unwritten(self) -> int:
         """Give what was spent and not written down yet."""
@@ -109,14 +122,26 @@ class Purse:
     Args:
         store: opened already.
         worker: its id, unique among all that ever held money.
-        clock: seconds of the epoch.
+        clock: seconds of the epoch, for periods.
+        steady: monotonic seconds.
     """
 
-    def __init__(self, store: Store, worker: str, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        store: Store,
+        worker: str,
+        *,
+        clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._worker = worker
         self.now = clock
+        self._steady = steady
         self._ledgers: dict[str, LeasedLedger] = {}
+        self._replaced: list[tuple[LeasedLedger, float]] = []
+        """Ledgers whose budget was changed, and since when: requests that began before are charged to them."""
+        self._silent_at = float("-inf")
 
     def ledger(
         self, account: str, budget: Budget | None, *, scope: str, parent: Ledger | None = None
@@ -130,10 +155,10 @@ class Purse:
             parent: the ledger that holds for this one too.
         """
         held = self._ledgers.get(account)
-        if held is not None and held.budget == budget:
+        if held is not None and held.budget == budget and held.parent is parent:
             return held
-        if held is not None:  # its budget was changed: what it holds is given back at the next tick
-            self._ledgers[f"{account} until {self.now()}"] = held
+        if held is not None:  # its budget was changed, or the one above it: requests in work still use it
+            self._replaced.append((held, self._steady()))
         made = self._ledgers[account] = LeasedLedger(self, account, budget, scope, parent)
         return made
 
@@ -152,7 +177,20 @@ class Purse:
         return Spent(pico / _PICO, cap, per)
 
     async def fetch(self, ledger: LeasedLedger, amount: int) -> bool:
-        """Take room for *amount* out of the account of *ledger*."""
+        """Take room for *amount* out of the account of *ledger*; say whether it fits then.
+
+        Raises:
+            StoreUnavailable: the store did not answer, now or half a second ago.
+        """
+        if self._steady() - self._silent_at < _REST_S:  # one waited for it; those behind it are told at once
+            raise StoreUnavailable("the store does not answer: nobody knows what is left")
+        try:
+            return await self._fetch(ledger, amount)
+        except StoreUnavailable:
+            self._silent_at = self._steady()
+            raise
+
+    async def _fetch(self, ledger: LeasedLedger, amount: int) -> bool:
         await self._turn(ledger)
         need = amount - ledger.room()
         if need <= 0:
@@ -176,17 +214,31 @@ class Purse:
         Raises:
             StoreUnavailable: the store did not answer; nothing is lost, the next tick does it.
         """
-        for name, ledger in list(self._ledgers.items()):
-            moved = await self._settle(ledger)
-            replaced = name != ledger.account
-            if replaced and not moved and not ledger.look().reserved_usd:
-                del self._ledgers[name]
+        for ledger in self._all():
+            async with ledger.moving:
+                await self._turn(ledger)
+                await self._settle(ledger)
+        longest = self._steady() - _LONGEST_S
+        self._replaced = [(ledger, since) for ledger, since in self._replaced if since > longest]
 
     async def aclose(self) -> None:
         """Write everything down and give all room back."""
-        for ledger in self._ledgers.values():
-            ledger.busy = False
-            await self._settle(ledger, all_of_it=True)
+        for ledger in self._all():
+            async with ledger.moving:
+                ledger.busy = False
+                await self._settle(ledger, all_of_it=True)
+
+    async def left_usd(self, ledger: LeasedLedger) -> float:
+        """Give what the account of *ledger* has left, what this worker holds of it included."""
+        await self._turn(ledger)
+        assert ledger.budget is not None  # noqa: S101  # `LeasedLedger.all_left_usd` asks for no other
+        async with self._store.reading() as connection:
+            committed = await self._committed(connection, ledger)
+        cap = round(ledger.budget.usd * _PICO)
+        return (cap - committed + ledger.room()) / _PICO
+
+    def _all(self) -> list[LeasedLedger]:
+        return [*self._ledgers.values(), *(ledger for ledger, _ in self._replaced)]
 
     async def bury(self, worker: str) -> None:
         """Count as spent what *worker* held, which is dead."""

@@ -8,22 +8,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from sqlalchemy import ColumnElement, delete, insert, select, update
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from copykit.server import store as table
 from copykit.server.store import Store
 from copykit.server.wire import Refused
 
-__all__ = ["KEPT_S", "MAX_NAME", "Kept", "Memory", "Remembers", "Shared"]
+__all__ = ["KEPT_S", "LONGEST", "MAX_NAME", "Kept", "Memory", "Remembers", "Shared"]
 
 KEPT_S = 86_400.0
 """Seconds that an answer is kept."""
 MAX_NAME = 255
 """Characters of an ``Idempotency-Key``."""
-GIVEN_UP_S = 180.0
-"""After which a request that never ended counts as not begun: its worker is gone, for none may take so long."""
+LONGEST = 16 * 2**20
+"""Bytes of an answer that is kept; a longer one is done again."""
+_OF_TENANT = 128 * 2**20
+"""Bytes of one tenant's answers; the oldest go first."""
 _MOST = 10_000
+_LARGE = 256 * 1024
+"""Bytes of an answer from which on the room of its tenant is looked at when it is kept, not only now and then."""
 _MOST_BYTES = 64 * 2**20
 
 
@@ -73,7 +78,7 @@ class Memory:
         now, at = self._clock(), (tenant, name)
         if at in self._kept:
             created, before, kept = self._kept[at]
-            if now - created < (GIVEN_UP_S if kept is None else KEPT_S):
+            if kept is None or now - created < KEPT_S:
                 return _judged(before, asked, kept)
             self._drop(at)
         self._kept[at] = (now, asked, None)
@@ -85,7 +90,7 @@ class Memory:
         if at not in self._kept:
             return
         created, asked, _ = self._kept[at]
-        if kept is None:
+        if kept is None or len(kept.body) > LONGEST:
             self._drop(at)
             return
         self._kept[at] = (created, asked, kept)
@@ -96,7 +101,7 @@ class Memory:
     async def purge(self) -> None:
         """Do as `Remembers` has it."""
         since = self._clock() - KEPT_S
-        for at in [at for at, (created, _, _) in self._kept.items() if created < since]:
+        for at in [at for at, (created, _, kept) in self._kept.items() if kept and created < since]:
             self._drop(at)
 
     def _drop(self, at: tuple[str, str]) -> None:
@@ -132,9 +137,16 @@ class Shared:
                     raise _in_work() from None
                 return None
             done = found["status"] is not None
-            if now - found["created"] >= (KEPT_S if done else GIVEN_UP_S):
+            is_over = (
+                now - found["created"] >= KEPT_S if done else not await _lives(connection, found["worker"])
+            )
+            if is_over:
                 fresh = {**row, "status": None, "kind": None, "body": None}
-                await connection.execute(update(table.answers).where(of_name).values(**fresh))
+                as_found = of_name & (table.answers.c.worker == found["worker"])
+                as_found &= table.answers.c.created == found["created"]
+                taken = await connection.execute(update(table.answers).where(as_found).values(**fresh))
+                if not taken.rowcount:  # another worker took it over in this very moment
+                    raise _in_work()
                 return None
         kept = Kept(found["status"], found["kind"], bytes(found["body"])) if done else None
         return _judged(bytes(found["asked"]), asked, kept)
@@ -143,17 +155,43 @@ class Shared:
         """Do as `Remembers` has it."""
         mine = _of(tenant, name) & (table.answers.c.worker == self._worker) & table.answers.c.status.is_(None)
         async with self._store.writing() as connection:
-            if kept is None:
+            if kept is None or len(kept.body) > LONGEST:
                 await connection.execute(delete(table.answers).where(mine))
                 return
             values = {"status": kept.status, "kind": kept.kind, "body": kept.body}
             await connection.execute(update(table.answers).where(mine).values(**values))
+            if len(kept.body) > _LARGE:
+                await _make_room(connection, tenant)
 
     async def purge(self) -> None:
         """Do as `Remembers` has it."""
-        old = table.answers.c.created < self._clock() - KEPT_S
+        old = (table.answers.c.created < self._clock() - KEPT_S) & table.answers.c.status.is_not(None)
         async with self._store.writing() as connection:
             await connection.execute(delete(table.answers).where(old))
+            for tenant in (
+                (await connection.execute(select(table.answers.c.tenant).distinct())).scalars().all()
+            ):
+                await _make_room(connection, tenant)
+
+
+async def _lives(connection: AsyncConnection, worker: str) -> bool:
+    """Say whether *worker* is still there: the crew takes those out that give no sign of life."""
+    asked = select(table.workers.c.id).where(table.workers.c.id == worker)
+    return (await connection.execute(asked)).first() is not None
+
+
+async def _make_room(connection: AsyncConnection, tenant: str) -> None:
+    """Forget the oldest answers of *tenant* until the rest is within its bounds."""
+    of_tenant = (table.answers.c.tenant == tenant) & table.answers.c.status.is_not(None)
+    size = func.length(table.answers.c.body)
+    asked = select(table.answers.c.created, size).where(of_tenant).order_by(table.answers.c.created.desc())
+    total = 0
+    for count, (created, length) in enumerate((await connection.execute(asked)).all(), start=1):
+        total += length
+        if total > _OF_TENANT or count > _MOST:
+            oldest = of_tenant & (table.answers.c.created <= created)
+            await connection.execute(delete(table.answers).where(oldest))
+            return
 
 
 def _of(tenant: str, name: str) -> ColumnElement[bool]:

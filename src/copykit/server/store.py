@@ -34,6 +34,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from copykit.errors import ConfigurationError, CopykitError, MissingExtra
+from copykit.server.wire import StoreUnavailable
 
 __all__ = ["Store", "StoreUnavailable", "has_keys", "raise_counter"]
 
@@ -142,13 +143,6 @@ answers = Table(
 """Of requests with an ``Idempotency-Key``; without a status while the first is in work."""
 
 
-class StoreUnavailable(CopykitError):
-    """The store did not answer; nothing is known to have changed."""
-
-    code = "store_unavailable"
-    retryable = True
-
-
 class Store:
     """The database behind one worker; used within one event loop.
 
@@ -173,6 +167,7 @@ class Store:
         self._url = self._url.set(drivername=driver)
         self.kind = "sqlite" if driver.startswith("sqlite") else "postgresql"
         """``sqlite`` or ``postgresql``."""
+        self._file: tuple[int, int] | None = None
         if self.kind == "sqlite":
             self._make_file()
         self._engine = self._made()
@@ -230,6 +225,7 @@ class Store:
         Raises:
             StoreUnavailable: it does not answer, or is locked for seconds.
         """
+        self._check_file()
         with _answering():
             async with self._engine.begin() as connection:
                 yield connection
@@ -237,6 +233,7 @@ class Store:
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """Give a connection that changes nothing; raises as `writing` does."""
+        self._check_file()
         with _answering():
             async with self._engine.connect() as connection:
                 yield await connection.execution_options(isolation_level="AUTOCOMMIT")
@@ -245,6 +242,17 @@ class Store:
         """Close all connections."""
         await self._engine.dispose()
 
+    def _check_file(self) -> None:
+        """Refuse to go on with a file that is not at its place any more: others would read and write another one."""
+        if self._file is None or self.path is None:
+            return
+        try:
+            found = self.path.stat()
+        except OSError:
+            found = None
+        if found is None or (found.st_dev, found.st_ino) != self._file:
+            raise StoreUnavailable("the store's file was taken away or replaced: start the server anew")
+
     def _make_file(self) -> None:
         """Make file and folder for their owner alone, before a database would make them for everybody."""
         path = self.path
@@ -252,7 +260,14 @@ class Store:
             raise ConfigurationError("server.store_url: workers share a file; memory is of one connection")
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                found = os.fstat(file)
+                if found.st_mode & 0o077:
+                    os.fchmod(file, 0o600)
+                self._file = (found.st_dev, found.st_ino)
+            finally:
+                os.close(file)
         except OSError as error:
             raise ConfigurationError(f"server.store_url: {path}: {error.strerror}") from None
 

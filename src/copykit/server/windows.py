@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from heapq import nsmallest
 
 __all__ = ["Windows"]
 
 _MOST = 100_000
-"""Names that are counted; beyond them those are forgotten that were seen longest ago."""
+"""Names that are counted; beyond them those are forgotten that came least often."""
 
 
 class Windows:
@@ -55,14 +56,14 @@ class Windows:
             if len(self._counted) >= _MOST:
                 self._forget()
             counted = self._counted[at] = [window, 0, 0]
-        elif counted[0] != window:
+        elif counted[0] < window:  # a clock that was set back begins no window anew
             counted[1:] = (0, counted[1]) if counted[0] == window - 1 else (0, 0)
             counted[0] = window
         return counted
 
     def _forget(self) -> None:
-        """Forget what counts no longer, and of the rest the oldest tenth if that was nothing."""
+        """Forget what counts no longer; if that is nothing, the tenth that came least often: no bound is near for them."""
         now = self._clock()
         gone = [at for at, counted in self._counted.items() if (counted[0] + 2) * at[2] <= now]
-        for at in gone or list(self._counted)[: _MOST // 10]:
+        for at in gone or nsmallest(_MOST // 10, self._counted, key=lambda at: self._counted[at][1]):
             del self._counted[at]

@@ -29,7 +29,7 @@ from copykit.errors import (
 )
 from copykit.server.drain import ShuttingDown
 
-__all__ = ["BadBody", "Problem", "Refused", "problem_of", "read_json"]
+__all__ = ["BadBody", "Problem", "Refused", "StoreUnavailable", "problem_of", "read_json"]
 
 MAX_DEPTH = 32
 """Brackets within brackets: a brief needs four."""
@@ -47,6 +47,13 @@ class BadBody(CopykitError):
     """A body that is not the JSON we accept."""
 
     code = "malformed_request"
+
+
+class StoreUnavailable(CopykitError):
+    """The store did not answer; nothing is known to have changed."""
+
+    code = "store_unavailable"
+    retryable = True
 
 
 class Refused(CopykitError):
@@ -181,6 +188,7 @@ _STATUS: tuple[tuple[type[CopykitError], int], ...] = (
     (AllProvidersCooling, 503),
     (CircuitOpen, 503),
     (Overloaded, 503),
+    (StoreUnavailable, 503),
     (ShuttingDown, 503),
     (ConfigurationError, 503),
     (DeadlineExceeded, 504),
