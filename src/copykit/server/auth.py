@@ -8,7 +8,7 @@ from starlette.requests import Request
 
 from copykit.server.config import ServerSettings, is_loopback
 from copykit.server.keyring import Keyring
-from copykit.server.keys import SCOPES, Key
+from copykit.server.keys import SCOPES, Key, id_of
 from copykit.server.limits import Limits, Window
 from copykit.server.peers import Peers
 from copykit.server.routes import RouteSpec
@@ -131,8 +131,9 @@ class Doors:
             raise Refused(401, "unauthorized", _NO_KEY, headers=_CHALLENGE)
         key = self._keyring.find(given) if len(given) <= _MOST_LETTERS else None
         if key is None:
-            told = "too many wrong keys from this address"
-            await self._limits.count(self._settings.failure_rate, "failure", Peers.line_of(peer), told)
+            tried = f"{Peers.line_of(peer)} {(id_of(given) or ('', ''))[0]}"
+            told = "too many wrong keys of this kind from this address"
+            await self._limits.count(self._settings.failure_rate, "failure", tried, told)
             raise Refused(401, "unauthorized", _WRONG, headers=_CHALLENGE)
         return key
 
