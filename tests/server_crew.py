@@ -14,8 +14,8 @@ import httpx2
 from copykit import CopywritingServiceV11, Settings
 from copykit.server import ServerSettings, create_app
 from copykit.server.config import file_url
-from copykit.server.keys import KeyBook
-from copykit.server.store import Store
+from copykit.server.doors.keys import KeyBook
+from copykit.server.kept.store import Store
 from copykit.settings import RoutingSettings
 
 T = TypeVar("T")

@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("sse_starlette", reason="needs the extra server")
 pytest.importorskip("aiosqlite", reason="needs the extra server")
 
-from copykit.server.keys import SCOPES
+from copykit.server.doors.keys import SCOPES
 from copykit.server.routes import PREFIXES, ROUTES, RouteSpec
 from copykit.settings import Secret
 from server_crew import BRIEF, SEEN_S, crew

@@ -20,7 +20,7 @@ from copykit import CopywritingInput, CopywritingServiceV11, Settings
 from copykit.data import load_bytes, load_toml, names
 from copykit.problems import ProblemBody
 from copykit.server import ServerSettings, create_app
-from copykit.server.openapi import document
+from copykit.server.described.openapi import document
 from copykit.server.routes import PREFIXES, ROUTES
 from copykit.settings import RoutingSettings, Secret
 

@@ -17,7 +17,7 @@ pytest.importorskip("yaml", reason="PyYAML reads the files; it comes with deploy
 
 import yaml
 
-from copykit.server.figures import FIGURES
+from copykit.server.watch.figures import FIGURES
 
 ROOT = Path(__file__).parents[1]
 HERE = ROOT / "deploy" / "monitoring"
@@ -192,7 +192,7 @@ def test_the_log_line_is_what_the_collector_looks_for() -> None:
     import io
     import logging
 
-    from copykit.server import logs
+    from copykit.server.watch import logs
 
     config = (HERE / "alloy.config").read_text(encoding="utf-8")
     (pattern,) = re.findall(r"!~ `([^`]+)`", config)

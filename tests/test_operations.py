@@ -117,8 +117,8 @@ def test_the_backup_of_postgresql_brings_keys_back(tmp_path: Path) -> None:
     programs = Path(embedded.__file__).parent / "pginstall" / "bin"
     commands = re.findall(r"(?m)^(pg_(?:dump|restore) .*)$", TEXT)
     assert len(commands) == 2
-    from copykit.server.keys import KeyBook
-    from copykit.server.store import Store, keys
+    from copykit.server.doors.keys import KeyBook
+    from copykit.server.kept.store import Store, keys
 
     server = embedded.get_server(tmp_path / "pg", cleanup_mode="delete")
     try:

@@ -17,10 +17,10 @@ pytest.importorskip("sse_starlette", reason="needs the extra server")
 pytest.importorskip("aiosqlite", reason="needs the extra server")
 
 from copykit.server import ServerSettings
-from copykit.server.keys import Budget, KeyBook
-from copykit.server.limits import Limits
-from copykit.server.purse import Purse
-from copykit.server.store import Store, StoreUnavailable
+from copykit.server.doors.keys import Budget, KeyBook
+from copykit.server.doors.limits import Limits
+from copykit.server.kept.purse import Purse
+from copykit.server.kept.store import Store, StoreUnavailable
 from copykit.server.wire import Refused
 from server_crew import BRIEF, SEEN_S, crew, told
 

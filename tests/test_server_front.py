@@ -14,7 +14,7 @@ pytest.importorskip("aiosqlite", reason="needs the extra server")
 
 from copykit import CopywritingServiceV11, Settings
 from copykit.server import ServerSettings, create_app
-from copykit.server.repeats import Repeats
+from copykit.server.kept.repeats import Repeats
 from copykit.settings import CacheSettings
 from copykit.testing import FakeClock
 from server_crew import BRIEF, SEEN_S, WorkerAtHand, crew, told

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("sse_starlette", reason="needs the extra server")
 
 from copykit.errors import Overloaded
-from copykit.server.gate import Gate
+from copykit.server.doors.gate import Gate
 from copykit.server.wire import Refused
 from server_crew import told
 

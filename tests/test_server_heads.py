@@ -13,7 +13,7 @@ import httptools
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from copykit.server.heads import CHUNKED, BadHead, read_head
+from copykit.server.process.heads import CHUNKED, BadHead, read_head
 
 LINES = (
     b"Host: x",

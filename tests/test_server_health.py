@@ -24,7 +24,7 @@ from copykit.errors import ProviderUnavailable, RateLimited
 from copykit.providers.registry import unregister_provider
 from copykit.server import ServerSettings, create_app
 from copykit.server.config import file_url
-from copykit.server.store import StoreUnavailable
+from copykit.server.kept.store import StoreUnavailable
 from copykit.settings import RoutingSettings
 from copykit.testing import FakeProvider
 

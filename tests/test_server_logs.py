@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from copykit.errors import ConfigurationError, MissingExtra
-from copykit.server.redaction import Redactor, secrets_of
+from copykit.server.watch.redaction import Redactor, secrets_of
 
 pytest.importorskip("structlog", reason="needs the extra server")
 
-from copykit.server import logs
+from copykit.server.watch import logs
 
 PLANTED = {
     "API_KEY": "Zk3v9QwRt7Yp2LmX8sBd4FhJ6nCgA1eU_w",

@@ -21,11 +21,11 @@ pytest.importorskip("sse_starlette", reason="needs the extra server")
 
 from copykit import CopywritingServiceV11, Settings, events
 from copykit.server import ServerSettings, create_app
-from copykit.server.figure_files import FOLDER_VARIABLE, figure_files
-from copykit.server.figures import FAMILIES, FIGURES, Figures
-from copykit.server.gpu import gpus
-from copykit.server.identity import config_digest
-from copykit.server.machine import disk, file_descriptors, memory_limit_bytes
+from copykit.server.watch.figure_files import FOLDER_VARIABLE, figure_files
+from copykit.server.watch.figures import FAMILIES, FIGURES, Figures
+from copykit.server.watch.gpu import gpus
+from copykit.server.watch.identity import config_digest
+from copykit.server.watch.machine import disk, file_descriptors, memory_limit_bytes
 from copykit.settings import RoutingSettings, Secret
 
 KEY = "Zk3v9QwRt7Yp2LmX8sBd4FhJ6nCgA1eU_w"
@@ -273,7 +273,7 @@ class _Driver:
 
 def test_gpus_are_told_as_their_driver_tells_them(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use as a share of 1, memory in bytes; what one does not tell is left out, and what has no driver is nothing."""
-    from copykit.server import gpu
+    from copykit.server.watch import gpu
 
     monkeypatch.setattr(gpu, "_library", _Driver)
     first, second = gpus()

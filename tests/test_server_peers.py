@@ -8,7 +8,7 @@ pytest.importorskip("sse_starlette", reason="needs the extra server")
 
 from starlette.requests import Request
 
-from copykit.server.peers import Peers
+from copykit.server.doors.peers import Peers
 
 
 def request(peer: str | None, *forwarded: str) -> Request:

@@ -16,8 +16,8 @@ pytest.importorskip("starlette", reason="needs the extra server")
 
 import uvicorn
 
-from copykit.server.heads import CHUNKED, BadHead, read_head
-from copykit.server.protocol import Bounds, State, protocol_of
+from copykit.server.process.heads import CHUNKED, BadHead, read_head
+from copykit.server.process.protocol import Bounds, State, protocol_of
 
 BOUNDS = Bounds(header_s=0.4, linger_s=0.4, stalled_s=0.5)
 BIG = 3 * 2**20

@@ -14,12 +14,12 @@ pytest.importorskip("aiosqlite", reason="needs the extra server")
 from sqlalchemy import func, select
 
 from copykit.errors import BudgetExceeded
-from copykit.server import store as table
 from copykit.server.config import file_url
-from copykit.server.crew import Crew
-from copykit.server.keys import Budget
-from copykit.server.purse import LeasedLedger, Purse
-from copykit.server.store import Store
+from copykit.server.doors.keys import Budget
+from copykit.server.kept import store as table
+from copykit.server.kept.crew import Crew
+from copykit.server.kept.purse import LeasedLedger, Purse
+from copykit.server.kept.store import Store
 from copykit.testing import FakeClock
 from server_crew import told
 

@@ -16,9 +16,9 @@ from copykit import register_provider
 from copykit.errors import ProviderUnavailable
 from copykit.providers.registry import unregister_provider
 from copykit.server.config import file_url
-from copykit.server.crew import Crew
-from copykit.server.remembered import KEPT_S, LONGEST, Kept, Memory, Remembers, Shared
-from copykit.server.store import Store
+from copykit.server.kept.crew import Crew
+from copykit.server.kept.remembered import KEPT_S, LONGEST, Kept, Memory, Remembers, Shared
+from copykit.server.kept.store import Store
 from copykit.server.wire import Refused, StoreUnavailable
 from copykit.testing import FakeClock, FakeProvider
 from server_crew import BRIEF, SEEN_S, crew, told

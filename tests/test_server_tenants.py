@@ -20,9 +20,9 @@ from copykit.providers.base import Completion
 from copykit.providers.registry import unregister_provider
 from copykit.server import ServerSettings
 from copykit.server.config import file_url
-from copykit.server.keys import Budget, KeyBook
+from copykit.server.doors.keys import Budget, KeyBook
+from copykit.server.kept.store import Store
 from copykit.server.routes import ROUTES
-from copykit.server.store import Store
 from copykit.testing import FakeClock, FakeProvider
 from server_crew import BRIEF, SEEN_S, crew, told
 
@@ -412,8 +412,8 @@ def test_while_the_store_is_silent_keys_work_five_seconds_and_then_all_are_told_
     tmp_path: Path,
 ) -> None:
     """No request waits for a database that does not answer once that is known; when it is back, so are the keys."""
-    from copykit.server.keyring import STALE_S, Keyring
-    from copykit.server.store import StoreUnavailable
+    from copykit.server.doors.keyring import STALE_S, Keyring
+    from copykit.server.kept.store import StoreUnavailable
 
     class Silent(Store):
         """A store that can be made to fail, and counts how often it was asked."""
@@ -492,7 +492,7 @@ def test_a_store_that_is_emptied_opens_nothing(tmp_path: Path) -> None:
     """What a key had closed stays closed, although no key is left."""
     from sqlalchemy import delete
 
-    from copykit.server import store as table
+    from copykit.server.kept import store as table
 
     async def story() -> list[int]:
         async with crew(tmp_path) as (book, (worker,)):

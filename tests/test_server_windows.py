@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 
-from copykit.server import windows
-from copykit.server.windows import Windows
+from copykit.server.doors import windows
+from copykit.server.doors.windows import Windows
 from copykit.testing import FakeClock
 
 

@@ -24,7 +24,7 @@ from copykit.data import load_toml
 from copykit.errors import ConfigurationError, MissingExtra, ProviderUnavailable
 from copykit.providers.registry import unregister_provider
 from copykit.server import ServerSettings, create_app
-from copykit.server.traces import Traces, traces_from_env
+from copykit.server.watch.traces import Traces, traces_from_env
 from copykit.settings import RoutingSettings
 from copykit.testing import FakeProvider
 
@@ -244,7 +244,7 @@ def test_a_collector_that_does_not_answer_stops_nobody(tmp_path: Path) -> None:
     story = """
 import time
 from copykit import events
-from copykit.server.traces import traces_from_env
+from copykit.server.watch.traces import traces_from_env
 import os
 traces = traces_from_env(os.environ)
 traces(events.GenerationStarted("r1"))
@@ -354,7 +354,7 @@ def test_the_console_is_an_exporter_too(tmp_path: Path) -> None:
     story = """
 import os
 from copykit import events
-from copykit.server.traces import traces_from_env
+from copykit.server.watch.traces import traces_from_env
 traces = traces_from_env(os.environ)
 traces(events.GenerationStarted("r1"))
 traces(events.GenerationFinished("r1", "x.post", "en", "ok", True, 0.1))

@@ -476,7 +476,7 @@ def _until(done: Callable[[], bool], within_s: float = 30.0) -> None:
 @client("M18", "many at once against a nearly empty budget, by every way in")
 def m18(stage: Stage) -> None:
     """One ledger: what all ways together spend is never above the cap, and what is refused says so as 429."""
-    from copykit.server.keys import Budget
+    from copykit.server.doors.keys import Budget
 
     calls = 7
     tries = 200 if stage.whole else 40
@@ -514,7 +514,7 @@ def m18(stage: Stage) -> None:
 @client("M19", "more than anybody needs")
 def m19(stage: Stage) -> None:
     """422 for 10,001 briefs, 1,000 variants, unknown fields; a batch that its budget cannot pay for is refused whole."""
-    from copykit.server.keys import Budget
+    from copykit.server.doors.keys import Budget
 
     with serving(stage, "metered") as desk:
         tiny = {"product_description": "x", "target_platform": "x"}

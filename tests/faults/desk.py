@@ -138,7 +138,7 @@ class Desk:
 
     def __enter__(self) -> Desk:
         from copykit.server import create_app
-        from copykit.server.process import Serving
+        from copykit.server.process.serving import Serving
 
         class OfThread(Serving):
             """Ends with its thread: the process that it would end at its last moment is the tests' own."""
@@ -190,8 +190,8 @@ class Desk:
             assert "Traceback" not in "".join(self.told), "a traceback was told"
 
     async def _make_keys(self) -> None:
-        from copykit.server.keys import KeyBook
-        from copykit.server.store import Store
+        from copykit.server.doors.keys import KeyBook
+        from copykit.server.kept.store import Store
 
         kept = Store(self.settings.store_url or "")
         await kept.open()
@@ -207,8 +207,8 @@ class Desk:
 
     async def key(self, **options: Any) -> str:
         """Make one more key while the server runs; gives its text, which counts as planted."""
-        from copykit.server.keys import KeyBook
-        from copykit.server.store import Store
+        from copykit.server.doors.keys import KeyBook
+        from copykit.server.kept.store import Store
 
         kept = Store(self.settings.store_url or "")
         await kept.open()

@@ -132,7 +132,7 @@ class Door:
             from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
         except ImportError:
             return None
-        from copykit.server.traces import Traces
+        from copykit.server.watch.traces import Traces
 
         self.spans = InMemorySpanExporter()
         provider = TracerProvider()

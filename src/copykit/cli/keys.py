@@ -20,7 +20,7 @@ from copykit.cli.table import Table
 from copykit.errors import CopykitError, InvalidRequest, MissingExtra
 
 if TYPE_CHECKING:
-    from copykit.server.keys import Budget, Key, KeyBook
+    from copykit.server.doors.keys import Budget, Key, KeyBook
 
 __all__ = ["app"]
 
@@ -202,8 +202,8 @@ async def _with_book(url: str | None, work: Callable[[KeyBook], Awaitable[T]]) -
     except ModuleNotFoundError as error:
         raise MissingExtra("keys", error.name or "sqlalchemy", "server") from None
     from copykit.server.config import ServerSettings, data_folder, file_url
-    from copykit.server.keys import KeyBook
-    from copykit.server.store import Store
+    from copykit.server.doors.keys import KeyBook
+    from copykit.server.kept.store import Store
 
     settings = ServerSettings.from_env(host="127.0.0.1", keyed=True)
     store = Store(url or settings.store_url or file_url(data_folder(settings.data_dir)))
@@ -222,7 +222,7 @@ def _seconds(name: str, text: str) -> float:
 
 
 def _budget(text: str) -> Budget | None:
-    from copykit.server.keys import Budget
+    from copykit.server.doors.keys import Budget
 
     if not text.strip():
         return None

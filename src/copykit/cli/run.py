@@ -96,7 +96,7 @@ def command(
 
 def _served(environment: dict[str, str], server: str, reload: bool, as_json: bool) -> int:
     """Serve, by one process or several; the exit status."""
-    from copykit.server.logs import configure
+    from copykit.server.watch.logs import configure
 
     settings, engine = _settings(environment)
     configure(settings.log_format, settings.log_level, environment=environment)
@@ -112,26 +112,26 @@ def _served(environment: dict[str, str], server: str, reload: bool, as_json: boo
 
     if server == "uvicorn" and settings.workers == 1 and not reload:
         from copykit.server.app import create_app
-        from copykit.server.process import Serving
+        from copykit.server.process.serving import Serving
 
         serving = Serving(create_app(engine, server=settings), settings, started=started)
         serving.run(sockets=[listening])
         gc.freeze()  # the process ends: to look through all that it holds once more takes most of a second
         return serving.status
-    from copykit.server.figure_files import FOLDER_VARIABLE, figure_files
+    from copykit.server.watch.figure_files import FOLDER_VARIABLE, figure_files
 
     # the budget of the settings is one for all workers that begin under this parent
     environment.setdefault("COPYKIT_RUN_ID", secrets.token_hex(8))
     with figure_files() as folder:
         environment[FOLDER_VARIABLE] = folder
         if server == "granian":
-            from copykit.server.granian import serve
+            from copykit.server.process.granian import serve
 
             listening.close()  # it binds by itself
             os.environ.update(environment)
             return serve(settings, bound, started)
-        from copykit.server.changes import snapshot
-        from copykit.server.workers import Workers
+        from copykit.server.process.changes import snapshot
+        from copykit.server.process.workers import Workers
 
         watched = (lambda: snapshot(environment)) if reload else None
         return asyncio.run(Workers(settings, listening, environment, started, watched).run())
@@ -191,7 +191,7 @@ def _tell(settings: ServerSettings, port: int, server: str, as_json: bool) -> No
         typer.echo(json.dumps({"event": "started", **told}))
         sys.stdout.flush()
     if settings.log_format == "json":  # whoever reads the log reads nothing else
-        from copykit.server.logs import tell
+        from copykit.server.watch.logs import tell
 
         tell(logging.getLogger("copykit.server"), "listening", told)
         return

@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from copykit.server.asked import name_of
-from copykit.server.remembered import Kept, Remembers
+from copykit.server.kept.remembered import Kept, Remembers
+from copykit.server.kept.store import StoreUnavailable
 from copykit.server.routes import RouteSpec
-from copykit.server.store import StoreUnavailable
 from copykit.server.wire import BadBody
 
 __all__ = ["FINAL", "once"]

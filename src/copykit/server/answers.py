@@ -24,13 +24,13 @@ from copykit.legacy import legacy_shape
 from copykit.models import CopywritingInput, CopywritingOutput
 from copykit.routing.account import Account
 from copykit.server.asked import brief_of, items_of, json_of, told_s
-from copykit.server.auth import Visitor
-from copykit.server.drain import Drain, ShuttingDown
-from copykit.server.health import Health
+from copykit.server.described.pages import page
+from copykit.server.doors.auth import Visitor
 from copykit.server.holdings import Holdings
-from copykit.server.metrics import CONTENT_TYPE, Metrics
-from copykit.server.pages import page
-from copykit.server.pulse import Pulse
+from copykit.server.process.drain import Drain, ShuttingDown
+from copykit.server.watch.health import Health
+from copykit.server.watch.metrics import CONTENT_TYPE, Metrics
+from copykit.server.watch.pulse import Pulse
 from copykit.server.wire import Problem, problem_of
 from copykit.service import CopywritingServiceV11
 from copykit.streaming import StreamEvent, StreamFailed, StreamFinished, as_mapping
@@ -226,7 +226,7 @@ class Answers:
 
     async def openapi(self, request: Request) -> Response:
         """Give the description of all routes."""
-        from copykit.server.openapi import document
+        from copykit.server.described.openapi import document
 
         keyed = not self._holdings.keyring.open
         return JsonResponse(await asyncio.to_thread(document, keyed=keyed))  # half a second, the first time

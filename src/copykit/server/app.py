@@ -20,16 +20,16 @@ from copykit.providers.registry import check_targets
 from copykit.server.again import FINAL, once
 from copykit.server.answers import Answers, answer
 from copykit.server.asked import told_s
-from copykit.server.auth import Doors, Visitor
 from copykit.server.bodies import read_body
 from copykit.server.config import ServerSettings, is_loopback
-from copykit.server.drain import ShuttingDown
-from copykit.server.exchange import Exchanges
+from copykit.server.doors.auth import Doors, Visitor
 from copykit.server.frame import Frame, Hosts
 from copykit.server.front import Front
 from copykit.server.holdings import Holdings
+from copykit.server.process.drain import ShuttingDown
 from copykit.server.routes import PREFIXES, ROUTES, RouteSpec
-from copykit.server.traces import Traces, traces_from_env
+from copykit.server.watch.exchange import Exchanges
+from copykit.server.watch.traces import Traces, traces_from_env
 from copykit.server.wire import Problem, problem_of
 from copykit.service import CopywritingServiceV11
 from copykit.settings import Settings

@@ -10,7 +10,7 @@ from starlette.requests import Request
 
 from copykit.errors import InvalidRequest
 from copykit.models import CopywritingInput
-from copykit.server.remembered import MAX_NAME
+from copykit.server.kept.remembered import MAX_NAME
 from copykit.server.wire import BadBody, read_json
 
 __all__ = ["brief_of", "items_of", "json_of", "name_of", "told_s"]

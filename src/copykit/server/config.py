@@ -249,7 +249,7 @@ def file_url(folder: Path) -> str:
 
 def _keyed(url: str) -> bool:
     """Ask the store at *url* whether it holds keys; in a thread, for the caller may have a loop of its own running."""
-    from copykit.server.store import has_keys
+    from copykit.server.kept.store import has_keys
 
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(lambda: asyncio.run(has_keys(url))).result()

@@ -10,7 +10,7 @@ from copykit.models import CopywritingInput
 from copykit.routing.account import Account
 from copykit.routing.budget import Ledger
 from copykit.routing.estimate import Estimator
-from copykit.server.purse import LeasedLedger
+from copykit.server.kept.purse import LeasedLedger
 
 __all__ = ["Forecast"]
 

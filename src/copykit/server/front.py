@@ -16,13 +16,13 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from copykit.server.auth import ANYBODY, Doors, Visitor
-from copykit.server.exchange import Alike
-from copykit.server.figures import Figures
+from copykit.server.doors.auth import ANYBODY, Doors, Visitor
 from copykit.server.frame import OWN_HEADERS, Hosts
 from copykit.server.holdings import Holdings
-from copykit.server.repeats import LONGEST_REQUEST
+from copykit.server.kept.repeats import LONGEST_REQUEST
 from copykit.server.routes import PREFIXES, ROUTES
+from copykit.server.watch.exchange import Alike
+from copykit.server.watch.figures import Figures
 from copykit.server.wire import Refused
 
 __all__ = ["Front"]

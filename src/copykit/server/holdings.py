@@ -10,19 +10,19 @@ from typing import Any
 from copykit.errors import ConfigurationError
 from copykit.routing.account import Account
 from copykit.routing.budget import Ledger
-from copykit.server.auth import Visitor
 from copykit.server.config import ServerSettings
-from copykit.server.crew import Crew, TenantStats, worker_id
+from copykit.server.doors.auth import Visitor
+from copykit.server.doors.gate import Gate
+from copykit.server.doors.keyring import OPERATOR, Keyring
+from copykit.server.doors.keys import MOST_USD, Budget
+from copykit.server.doors.limits import Limits
 from copykit.server.forecast import Forecast
-from copykit.server.gate import Gate
-from copykit.server.identity import config_digest
-from copykit.server.keyring import OPERATOR, Keyring
-from copykit.server.keys import MOST_USD, Budget
-from copykit.server.limits import Limits
-from copykit.server.purse import Purse, Spent
-from copykit.server.remembered import Memory, Remembers, Shared
-from copykit.server.repeats import Repeats
-from copykit.server.store import Store, StoreUnavailable, raise_counter
+from copykit.server.kept.crew import Crew, TenantStats, worker_id
+from copykit.server.kept.purse import Purse, Spent
+from copykit.server.kept.remembered import Memory, Remembers, Shared
+from copykit.server.kept.repeats import Repeats
+from copykit.server.kept.store import Store, StoreUnavailable, raise_counter
+from copykit.server.watch.identity import config_digest
 from copykit.service import CopywritingServiceV11
 from copykit.stats import Stats, together
 

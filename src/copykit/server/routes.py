@@ -26,7 +26,7 @@ class RouteSpec:
     legacy: bool = False
     """Whether it is of the first interface, kept as it was."""
     takes: str | None = None
-    """Name of the body's schema in `copykit.server.openapi`; None for no body."""
+    """Name of the body's schema in `copykit.server.described.openapi`; None for no body."""
     gives: str = "Report"
     """Name of the answer's schema."""
     operator: bool = False

@@ -27,7 +27,7 @@ from copykit.errors import (
     ProviderTimeout,
     excerpt,
 )
-from copykit.server.drain import ShuttingDown
+from copykit.server.process.drain import ShuttingDown
 
 __all__ = ["BadBody", "Problem", "Refused", "StoreUnavailable", "problem_of", "read_json"]
 

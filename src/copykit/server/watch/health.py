@@ -15,12 +15,12 @@ from copykit import events
 from copykit.accel import system
 from copykit.engine import Engine
 from copykit.providers.registry import check_targets
-from copykit.server import machine
-from copykit.server.figures import Figures
 from copykit.server.holdings import Holdings
-from copykit.server.identity import version
-from copykit.server.pulse import Pulse
-from copykit.server.store import Store, StoreUnavailable
+from copykit.server.kept.store import Store, StoreUnavailable
+from copykit.server.watch import machine
+from copykit.server.watch.figures import Figures
+from copykit.server.watch.identity import version
+from copykit.server.watch.pulse import Pulse
 
 __all__ = ["Health"]
 

@@ -27,7 +27,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
-from copykit.server.figure_files import FOLDER_VARIABLE
+from copykit.server.watch.figure_files import FOLDER_VARIABLE
 
 __all__ = ["CONTENT_TYPE", "FAMILIES", "FIGURES", "Figure", "Figures"]
 

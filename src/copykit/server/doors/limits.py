@@ -10,7 +10,7 @@ from math import ceil
 from typing import Any
 
 from copykit.server.config import RATE, ServerSettings
-from copykit.server.windows import Windows
+from copykit.server.doors.windows import Windows
 from copykit.server.wire import Refused
 
 __all__ = ["Limits", "Window"]

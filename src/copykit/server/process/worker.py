@@ -1,4 +1,4 @@
-"""``python -m copykit.server.worker``: one of several serving processes; `copykit.server.workers` starts it."""
+"""``python -m copykit.server.process.worker``: one of several serving processes, started by the parent of workers."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def main(listening: int, told: int, life: int) -> int:
     try:
         from copykit.server.app import create_app
         from copykit.server.config import ServerSettings
-        from copykit.server.logs import configure
-        from copykit.server.process import Serving
+        from copykit.server.process.serving import Serving
+        from copykit.server.watch.logs import configure
     except ModuleNotFoundError as error:
         name = (error.name or "uvicorn").partition(".")[0]
         if name == "copykit":

@@ -14,9 +14,9 @@ from typing import Any
 from sqlalchemy import insert, select, update
 
 from copykit.errors import InvalidRequest, nearest_names
-from copykit.server import store as table
 from copykit.server.config import RATE
-from copykit.server.store import Store, raise_counter
+from copykit.server.kept import store as table
+from copykit.server.kept.store import Store, raise_counter
 from copykit.settings import Secret
 
 __all__ = [

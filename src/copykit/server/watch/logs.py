@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import Any, Literal, TextIO
 
 from copykit.errors import ConfigurationError, MissingExtra, nearest_names
-from copykit.server.redaction import Redactor, secrets_of
+from copykit.server.watch.redaction import Redactor, secrets_of
 
 __all__ = ["FORMATS", "LEVELS", "Writer", "configure", "current", "tell", "writer"]
 

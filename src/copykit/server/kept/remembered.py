@@ -12,8 +12,8 @@ from sqlalchemy import ColumnElement, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from copykit.server import store as table
-from copykit.server.store import Store
+from copykit.server.kept import store as table
+from copykit.server.kept.store import Store
 from copykit.server.wire import Refused
 
 __all__ = ["KEPT_S", "LONGEST", "MAX_NAME", "Kept", "Memory", "Remembers", "Shared"]

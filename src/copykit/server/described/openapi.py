@@ -12,10 +12,10 @@ from copykit import legacy, models, problems
 from copykit.legacy import LegacyResult
 from copykit.models import CopywritingInput, CopywritingOutput
 from copykit.problems import ProblemBody
-from copykit.server.brief_schema import bound
-from copykit.server.field_words import describe
+from copykit.server.described.brief_schema import bound
+from copykit.server.described.field_words import describe
+from copykit.server.described.samples import BODIES, problem
 from copykit.server.routes import PREFIXES, ROUTES, RouteSpec
-from copykit.server.samples import BODIES, problem
 
 __all__ = ["document"]
 

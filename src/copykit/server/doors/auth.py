@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from starlette.requests import Request
 
 from copykit.server.config import ServerSettings, is_loopback
-from copykit.server.keyring import Keyring
-from copykit.server.keys import SCOPES, Key, id_of
-from copykit.server.limits import Limits, Window
-from copykit.server.peers import Peers
+from copykit.server.doors.keyring import Keyring
+from copykit.server.doors.keys import SCOPES, Key, id_of
+from copykit.server.doors.limits import Limits, Window
+from copykit.server.doors.peers import Peers
 from copykit.server.routes import RouteSpec
 from copykit.server.wire import Refused
 

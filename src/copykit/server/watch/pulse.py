@@ -10,14 +10,14 @@ from typing import Any
 
 from copykit.accel import system
 from copykit.accel.report import Report, report
-from copykit.server import machine
 from copykit.server.config import data_folder, is_loopback
-from copykit.server.gpu import gpus
 from copykit.server.holdings import Holdings
-from copykit.server.identity import version
-from copykit.server.metrics import Metrics
-from copykit.server.purse import LeasedLedger
-from copykit.server.store import StoreUnavailable
+from copykit.server.kept.purse import LeasedLedger
+from copykit.server.kept.store import StoreUnavailable
+from copykit.server.watch import machine
+from copykit.server.watch.gpu import gpus
+from copykit.server.watch.identity import version
+from copykit.server.watch.metrics import Metrics
 
 __all__ = ["Pulse"]
 

@@ -16,8 +16,8 @@ from typing import Any
 from sqlalchemy import delete, insert, select, update
 
 from copykit import events
-from copykit.server import store as table
-from copykit.server.store import Store
+from copykit.server.kept import store as table
+from copykit.server.kept.store import Store
 from copykit.stats import Stats, together
 
 __all__ = ["DEAD_S", "Crew", "TenantStats", "Worker", "worker_id"]

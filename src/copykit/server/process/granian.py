@@ -1,4 +1,4 @@
-"""The same application under granian: quicker, with fewer of the bounds that `copykit.server.protocol` has."""
+"""The same application under granian: quicker, with fewer of the bounds that `copykit.server.process.protocol` has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.applications import Starlette
 from copykit.errors import MissingExtra
 from copykit.server.app import create_app
 from copykit.server.config import ServerSettings
-from copykit.server.logs import configure
+from copykit.server.watch.logs import configure
 
 __all__ = ["application", "serve"]
 
@@ -43,7 +43,7 @@ def serve(settings: ServerSettings, port: int, started: Callable[[], None]) -> i
     except ModuleNotFoundError as error:
         raise MissingExtra("--server granian", error.name or "granian", "fast") from None
     server = granian.Granian(
-        "copykit.server.granian:application",
+        "copykit.server.process.granian:application",
         factory=True,
         interface=constants.Interfaces.ASGI,
         address=settings.host,

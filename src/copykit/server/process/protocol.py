@@ -20,7 +20,7 @@ from starlette.types import Message, Send
 from uvicorn.server import ServerState
 
 from copykit.accel import json
-from copykit.server.heads import CHUNKED, SPOILT, BadHead, Head, is_spoilt, read_head
+from copykit.server.process.heads import CHUNKED, SPOILT, BadHead, Head, is_spoilt, read_head
 from copykit.server.wire import Problem
 
 __all__ = ["Bounds", "State", "protocol_of"]

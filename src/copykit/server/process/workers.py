@@ -136,7 +136,7 @@ class Workers:
             sys.executable,
             *_flags(),
             "-m",
-            "copykit.server.worker",
+            "copykit.server.process.worker",
             str(listening),
             str(tell),
             str(hold),

@@ -18,9 +18,9 @@ import uvicorn
 from starlette.applications import Starlette
 
 from copykit.server.config import ServerSettings
-from copykit.server.drain import Drain, ShuttingDown
-from copykit.server.figures import Figures
-from copykit.server.protocol import Bounds, State, protocol_of
+from copykit.server.process.drain import Drain, ShuttingDown
+from copykit.server.process.protocol import Bounds, State, protocol_of
+from copykit.server.watch.figures import Figures
 
 __all__ = ["Serving"]
 

@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 from sqlalchemy import select
 
-from copykit.server import store as table
-from copykit.server.keys import Key, Tenant, digest_of, id_of, keys_of, tenants_of
-from copykit.server.store import Store, StoreUnavailable
+from copykit.server.doors.keys import Key, Tenant, digest_of, id_of, keys_of, tenants_of
+from copykit.server.kept import store as table
+from copykit.server.kept.store import Store, StoreUnavailable
 from copykit.settings import Secret
 
 __all__ = ["LOOK_S", "OPERATOR", "Keyring"]

@@ -17,7 +17,7 @@ from typing import Any
 from copykit import events
 from copykit.data import load_toml
 from copykit.errors import ConfigurationError, MissingExtra, nearest_names
-from copykit.server.identity import version
+from copykit.server.watch.identity import version
 
 __all__ = ["Traces", "traces_from_env"]
 

@@ -20,9 +20,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from copykit.errors import BudgetExceeded
 from copykit.routing.budget import Ledger
-from copykit.server import store as table
-from copykit.server.keys import Budget
-from copykit.server.store import Store, StoreUnavailable
+from copykit.server.doors.keys import Budget
+from copykit.server.kept import store as table
+from copykit.server.kept.store import Store, StoreUnavailable
 
 __all__ = ["LeasedLedger", "Purse", "Spent", "period_of"]
 

@@ -6,8 +6,8 @@ from copykit import events
 from copykit.accel.registry import capability_names, chosen
 from copykit.engine import Engine
 from copykit.routing.budget import Ledger
-from copykit.server.figures import CONTENT_TYPE, Figures
-from copykit.server.purse import LeasedLedger
+from copykit.server.kept.purse import LeasedLedger
+from copykit.server.watch.figures import CONTENT_TYPE, Figures
 
 __all__ = ["CONTENT_TYPE", "Metrics"]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from copykit.server import logs
-from copykit.server.figures import Figures
-from copykit.server.traces import Traces
+from copykit.server.watch import logs
+from copykit.server.watch.figures import Figures
+from copykit.server.watch.traces import Traces
 
 __all__ = ["Alike", "Exchanges"]
 

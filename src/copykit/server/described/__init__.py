@@ -1,0 +1,1 @@
+"""How the routes are described to whoever calls them: OpenAPI, samples, the page."""

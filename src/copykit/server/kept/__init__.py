@@ -1,0 +1,1 @@
+"""What workers share and what outlives them: the store, money, remembered answers, signs of life."""
