@@ -34,7 +34,7 @@ CODES = re.compile(
 
 def codes() -> set[str]:
     """Give every code that the sources and nginx's own problems know."""
-    files = [SOURCES / "errors.py", SOURCES / "batch.py", *(SOURCES / "server").glob("*.py")]
+    files = [SOURCES / "errors.py", SOURCES / "batch.py", *(SOURCES / "server").rglob("*.py")]
     found = {name for file in files for match in CODES.findall(file.read_text()) for name in match if name}
     nginx = (REPOSITORY / "deploy" / "nginx" / "problems.conf").read_text()
     return found | set(re.findall(r"/\.problem/\d+ ([a-z_]+);", nginx.partition("$problem_title")[0]))
