@@ -217,6 +217,8 @@ def test_a_late_loop_is_seen() -> None:
     assert pulse.lag_s == 0.0
     asyncio.run(story())
     assert pulse.lag_s > 0.1
+    assert pulse.times_late(0.1) == 1
+    assert pulse.times_late(60.0) == 0
 
 
 def test_the_containers_limit_is_the_memory_there_is(tmp_path: Path) -> None:

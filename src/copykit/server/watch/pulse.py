@@ -58,6 +58,10 @@ class Pulse:
         """Longest time of the last ten seconds that the loop was late; 0.0 while nobody beats."""
         return max(self._lags, default=0.0)
 
+    def times_late(self, least_s: float) -> int:
+        """Give how many of the beats of the last ten seconds were later than that."""
+        return sum(lag > least_s for lag in self._lags)
+
     async def beat(self) -> None:
         """Measure and look, until cancelled."""
         while True:
