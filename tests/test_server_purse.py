@@ -294,3 +294,20 @@ def test_a_clock_that_is_set_does_not_kill_workers(tmp_path: Path) -> None:
         assert await two.beat(()) == ["w0"]
 
     over_bank(tmp_path, 2, story)
+
+
+def test_a_worker_that_ends_holds_nothing_any_more(tmp_path: Path) -> None:
+    """What it did not spend is free for the others, and what it had promised when it was cut off is spent."""
+
+    async def story(bank: Bank) -> None:
+        one, two = bank.ledgers(Budget(1.0, "total"))
+        assert await spend(one, 0.3, 0.1)
+        assert await one.more(0.2)
+        one.reserve(0.2)
+        await bank.purses[0].aclose()
+        async with bank.store.reading() as connection:
+            assert (await connection.execute(select(table.leases))).all() == []
+        assert (await bank.purses[1].spent("key:1", two.budget)).usd == pytest.approx(0.3)
+        assert await spend(two, 0.7, 0.7)
+
+    over_bank(tmp_path, 2, story)

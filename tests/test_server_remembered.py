@@ -164,7 +164,10 @@ def test_what_a_dead_worker_had_begun_is_done_by_another(tmp_path: Path) -> None
         watching = Crew(store, "w1", "", steady=steady)
         await watching.beat(())
         steady.now += 31
-        assert sorted(await watching.beat(())) == ["dead", "w2"]
+        dead = await watching.beat(())
+        assert sorted(dead) == ["dead", "w2"]
+        for worker in dead:
+            await watching.remove(worker)
         await Crew(store, "w2", "").beat(())
         asked = (shared.begin("a", "n", b"1" * 32) for shared in (one, two))
         told = await asyncio.gather(*asked, return_exceptions=True)

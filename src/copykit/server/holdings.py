@@ -196,6 +196,7 @@ class Holdings:
                 raise
             for dead in found_dead:
                 await self.purse.bury(dead)
+                await self.crew.remove(dead)
         if step % _PURGES == 0:
             await self.remembered.purge()
 

@@ -99,7 +99,7 @@ class Crew:
         self.me = Worker(worker, os.getpid(), socket.gethostname(), now, now, version("copykit"), config)
 
     async def beat(self, told: Iterable[tuple[str, dict[str, Any]]]) -> list[str]:
-        """Give a sign of life, and what was counted by tenant; gives the ids of workers found dead, now taken out.
+        """Give a sign of life, and what was counted by tenant; gives the ids of workers found dead, to be taken out.
 
         Raises:
             StoreUnavailable: the store did not answer.
@@ -120,10 +120,7 @@ class Crew:
                         insert(table.counts).values(worker=me.id, tenant=tenant, told=text)
                     )
             beats = (await connection.execute(select(table.workers.c.id, table.workers.c.beat))).all()
-            dead = self._silent({row.id: row.beat for row in beats})
-            for worker in dead:
-                await _leave(connection, worker)
-        return dead
+        return self._silent({row.id: row.beat for row in beats})
 
     def _silent(self, beats: dict[str, float]) -> list[str]:
         """Give the workers whose beat has been the same for too long, by this worker's own steady clock.
@@ -160,8 +157,12 @@ class Crew:
 
     async def leave(self) -> None:
         """Take this worker out."""
+        await self.remove(self.me.id)
+
+    async def remove(self, worker: str) -> None:
+        """Take *worker* out; what it held is counted before, or nobody would do it any more."""
         async with self._store.writing() as connection:
-            await _leave(connection, self.me.id)
+            await _leave(connection, worker)
 
 
 def worker_id() -> str:

@@ -227,6 +227,7 @@ class Purse:
             async with ledger.moving:
                 ledger.busy = False
                 await self._settle(ledger, all_of_it=True)
+        await self.bury(self._worker)  # calls that were cut off: nobody will tell what they cost
 
     async def left_usd(self, ledger: LeasedLedger) -> float:
         """Give what the account of *ledger* has left, what this worker holds of it included."""
@@ -244,7 +245,11 @@ class Purse:
         """Count as spent what *worker* held, which is dead."""
         held = table.leases.c.worker == worker
         async with self._store.writing() as connection:
-            for row in (await connection.execute(select(table.leases).where(held))).mappings().all():
+            for row in (
+                (await connection.execute(select(table.leases).where(held).with_for_update()))
+                .mappings()
+                .all()
+            ):
                 if row["held"]:
                     await _add_spent(connection, row["account"], row["period"], row["held"])
             await connection.execute(delete(table.leases).where(held))
