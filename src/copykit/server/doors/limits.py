@@ -166,13 +166,10 @@ class _Redis:
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
 
-        self._storage = RedisStorage(
-            f"async+{url}",
-            implementation="redispy",
-            socket_timeout=REDIS_S,
-            socket_connect_timeout=REDIS_S,
-            retry=Retry(NoBackoff(), 0),  # type: ignore[arg-type]  # passed on to the client as it is
-        )
+        # passed on to the client as they are; with its own defaults a frozen server would take a minute
+        options: dict[str, Any] = {"socket_timeout": REDIS_S, "socket_connect_timeout": REDIS_S}
+        options["retry"] = Retry(NoBackoff(), 0)
+        self._storage = RedisStorage(f"async+{url}", implementation="redispy", **options)
         self._limiter = Shared(self._storage)
         self._item = RateLimitItemPerSecond
 
