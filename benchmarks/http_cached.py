@@ -256,7 +256,11 @@ def _add_litellm(
         "--host",
         "127.0.0.1",
     ]
-    environment = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False"}
+    environment = {
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "LITELLM_TELEMETRY": "False",
+        "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+    }
     pids["LiteLLM proxy"] = held.enter_context(
         server("litellm", command, port, environment, folder / "litellm.log")
     )
