@@ -65,7 +65,7 @@ ERRORS = [
     CircuitOpen("open", retry_after_s=5.0),
     AllProvidersCooling("all cool", retry_after_s=1.0),
     Overloaded(5, 4, retry_after_s=1.0),
-    BudgetExceeded(1.0, 0.99, 0.02),
+    BudgetExceeded(1.0, 0.99, 0.02, scope="key's budget"),  # a caller's own, whose figures it may know
     DeadlineExceeded(2.0),
     InternalError(KeyError("choices")),
     NoProviderSucceeded([Attempt(target="fake", outcome="provider_failed", reason="down")]),
