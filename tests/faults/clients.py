@@ -177,9 +177,15 @@ def m05(stage: Stage) -> None:
         desk.ask(body=BRIEF)
         for name, (raw, statuses) in BOMBS.items():
             path = "/v11/batch-generate" if name == "a million digits" else "/v11/generate"
-            answer, took_s = fold(lambda raw=raw, path=path: desk.ask(path=path, raw=raw))
-            assert answer.status_code in statuses, (name, answer.text[:200])
-            assert took_s <= SLACK * 0.05, (name, took_s)
+            for last in (
+                False,
+                True,
+            ):  # a pause of the whole process is no stall of the reader: once more then
+                answer, took_s = fold(lambda raw=raw, path=path: desk.ask(path=path, raw=raw))
+                assert answer.status_code in statuses, (name, answer.text[:200])
+                if took_s <= SLACK * 0.05:
+                    break
+                assert not last, (name, took_s)
 
 
 @client("M06", "compressed bodies")
