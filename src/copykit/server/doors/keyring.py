@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from sqlalchemy import select
 
-from copykit.server.doors.keys import Key, Tenant, digest_of, id_of, keys_of, tenants_of
+from copykit.server.doors.keys import SCOPES, Key, Tenant, digest_of, id_of, keys_of, tenants_of
 from copykit.server.kept import store as table
 from copykit.server.kept.store import Store, StoreUnavailable
 from copykit.settings import Secret
@@ -30,7 +30,6 @@ OPERATOR = "operator"
 """Id of the key that ``API_KEY`` holds; no key of the store has one of this form."""
 _MOST_FOUND = 10_000
 """Right keys that are found without comparing."""
-_SCOPES = ("generate", "batch", "read", "admin")
 _log = logging.getLogger("copykit.server")
 
 
@@ -177,4 +176,4 @@ class Keyring:
         return changed
 
 
-_MASTER = Key(OPERATOR, "", "API_KEY", _SCOPES, 0.0)
+_MASTER = Key(OPERATOR, "", "API_KEY", SCOPES, 0.0)

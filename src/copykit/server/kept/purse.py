@@ -268,13 +268,13 @@ class Purse:
                     await self._hold(connection, ledger, promised)
             ledger.period = period
 
-    async def _settle(self, ledger: LeasedLedger, *, all_of_it: bool = False) -> bool:
-        """Write down and give back, *all_of_it* also where calls were made just now; say whether there was anything."""
+    async def _settle(self, ledger: LeasedLedger, *, all_of_it: bool = False) -> None:
+        """Write down and give back, *all_of_it* also where calls were made just now."""
         spent = ledger.unwritten()
         back = 0 if ledger.busy or (spent and not all_of_it) else ledger.take(ledger.room())
         ledger.busy = False
         if not spent and not back:
-            return False
+            return
         try:
             async with self._store.writing() as connection:
                 if ledger.budget is None or await self._hold(connection, ledger, -(spent + back)):
@@ -284,7 +284,6 @@ class Purse:
             ledger.put(back)
             raise
         ledger.written += spent
-        return True
 
     async def _committed(self, connection: AsyncConnection, ledger: LeasedLedger) -> int:
         """Give what was spent and what all workers hold."""
