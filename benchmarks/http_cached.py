@@ -2,7 +2,8 @@
 
 The bare handler parses the body, makes a digest of it and answers the stored bytes: the least that a keyed cache behind
 HTTP can do. Every server is one process; rounds of all of them are interleaved. CPU is the server process's own, from
-/proc, so that other load on the machine moves it less than requests a second.
+/proc, so that other load on the machine moves it less than requests a second. Memory is that of the started server before
+its first request, and after all of them.
 
 Usage: python benchmarks/http_cached.py [--rounds 5] [--seconds 3] [--litellm PATH_OF_ITS_BIN_FOLDER]
 """
@@ -190,6 +191,7 @@ def main() -> None:
         ports = {name: free_port() for name in ("all off", "all on", "floor", "litellm")}
         servers: dict[str, tuple[int, str, bytes, dict[str, str]]] = {}
         pids: dict[str, int] = {}
+        at_rest: dict[str, float] = {}
         for name, environment, headers in (
             ("all off", off, {}),
             ("all on", {"API_KEY": KEY, "COPYKIT_RATE": MANY, "COPYKIT_IP_RATE": MANY}, {"X-API-Key": KEY}),
@@ -200,6 +202,8 @@ def main() -> None:
             pids[name] = held.enter_context(server(name, command, ports[name], environment, log))
             servers[f"copykit, {name}"] = (ports[name], "/v11/generate", body, headers)
             pids[f"copykit, {name}"] = pids.pop(name)
+            time.sleep(1.5)  # what it does at its beginning is done
+            at_rest[f"copykit, {name}"] = rss_mib(pids[f"copykit, {name}"])
             for _ in range(3):
                 answer = ask(ports[name], "/v11/generate", body, headers)
         (folder / "answer.json").write_bytes(answer)
@@ -213,8 +217,10 @@ def main() -> None:
             server("floor", command, ports["floor"], {"PYTHONPATH": str(folder)}, folder / "floor.log")
         )
         servers["Starlette floor"] = (ports["floor"], "/v11/generate", body, {})
+        at_rest["Starlette floor"] = rss_mib(pids["Starlette floor"])
         if options.litellm:
             _add_litellm(options.litellm, folder, ports["litellm"], held, servers, pids)
+            at_rest["LiteLLM proxy"] = rss_mib(pids["LiteLLM proxy"])
         table: dict[tuple[str, int], list[tuple[float, float, float]]] = {}
         for _ in range(options.rounds):
             for name, (port, path, sent, headers) in servers.items():
@@ -229,7 +235,7 @@ def main() -> None:
                         1e3 * took[int(0.99 * len(took))],
                     )
                     table.setdefault((name, count), []).append(row)
-        _show(table, {name: rss_mib(pid) for name, pid in pids.items()})
+        _show(table, at_rest, {name: rss_mib(pid) for name, pid in pids.items()})
 
 
 def _add_litellm(
@@ -276,19 +282,24 @@ def _add_litellm(
     servers["LiteLLM proxy"] = (port, "/v1/chat/completions", asked, {})
 
 
-def _show(table: dict[tuple[str, int], list[tuple[float, float, float]]], rss: dict[str, float]) -> None:
+def _show(
+    table: dict[tuple[str, int], list[tuple[float, float, float]]],
+    at_rest: dict[str, float],
+    after: dict[str, float],
+) -> None:
     middle = {
         key: tuple(statistics.median(row[at] for row in rows) for at in range(3))
         for key, rows in table.items()
     }
     print(
-        f"{'server':20} {'c':>3} {'req/s':>8} {'of floor':>8} {'CPU us':>8} {'of floor':>8} {'p99 ms':>7} {'MiB':>6}"
+        f"{'server':20} {'c':>3} {'req/s':>8} {'of floor':>8} {'CPU us':>8} {'of floor':>8} {'p99 ms':>7} {'of floor':>8} "
+        f"{'MiB':>6} {'after':>6}"
     )
     for (name, count), (rate, cpu, p99) in middle.items():
-        floor_rate, floor_cpu, _ = middle["Starlette floor", count]
+        floor_rate, floor_cpu, floor_p99 = middle["Starlette floor", count]
         print(
             f"{name:20} {count:3} {rate:8.0f} {rate / floor_rate:8.2f} {cpu:8.1f} {floor_cpu / cpu:8.2f} "
-            f"{p99:7.2f} {rss[name]:6.1f}"
+            f"{p99:7.2f} {p99 / floor_p99:8.2f} {at_rest[name]:6.1f} {after[name]:6.1f}"
         )
 
 

@@ -31,6 +31,13 @@ class Slow:
     """Takes its time, as its environment says."""
 
     name = "slow"
+    timeout_s = 60.0
+
+    def model_of(self, prompt):
+        return "one"
+
+    def most(self, prompt):
+        return 1000, 100
 
     async def complete(self, prompt):
         delay = 0.8 if "quick" in repr(prompt) else float(os.environ.get("SLOW_S", "0.5"))

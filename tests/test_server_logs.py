@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -327,6 +328,43 @@ def test_each_request_ends_in_one_line() -> None:
     assert first["bytes"] > 500
     assert first["duration_s"] > 0
     assert all(line["event"] == "request" and line["logger"] == "copykit.access" for line in told)
+
+
+def test_finished_lines_of_one_turn_go_out_in_one_call_and_in_their_order() -> None:
+    """A record between them comes between them; without a loop each is written at once."""
+
+    class Counting(io.StringIO):
+        calls = 0
+
+        def write(self, text: str) -> int:
+            self.calls += 1
+            return super().write(text)
+
+    stream = Counting()
+    logging.getLogger().handlers[:] = []  # pytest's own would hear of the lines too
+    logs.configure("json", "info", stream=stream, environment={})
+    logger = logging.getLogger("copykit.access")
+    writer = logs.writer(logger, logging.INFO)
+    assert writer is not None
+    form = writer.form("request", {"status": 200, "whole": True}, tenant="%s", bytes="%d")
+
+    async def turn() -> list[int]:
+        for number in range(3):
+            writer.write(form % ("acme", number))
+        held = len(stream.getvalue())
+        await asyncio.sleep(0)
+        calls = stream.calls
+        writer.write(form % ("acme", 3))
+        logger.info("between")
+        writer.write(form % ("acme", 4))
+        return [held, calls]
+
+    assert asyncio.run(turn()) == [0, 1]
+    writer.write(form % ("acme", 5))
+    told = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line.get("bytes", line["event"]) for line in told] == [0, 1, 2, 3, "between", 4, 5]
+    assert {"event": "request", "status": 200, "whole": True, "tenant": "acme"}.items() <= told[0].items()
+    assert sorted(line["timestamp"] for line in told) == [line["timestamp"] for line in told]
 
 
 def test_a_repeated_request_is_told_as_the_first() -> None:

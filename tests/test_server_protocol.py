@@ -18,6 +18,7 @@ import uvicorn
 
 from copykit.server.process.heads import CHUNKED, BadHead, read_head
 from copykit.server.process.protocol import Bounds, State, protocol_of
+from copykit.server.wire import WHOLE
 
 BOUNDS = Bounds(header_s=0.4, linger_s=0.4, stalled_s=0.5)
 BIG = 3 * 2**20
@@ -106,6 +107,8 @@ class Echo:
         self.refused: list[tuple[int, str]] = []
         self.left = 0
         self.poured = 0
+        self.whole: list[bool] = []
+        """Whether each answer that was to be sent at once was so."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one request."""
@@ -123,6 +126,12 @@ class Echo:
         if scope["path"] == "/big":
             body = bytes(BIG)
         headers = [(b"content-length", str(len(body)).encode())]
+        whole = scope.get("extensions", {}).get(WHOLE)
+        if scope["path"] == "/whole" and whole is not None:
+            lines = b"content-length: %d\r\n" % len(body)
+            self.whole.append(whole(lines, body))
+            if self.whole[-1]:
+                return
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
@@ -376,6 +385,47 @@ def test_while_the_server_drains_each_answer_is_the_last_of_its_connection(parse
             assert b"connection: close" in got
 
     asyncio.run(story())
+
+
+def test_an_answer_sent_at_once_is_the_one_that_messages_send() -> None:
+    """
+    Byte for byte, several on one connection, whether the head was seen before or not; the last one of a connection,
+    one whose body is not there yet, and all over h11 go by messages.
+    """
+    post = b"POST /whole HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+    asked = {
+        "one": (post, [True]),
+        "another length": (post.replace(b": 3", b": 4") + b"d", [True]),
+        "three at once": (post * 3, []),
+        "the last": (post.replace(b"Host", b"Connection: close\r\nHost"), [False]),
+        "of HTTP/1.0": (post.replace(b"1.1", b"1.0"), [False]),
+    }
+
+    async def story() -> None:
+        async with serving("httptools") as place:
+            for name, (data, want) in asked.items():
+                place.app.whole.clear()
+                whole = await place.say(data, 0.1)
+                assert place.app.whole == want, name
+                plain = await place.say(data.replace(b"/whole", b"/plain"), 0.1)
+                assert [_undated(whole[1]), *whole[::2]] == [_undated(plain[1]), *plain[::2]], name
+            reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
+            place.app.whole.clear()
+            for body in (b"abc", b"abc", b"abd", b"abc"):
+                writer.write(post[:-3] + body)
+                assert (await reader.readuntil(body)).count(b"HTTP/1.1 200 OK") == 1
+            assert place.app.whole == [True] * 4
+            writer.close()
+        async with serving("h11") as place:
+            assert (await place.say(post, 0.1))[0] == [200]
+            assert not place.app.whole
+
+    asyncio.run(story())
+
+
+def _undated(answer: bytes) -> list[bytes]:
+    """Give the lines without the time."""
+    return [line for line in answer.split(b"\r\n") if not line.lower().startswith(b"date:")]
 
 
 @pytest.mark.parametrize("parser", PARSERS)

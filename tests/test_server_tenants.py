@@ -21,7 +21,7 @@ from copykit.providers.registry import unregister_provider
 from copykit.server import ServerSettings
 from copykit.server.config import file_url
 from copykit.server.doors.keys import Budget, KeyBook
-from copykit.server.kept.store import Store
+from copykit.server.kept.store import Store, StoreUnavailable
 from copykit.server.routes import ROUTES
 from copykit.testing import FakeClock, FakeProvider
 from server_crew import BRIEF, SEEN_S, crew, told
@@ -564,3 +564,46 @@ def test_a_whole_key_names_itself_and_is_not_repeated(tmp_path: Path, verb: str)
     assert text.rsplit("_", 1)[1] not in run(verb, strange).output
     assert "secret-words" not in run(verb, "secret-words").output
     assert run(verb, text).exit_code == 0
+
+
+def test_a_file_for_all_eyes_is_made_its_owners_before_it_is_used(tmp_path: Path) -> None:
+    """A store that somebody made readable for everybody is so no longer once it was opened."""
+    store = Store(file_url(tmp_path))
+    path = store.path
+    assert path is not None
+    path.chmod(0o644)
+    Store(file_url(tmp_path))
+    assert path.stat().st_mode & 0o077 == 0
+
+
+def test_a_store_that_is_no_database_is_told_by_its_path(tmp_path: Path) -> None:
+    """Before anything is started, and nothing of the file is changed."""
+    store = Store(file_url(tmp_path))
+    path = store.path
+    assert path is not None
+    path.write_bytes(b"these are no tables, but somebody's notes")
+    with pytest.raises(ConfigurationError, match="damaged or no SQLite database") as caught:
+        Store(file_url(tmp_path))
+    assert str(path) in str(caught.value)
+    assert path.read_bytes() == b"these are no tables, but somebody's notes"
+
+
+def test_a_damaged_store_is_told_as_damaged(tmp_path: Path) -> None:
+    """Pages that hold no tables any more: not "did not answer", which would pass by itself."""
+
+    async def story() -> None:
+        store = Store(file_url(tmp_path))
+        await store.open()
+        await store.aclose()
+        path = store.path
+        assert path is not None
+        whole = path.read_bytes()
+        path.write_bytes(whole[:100] + b"\xff" * (len(whole) - 100))
+        broken = Store(file_url(tmp_path))
+        try:
+            with pytest.raises(StoreUnavailable, match="damaged"):
+                await broken.open()
+        finally:
+            await broken.aclose()
+
+    told(story)

@@ -23,7 +23,7 @@ from copykit.server.kept.repeats import LONGEST_REQUEST
 from copykit.server.routes import PREFIXES, ROUTES
 from copykit.server.watch.exchange import Alike
 from copykit.server.watch.figures import Figures
-from copykit.server.wire import Refused
+from copykit.server.wire import WHOLE, Refused
 
 __all__ = ["Front"]
 
@@ -49,6 +49,10 @@ _USUAL = frozenset(
     }
 )
 """Headers of a request that may be answered here; with any other it goes the whole way."""
+
+_SAME = ((b"content-type", b"application/json"), *OWN_HEADERS)
+"""Headers that every answer given here has."""
+_SAME_LINES = b"".join([b"%b: %b\r\n" % one for one in _SAME])
 
 
 class Front:
@@ -103,13 +107,11 @@ class Front:
             if window is not None:
                 headers += window.raw()
         body = repeat.body
-        headers += [
-            (b"content-length", str(len(body)).encode()),
-            (b"content-type", b"application/json"),
-            *OWN_HEADERS,
-        ]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        headers.append((b"content-length", b"%d" % len(body)))
+        whole = scope.get("extensions", {}).get(WHOLE)
+        if whole is None or not whole(b"".join([b"%b: %b\r\n" % one for one in headers]) + _SAME_LINES, body):
+            await send({"type": "http.response.start", "status": 200, "headers": [*headers, *_SAME]})
+            await send({"type": "http.response.body", "body": body})
         took_s = time.perf_counter() - began
         self._holdings.repeats.note(tenant, repeat, took_s)
         self._alike.tell(request_id.decode(), given_id is None, tenant, visitor.key.id, len(body), took_s)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import ceil
-from typing import Any
+from typing import Any, NamedTuple
 
 from copykit.server.config import RATE, ServerSettings
 from copykit.server.doors.windows import Windows
@@ -23,8 +22,7 @@ _LENGTHS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 _log = logging.getLogger("copykit.server")
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """What is left of a bound, for the headers that say so."""
 
     limit: int

@@ -42,11 +42,12 @@ class Windows:
         if fits:
             counted[1] += 1
         before, current = counted[2], counted[1]
-        left = max(0, most - int(before * overlap + current))
-        waits = [length_s - into] if current else []
+        left = most - int(before * overlap + current)
+        wait_s = length_s - into if current else 0.0
         if before:
-            waits.append((overlap * length_s) % (length_s / before))
-        return fits, left, min(waits, default=0.0)
+            eased_s = (overlap * length_s) % (length_s / before)
+            wait_s = min(wait_s, eased_s) if current else eased_s
+        return fits, left if left > 0 else 0, wait_s
 
     def _of(self, kind: str, name: str, length_s: int, window: int) -> list[int]:
         """Give number of the window, count in it and count in the one before."""

@@ -48,6 +48,9 @@ _DRIVERS = {
 _LIBRARIES = ("sqlalchemy", "sqlite3", "aiosqlite", "asyncpg")
 _LOCK = 0x636F7079
 """PostgreSQL's advisory lock while tables are made: workers start together."""
+_SQLITE = b"SQLite format 3\0"
+"""How a file of SQLite begins (sqlite.org/fileformat.html, section 1.2); an empty one is a new database."""
+_DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _TEXT = 255
 
 tables = MetaData()
@@ -266,10 +269,13 @@ class Store:
                 if found.st_mode & 0o077:
                     os.fchmod(file, 0o600)
                 self._file = (found.st_dev, found.st_ino)
+                begins = os.read(file, len(_SQLITE))
             finally:
                 os.close(file)
         except OSError as error:
             raise ConfigurationError(f"server.store_url: {path}: {error.strerror}") from None
+        if begins not in (b"", _SQLITE):
+            raise ConfigurationError(f"server.store_url: {path}: the file is damaged or no SQLite database")
 
     def _made(self) -> AsyncEngine:
         try:
@@ -331,6 +337,11 @@ def _answering() -> Iterator[None]:
         of_driver = type(error).__module__.partition(".")[0] in _LIBRARIES
         if not of_driver and not isinstance(error, SQLAlchemyError | OSError | TimeoutError):
             raise
+        kind = getattr(getattr(error, "orig", error), "sqlite_errorname", "")
+        if kind.startswith(_DAMAGED):
+            raise StoreUnavailable(
+                "the store's file is damaged: stop all servers and restore a backup"
+            ) from error
         raise StoreUnavailable(f"the store did not answer: {type(error).__name__}") from error
 
 

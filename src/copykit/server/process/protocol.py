@@ -21,13 +21,15 @@ from uvicorn.server import ServerState
 
 from copykit.accel import json
 from copykit.server.process.heads import CHUNKED, SPOILT, BadHead, Head, is_spoilt, read_head
-from copykit.server.wire import Problem
+from copykit.server.wire import WHOLE, Problem
 
 __all__ = ["Bounds", "State", "protocol_of"]
 
 _BUFFERED = 32 * 1024
 """Bytes of an answer kept here for a client that reads slowly; the kernel keeps as many again that were not sent yet."""
 _RESUMED = 8 * 1024
+_REPEATED = 1024
+"""Bytes of a head that is kept until the next one."""
 _CODES = {400: "malformed_request", 408: "request_timeout", 431: "headers_too_large", 503: "overloaded"}
 
 
@@ -65,6 +67,8 @@ class _Bounded(asyncio.Protocol):
     """Stands before a protocol of uvicorn and passes it one whole head, then that request's body, then the next head."""
 
     bounds: ClassVar[Bounds] = Bounds()
+    writes_whole: ClassVar[bool] = False
+    """Whether an answer may be written past the parser: httptools reads only, h11 wants to hear of answers too."""
 
     transport: asyncio.Transport
     loop: asyncio.AbstractEventLoop
@@ -83,6 +87,8 @@ class _Bounded(asyncio.Protocol):
         """Whether nothing more is read from this connection."""
         self._last = False
         """Whether the request being answered is the last: nobody here knows where a body in chunks ended."""
+        self._former = (b"", Head(b"", 0))
+        """The head before and what it says: clients that keep a connection mostly send the same one again."""
         self._made_at = time.monotonic()
         self._heading: asyncio.TimerHandle | None = None
         self._stalling: asyncio.TimerHandle | None = None
@@ -125,11 +131,17 @@ class _Bounded(asyncio.Protocol):
         end = data.find(b"\r\n\r\n", 0, self.bounds.header_bytes) + 4
         if end <= 4 or data[:1] == b"\r":
             return False
-        try:
-            head = read_head(data[:end], self.bounds.header_fields)
-        except BadHead as refusal:
-            self.refuse(refusal.status, refusal.detail)
-            return True
+        told = data[:end]
+        if told == self._former[0]:
+            head = self._former[1]
+        else:
+            try:
+                head = read_head(told, self.bounds.header_fields)
+            except BadHead as refusal:
+                self.refuse(refusal.status, refusal.detail)
+                return True
+            if end <= _REPEATED:
+                self._former = (told, head)
         came = len(data) - end
         if came > head.body:  # a request behind it, or chunks
             return False
@@ -193,6 +205,26 @@ class _Bounded(asyncio.Protocol):
             self.part()
         if self._left:
             cycle.send = _EarlyAnswer(self, cycle)
+        elif self.writes_whole:
+            cycle.scope["extensions"] = {WHOLE: self._write_whole}
+
+    def _write_whole(self, head: bytes, body: bytes) -> bool:
+        """Answer the present request with 200 at once; False where something about it wants the usual steps.
+
+        Args:
+            head: header lines, each with its end, that need no look at their letters any more.
+            body: as long as they say.
+        """
+        cycle = self.cycle
+        usual = cycle.keep_alive and not (cycle.response_started or cycle.disconnected or self._over)
+        if not usual or self.flow.write_paused or self.transport.is_closing():
+            return False
+        cycle.response_started = cycle.response_complete = True
+        own = b"".join([b"%b: %b\r\n" % header for header in cycle.default_headers])
+        self.transport.write(b"HTTP/1.1 200 OK\r\n" + own + head + b"\r\n" + body)
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
 
     def part(self) -> None:
         """Let the answer to the present request be the last of this connection, and say so."""
@@ -374,4 +406,5 @@ def protocol_of(bounds: Bounds, parser: str = "auto") -> type[asyncio.Protocol]:
         from uvicorn.protocols.http.h11_impl import H11Protocol
 
         base = H11Protocol
-    return type(f"Bounded{base.__name__}", (_Bounded, base), {"bounds": bounds})
+    own = {"bounds": bounds, "writes_whole": base.__name__ == "HttpToolsProtocol"}
+    return type(f"Bounded{base.__name__}", (_Bounded, base), own)

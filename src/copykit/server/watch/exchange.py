@@ -98,7 +98,7 @@ class Alike:
         self._route = route
         self._series: tuple[Any, Any, Any] | None = None
         self._made_for: logs.Writer | None = None
-        self._line = ""
+        self._forms: dict[tuple[bool, ...], str] = {}
 
     def tell(self, request_id: str, own: bool, tenant: str, key_id: str, size: int, took_s: float) -> None:
         """Count and log one that was answered with 200.
@@ -118,27 +118,35 @@ class Alike:
         time_of.observe(took_s)
         if not _log.isEnabledFor(logging.INFO):
             return
-        writer = self._writer() if own else None
+        writer = logs.writer(_log, logging.INFO) if own else None
         if writer is not None:
             # each value is the server's own: hexadecimal digits, numbers, names of keys and tenants
-            whose = writer.field("tenant", tenant) if tenant else ""
-            whose += writer.field("key_id", key_id) if key_id else ""
-            told = writer.field("duration_s", round(took_s, 6)) + writer.field("bytes", size)
-            writer.write(f"{self._line}{writer.field('request_id', request_id)}{told}{whose}")
+            whose = [name for name in (tenant, key_id) if name]
+            form = self._form(writer, tenant != "", key_id != "")
+            writer.write(form % (request_id, took_s, size, *whose))
             return
         fields = {"request_id": request_id, "method": self._method, "route": self._route, "status": 200}
         fields |= {"duration_s": round(took_s, 6), "bytes": size, "whole": True}
         fields |= {name: value for name, value in (("tenant", tenant), ("key_id", key_id)) if value}
         logs.tell(_log, "request", fields)
 
-    def _writer(self) -> logs.Writer | None:
-        writer = logs.writer(_log, logging.INFO)
-        if writer is not None and writer is not self._made_for:
+    def _form(self, writer: logs.Writer, *whose: bool) -> str:
+        """Give the line, with tenant, key, both or none of them."""
+        if writer is not self._made_for:
             self._made_for = writer
-            self._line = writer.line(
-                "request", method=self._method, route=self._route, status=200, whole=True
-            )
-        return writer
+            self._forms.clear()
+        form = self._forms.get(whose)
+        if form is None:
+            same: dict[str, str | int | bool] = {
+                "method": self._method,
+                "route": self._route,
+                "status": 200,
+                "whole": True,
+            }
+            named = {name: "%s" for name, known in zip(("tenant", "key_id"), whose, strict=True) if known}
+            told = {"request_id": "%s", "duration_s": "%.6f", "bytes": "%d", **named}
+            form = self._forms[whose] = writer.form("request", same, **told)
+        return form
 
 
 def _begun(scope: Scope) -> dict[str, str]:

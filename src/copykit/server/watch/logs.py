@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
 import re
 import sys
+import time
 from collections.abc import Mapping, MutableMapping
 from contextlib import suppress
 from contextvars import ContextVar
@@ -134,29 +136,36 @@ class Writer:
         self._head = (
             f'","level":"{word}","logger":"{name}","event":"' if self._json else f" {word:<8} {name} "
         )
+        self._second, self._when = -1, ""
 
-    def line(self, event: str, **fields: str | int | bool) -> str:
-        """Give what stands on every line of *event*: those of its fields that never change."""
-        if self._json:
-            return event + '"' + "".join(self.field(name, value) for name, value in fields.items())
-        return event + " |" + "".join(self.field(name, value) for name, value in fields.items())
+    def form(self, event: str, same: Mapping[str, str | int | bool], **others: str) -> str:
+        """Give a line of *event* to be filled by ``%`` with its *others*, in their order.
 
-    def field(self, name: str, value: str | float | bool) -> str:
-        """Give one more field."""
+        Args:
+            same: fields that never change.
+            others: how each of the rest is written: ``%s`` for a text, ``%d`` or the like for a number.
+        """
+        told = [self._field(name, value, isinstance(value, str)) for name, value in same.items()]
+        told += [self._field(name, how, how == "%s") for name, how in others.items()]
+        return event + ('"' if self._json else " |") + "".join(told)
+
+    def _field(self, name: str, value: str | int | bool, is_text: bool) -> str:
+        """Give one field; a text is quoted in JSON."""
+        number = ("true" if value else "false") if isinstance(value, bool) else value
         if not self._json:
-            return f" {name}={_number(value)}"
-        return f',"{name}":"{value}"' if isinstance(value, str) else f',"{name}":{_number(value)}'
+            return f" {name}={number}"
+        return f',"{name}":"{value}"' if is_text else f',"{name}":{number}'
 
     def write(self, line: str) -> None:
-        """Write what `line` gave, with what `field` gave behind it."""
-        when = datetime.now(UTC).isoformat(timespec="microseconds")[:-6]
+        """Write what `form` gave, filled."""
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._when = datetime.fromtimestamp(second, UTC).isoformat()[:-6]
         begin, end = ('{"timestamp":"', "}\n") if self._json else ("", "\n")
-        self._lines.write_line(f"{begin}{when}Z{self._head}{line}{end}")
-
-
-def _number(value: object) -> object:
-    """Give *value* as both forms of a line write it."""
-    return ("true" if value else "false") if isinstance(value, bool) else value
+        parts = int((now - second) * 1e6)
+        self._lines.write_line(f"{begin}{self._when}.{parts:06d}Z{self._head}{line}{end}")
 
 
 class _Told(logging.LogRecord):
@@ -175,13 +184,42 @@ class _Lines(logging.StreamHandler[TextIO]):
         super().__init__(stream)
         self.writers: dict[tuple[str, int], Writer] = {}
         """By logger and level."""
+        self._waiting: list[str] = []
+        """Finished lines of this turn of the event loop."""
+        self._turn_of: asyncio.AbstractEventLoop | None = None
 
     def write_line(self, line: str) -> None:
-        """Write a finished line."""
+        """Write a finished line, in one call with the others of this turn of the event loop: each call costs as much."""
         self.acquire()
         try:
-            self.stream.write(line)
+            self._waiting.append(line)
+            loop = asyncio.get_running_loop()
+            if loop is not self._turn_of:
+                self._turn_of = loop
+                loop.call_soon(self._end_turn)
+        except RuntimeError:  # no loop runs in this thread
             self.flush()
+        finally:
+            self.release()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, after the lines that were before it."""
+        if self._waiting:
+            self.flush()
+        super().emit(record)
+
+    def _end_turn(self) -> None:
+        self._turn_of = None
+        self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        self.acquire()
+        try:
+            waiting, self._waiting = self._waiting, []
+            if waiting:
+                self.stream.write("".join(waiting))
+            super().flush()
         except (OSError, ValueError):  # a closed stream: there is nobody left to tell
             return
         finally:
