@@ -9,7 +9,7 @@ from itertools import islice
 
 import pytest
 
-from copykit.batch import BatchStats, gather, plan, reasons, run_batch
+from copykit.batch import BatchStats, gather, gather_as, plan, reasons, run_batch
 from copykit.engine import Engine
 from copykit.errors import CopykitError, InvalidRequest, NoProviderSucceeded
 from copykit.feeds.mapping import guess
@@ -293,3 +293,36 @@ def test_a_row_in_traditional_characters_fails_with_its_reason():
     assert refused.status == "failed"
     assert "does not speak Chinese (Traditional)" in reasons(refused)[0]
     assert served.status != "failed"
+
+
+def test_answers_that_need_no_waiting_let_others_in() -> None:
+    """While twenty thousand are given out of memory, a task beside them is never kept waiting for long."""
+    request = CopywritingInput(product_description="fine", target_platform="x.post")
+
+    async def story() -> tuple[int, int]:
+        turns = 0
+
+        async def beside() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0)
+                turns += 1
+
+        other = asyncio.create_task(beside())
+        results = await gather(FakeEngine(), [request] * 20_000, 1)
+        other.cancel()
+        return turns, len(results)
+
+    turns, count = asyncio.run(story())
+    assert count == 20_000
+    assert turns > 5
+
+
+def test_of_each_answer_is_kept_what_was_asked_for() -> None:
+    """In the order of the requests, errors included, with the place of each."""
+    request = CopywritingInput(product_description="fine", target_platform="x.post")
+    mistake = InvalidRequest("tone", "happy", "unknown")
+    told = asyncio.run(
+        gather_as(FakeEngine(), [request, mistake], lambda at, result: (at, isinstance(result, CopykitError)))
+    )
+    assert told == [(0, False), (1, True)]

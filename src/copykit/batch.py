@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from copykit.accel import digest
 from copykit.errors import BudgetExceeded, CopykitError, InternalError, InvalidRequest
@@ -18,7 +18,19 @@ if TYPE_CHECKING:  # the service imports this module, and one brief needs no rea
     from copykit.feeds.mapping import ColumnMap
     from copykit.feeds.rows import BadRow, Row
 
-__all__ = ["BadRecord", "BatchStats", "Generates", "Job", "Keeper", "gather", "plan", "run_batch"]
+__all__ = [
+    "BadRecord",
+    "BatchStats",
+    "Generates",
+    "Job",
+    "Keeper",
+    "gather",
+    "gather_as",
+    "plan",
+    "run_batch",
+]
+
+T = TypeVar("T")
 
 ITEM_DEADLINE_S = 300.0
 """Seconds one item may take; longer than an interactive request's 120, since nobody waits for the first
@@ -349,17 +361,37 @@ async def gather(
     No error is raised: each stands where its output would be, also those that already stand among the
     requests.
     """
+    return await gather_as(engine, requests, lambda _, result: result, concurrency)
+
+
+async def gather_as(
+    engine: Generates,
+    requests: Sequence[CopywritingInput | CopykitError],
+    kept: Callable[[int, CopywritingOutput | CopykitError], T],
+    concurrency: int = 8,
+) -> list[T]:
+    """Do as `gather` does, and keep of each answer only what *kept* makes of it.
+
+    Ten thousand outputs are a million objects, and each look of Python's collector at them takes most of a second.
+
+    Args:
+        kept: is given the place in *requests*, from 0, and the output or error.
+    """
     engine = _Frugal(engine)
-    results: list[CopywritingOutput | CopykitError] = [_UNANSWERED] * len(requests)
+    results: dict[int, T] = {}
     source = iter(enumerate(requests))
 
     async def work() -> None:
-        """Answer requests until there are none."""
+        """Answer requests until there are none; what needs no waiting, cached copy, lets others in now and then."""
+        turn = time.monotonic()
         for place, request in source:
             if isinstance(request, CopykitError):
-                results[place] = request
+                results[place] = kept(place, request)
             else:
-                results[place] = await _attempt(engine, request, place + 1)
+                results[place] = kept(place, await _attempt(engine, request, place + 1))
+            if time.monotonic() - turn > _TURN_S:
+                await asyncio.sleep(0)
+                turn = time.monotonic()
 
     workers = [asyncio.create_task(work()) for _ in range(max(1, min(concurrency, len(requests))))]
     try:
@@ -367,10 +399,11 @@ async def gather(
     finally:
         for worker in workers:
             worker.cancel()
-    return results
+    return [results[place] for place in range(len(requests))]
 
 
-_UNANSWERED = CopykitError("not answered")
+_TURN_S = 0.005
+"""Seconds that one worker of `gather` keeps the event loop to itself."""
 
 
 class _Frugal:

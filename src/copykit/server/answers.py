@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from copykit.accel import json
-from copykit.batch import ITEM_DEADLINE_S, gather
+from copykit.batch import ITEM_DEADLINE_S, gather_as
 from copykit.engine import Engine
 from copykit.errors import CopykitError, DeadlineExceeded, InternalError
 from copykit.legacy import legacy_shape
@@ -253,19 +253,12 @@ class Answers:
         account = self._holdings.account(visitor)
         async with self._holdings.gate.place(visitor.tenant):
             await self._holdings.forecast.check(briefs, account)
-            began = time.perf_counter()
+            items = _Items(legacy, request.state.request_id)
             written_by = _OnBehalf(self._engine, account, end_s)
-            results = await gather(written_by, briefs, self._engine.settings.batch.concurrency)
-            took_s = time.perf_counter() - began
-        request_id = request.state.request_id
-        shaped = (_item(at, result, legacy, took_s, request_id) for at, result in enumerate(results))
-        told = [one async for one in _at_times(shaped)]
-        failed = sum(one["output"] is None for one in told)
-        summary = {"total": len(told), "succeeded": len(told) - failed, "failed": failed}
-        answered = {"results": told, "summary": summary}
-        return (
-            JsonResponse(answered) if len(told) < _MANY else await asyncio.to_thread(JsonResponse, answered)
-        )
+            told = await gather_as(written_by, briefs, items.item, self._engine.settings.batch.concurrency)
+        summary = {"total": len(told), "succeeded": len(told) - items.failed, "failed": items.failed}
+        body = b'{"results":[%b],"summary":%b}' % (b",".join(told), json.dumps(summary))
+        return Response(body, media_type="application/json")
 
     def _allowed_s(self, request: Request) -> float:
         return min(told_s(request) or self._settings.deadline_s, self._settings.longest_s)
@@ -309,14 +302,31 @@ def _brief_or_error(fields: Any, allowed_s: float) -> CopywritingInput | Copykit
         return error
 
 
-def _item(
-    at: int, result: CopywritingOutput | CopykitError, legacy: bool, took_s: float, request_id: str
-) -> dict[str, Any]:
-    if isinstance(result, CopykitError):
-        error = problem_of(result).body(result.request_id or request_id)
-        return {"index": at, "status": "failed", "error": error, "output": None}
-    output = legacy_shape(result, took_s) if legacy else result.model_dump(mode="json")
-    return {"index": at, "status": result.variants[0].status, "error": None, "output": output}
+class _Items:
+    """Answers of one batch as they go out, each encoded as soon as it is there: all together would keep others out.
+
+    Args:
+        legacy: whether outputs have the first interface's shape.
+        request_id: of the batch.
+    """
+
+    def __init__(self, legacy: bool, request_id: str) -> None:
+        self._legacy = legacy
+        self._request_id = request_id
+        self._began = time.perf_counter()
+        self.failed = 0
+
+    def item(self, at: int, result: CopywritingOutput | CopykitError) -> bytes:
+        """Encode the answer at one place, counted from 0."""
+        told: dict[str, Any] = {"index": at, "status": "failed", "error": None, "output": None}
+        if isinstance(result, CopykitError):
+            self.failed += 1
+            told["error"] = problem_of(result).body(result.request_id or self._request_id)
+        else:
+            took_s = time.perf_counter() - self._began
+            told["status"] = result.variants[0].status
+            told["output"] = legacy_shape(result, took_s) if self._legacy else result.model_dump(mode="json")
+        return json.dumps(told)
 
 
 def _event(event: StreamEvent, request_id: str) -> ServerSentEvent:

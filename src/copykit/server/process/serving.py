@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -172,6 +173,8 @@ class Serving(uvicorn.Server):
         ):  # in another one the process is not this server's
             threading.Thread(target=self._watch, name="last-moment", daemon=True).start()
         await super().startup(sockets)
+        gc.collect()
+        gc.freeze()  # what is loaded stays: each look through it would keep requests waiting for a tenth of a second
         _log.info("serving")
         if self._told_started is not None:
             self._told_started()
