@@ -32,6 +32,8 @@ STEP_S = 0.5
 """Between two notes of money spent: how late one worker's spending is seen by the others."""
 _BEATS = 4
 """Steps between two signs of life."""
+_FEW = 20
+"""Tenants whose counts are written down at every step, while others may ask for them; those of more wait for the beat."""
 _PURGES = 1200
 """Steps between two purges of old answers: ten minutes."""
 _log = logging.getLogger("copykit.server")
@@ -187,7 +189,8 @@ class Holdings:
         if self.purse is None or self.crew is None:
             return
         await self.purse.tick()
-        if step % _BEATS == 0:
+        soon = self.crew.has_others and 0 < len(self.tenants.changed) <= _FEW
+        if soon or step % _BEATS == 0:
             changed, self.tenants.changed = self.tenants.changed, set()
             try:
                 found_dead = await self.crew.beat((t, self.tenants.of(t).counted()) for t in changed)

@@ -98,6 +98,11 @@ class Crew:
         now = clock()
         self.me = Worker(worker, os.getpid(), socket.gethostname(), now, now, version("copykit"), config)
 
+    @property
+    def has_others(self) -> bool:
+        """Whether there were other workers at the last sign of life."""
+        return len(self._seen) > 1
+
     async def beat(self, told: Iterable[tuple[str, dict[str, Any]]]) -> list[str]:
         """Give a sign of life, and what was counted by tenant; gives the ids of workers found dead, to be taken out.
 
