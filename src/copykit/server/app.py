@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -85,25 +86,6 @@ def create_app(
     doors = Doors(server, holdings.keyring, holdings.limits)
     answers = Answers(holdings, service)
 
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        """Close the faces when the server ends."""
-        await holdings.open()
-        if holdings.keyring.open:
-            _log.warning(
-                "no key is set: authentication is off, only this machine should reach %s", server.host
-            )
-        running = [asyncio.create_task(answers.pulse.beat()), asyncio.create_task(holdings.serve())]
-        yield
-        answers.drain.end()
-        for task in running:
-            task.cancel()
-        await asyncio.wait(running)
-        await answers.aclose()
-        await holdings.aclose()
-        if traces is not None:
-            await asyncio.to_thread(traces.close)
-
     routes = [
         Route(
             prefix + spec.path,
@@ -114,11 +96,46 @@ def create_app(
         for prefix in PREFIXES
         for spec in ROUTES
     ]
+    lifespan = partial(_lifespan, holdings=holdings, answers=answers, traces=traces)
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _refused})
     app.state.answers = answers
     app.state.holdings = holdings
     app.state.drain = answers.drain
     app.router.redirect_slashes = False
+    _surround(app, server, holdings, doors, answers, traces)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(
+    app: Starlette, *, holdings: Holdings, answers: Answers, traces: Traces | None
+) -> AsyncIterator[None]:
+    """Open what is held, keep it in step, and close it when the server ends."""
+    await holdings.open()
+    if holdings.keyring.open:
+        host = holdings.settings.host
+        _log.warning("no key is set: authentication is off, only this machine should reach %s", host)
+    running = [asyncio.create_task(answers.pulse.beat()), asyncio.create_task(holdings.serve())]
+    yield
+    answers.drain.end()
+    for task in running:
+        task.cancel()
+    await asyncio.wait(running)
+    await answers.aclose()
+    await holdings.aclose()
+    if traces is not None:
+        await asyncio.to_thread(traces.close)
+
+
+def _surround(
+    app: Starlette,
+    server: ServerSettings,
+    holdings: Holdings,
+    doors: Doors,
+    answers: Answers,
+    traces: Traces | None,
+) -> None:
+    """Put around *app* what every request passes, from the inside out."""
     if server.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -129,12 +146,11 @@ def create_app(
             expose_headers=_TOLD_HEADERS,
         )
     hosts = Hosts(server.allowed_hosts, local=is_loopback(server.host))
+    figures = answers.metered.figures
     app.add_middleware(Frame, hosts=hosts)
-    app.add_middleware(Exchanges, figures=answers.metered.figures, traces=traces)
+    app.add_middleware(Exchanges, figures=figures, traces=traces)
     if traces is None:  # else every request is to be seen on its whole way
-        figures = answers.metered.figures
         app.add_middleware(Front, holdings=holdings, doors=doors, figures=figures, hosts=hosts)
-    return app
 
 
 def _endpoint(

@@ -12,9 +12,11 @@ from copykit.server.answers import answer
 from copykit.server.config import is_loopback
 from copykit.server.wire import Problem
 
-__all__ = ["OWN_HEADERS", "Frame", "Hosts"]
+__all__ = ["OWN_HEADERS", "REQUEST_ID", "Frame", "Hosts"]
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
+REQUEST_ID = r"[A-Za-z0-9._-]{1,64}\Z"
+"""Pattern of the numbers that a client may give its requests."""
+_REQUEST_ID = re.compile(REQUEST_ID)
 OWN_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),

@@ -17,7 +17,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from copykit.server.doors.auth import ANYBODY, Doors, Visitor
-from copykit.server.frame import OWN_HEADERS, Hosts
+from copykit.server.frame import OWN_HEADERS, REQUEST_ID, Hosts
 from copykit.server.holdings import Holdings
 from copykit.server.kept.repeats import LONGEST_REQUEST
 from copykit.server.routes import PREFIXES, ROUTES
@@ -29,7 +29,7 @@ __all__ = ["Front"]
 
 _SPEC = next(spec for spec in ROUTES if spec.path == "/v11/generate")
 _PATHS = frozenset(prefix + _SPEC.path for prefix in PREFIXES)
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}\Z")
+_REQUEST_ID = re.compile(REQUEST_ID.encode())
 _USUAL = frozenset(
     {
         b"accept",

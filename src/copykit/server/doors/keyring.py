@@ -92,12 +92,13 @@ class Keyring:
         An unknown id takes the same way as a wrong secret, so that the time taken tells nothing.
         """
         now = self._clock()
-        known = self._found.get(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest())
+        seen_as = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+        known = self._found.get(seen_as)
         if known is not None and (known[1] is None or now < known[1]) and known[0].works(now):
             return known[0]
         master = hmac.compare_digest(digest_of(text, self._pepper), self._master or self._none)
         if master and self._master is not None:
-            return self._remember(text, _MASTER, None)
+            return self._remember(seen_as, _MASTER, None)
         key_id, secret = id_of(text) or ("", text)
         given = digest_of(secret, self._pepper)
         key = self._keys.get(key_id)
@@ -105,13 +106,13 @@ class Keyring:
         for digest, end in key.secrets if key is not None else ((self._none, None),):
             if hmac.compare_digest(given, digest) and (end is None or now < end):
                 right, ends = True, end
-        return self._remember(text, key, ends) if right and key is not None and key.works(now) else None
+        return self._remember(seen_as, key, ends) if right and key is not None and key.works(now) else None
 
-    def _remember(self, text: str, key: Key, ends: float | None) -> Key:
-        """Keep that *text* is *key*'s, by its digest, until keys change: a right key is found at once the next time."""
+    def _remember(self, seen_as: bytes, key: Key, ends: float | None) -> Key:
+        """Keep that a text is *key*'s, by its digest, until keys change: a right key is found at once the next time."""
         if len(self._found) >= _MOST_FOUND:
             self._found.clear()
-        self._found[hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()] = (key, ends)
+        self._found[seen_as] = (key, ends)
         return key
 
     async def look(self) -> bool:
