@@ -159,6 +159,34 @@ def test_a_bad_request_says_which_field_and_why(fields: dict[str, object], told:
     assert told in str(caught.value)
 
 
+@pytest.mark.parametrize("read", [lambda fields: CopywritingInput(**fields), CopywritingInput.of_json])
+@pytest.mark.parametrize(
+    ("fields", "told", "nearest"),
+    [
+        (
+            {"product_descripton": "Oak desk", "target_platform": "x"},
+            "product_descripton='Oak desk': unknown field, while product_description is missing",
+            "product_description",
+        ),
+        (
+            {"product_description": "Oak desk", "platform": "x"},
+            "platform='x': unknown field, while target_platform is missing",
+            "target_platform",
+        ),
+        ({"prompt": "x"}, "while product_description and target_platform are missing", None),
+        ({"target_platform": "x", "variants": 0, "tonne": "x"}, "tonne='x': unknown field", "tone"),
+    ],
+)
+def test_a_misspelt_name_is_told_before_the_field_that_it_leaves_missing(
+    read: Callable[[dict[str, object]], object], fields: dict[str, object], told: str, nearest: str | None
+) -> None:
+    """Who misspells a required field learns of the name that was sent, from Python and from JSON alike."""
+    with pytest.raises(InvalidRequest) as caught:
+        read(fields)
+    assert told in str(caught.value)
+    assert caught.value.nearest[:1] == (() if nearest is None else (nearest,))
+
+
 def test_a_missing_field_is_named() -> None:
     """Leaving out what is sold is told by name."""
     with pytest.raises(InvalidRequest, match="product_description"):

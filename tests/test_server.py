@@ -180,6 +180,8 @@ def test_a_bearer_token_is_as_good_as_the_header(desk: Desk) -> None:
         (b'"text"', 422, "must be an object"),
         (b'{"product_description": "x", "target_platform": "x", "tenant_id": 1}', 422, "unknown field"),
         (b'{"product_description": 7}', 422, "product_description"),
+        (b'{"product_descripton": "x", "target_platform": "x"}', 422, "nearest: product_description"),
+        (b'{"product_description": "x", "platform": "x"}', 422, "platform='x': unknown field"),
         (b" " * 300_000, 413, "at most 262144 bytes"),
     ],
 )

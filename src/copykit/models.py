@@ -81,8 +81,8 @@ class CopywritingInput(_Model):
     """A brief: what is sold, to whom, where, and in which voice and language.
 
     Raises:
-        InvalidRequest: an unknown field, a wrong type or a value outside its range, with the nearest
-            valid name.
+        InvalidRequest: an unknown field, which is told before all else, with the nearest valid name; a required
+            field that is missing, a wrong type or a value outside its range.
     """
 
     product_description: str
@@ -169,12 +169,16 @@ class CopywritingInput(_Model):
 
 
 def _invalid_request(error: ValidationError, model: type[BaseModel]) -> InvalidRequest:
-    first = error.errors(include_url=False, include_context=False)[0]
+    told = error.errors(include_url=False, include_context=False)
+    # a field that is missing has often been misspelt: the name that stands there instead says more
+    first = next((one for one in told if one["type"] == "extra_forbidden"), told[0])
     location, found = first["loc"], first.get("input")
     where = ".".join(str(part)[:60] for part in location)
     if first["type"] == "extra_forbidden":
         near = nearest_names(str(location[-1]), _fields_at(location, model))
-        return InvalidRequest(where, found, "unknown field", nearest=near)
+        lacking = [str(one["loc"][0]) for one in told if one["type"] == "missing" and len(one["loc"]) == 1]
+        also = f", while {' and '.join(lacking)} {'is' if len(lacking) == 1 else 'are'} missing"
+        return InvalidRequest(where, found, "unknown field" + (also if lacking else ""), nearest=near)
     if first["type"] == "missing":
         return InvalidRequest(where, None, "required field is missing")
     if location[0] == "facts" and len(location) > 2:
