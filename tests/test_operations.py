@@ -73,12 +73,36 @@ def test_every_alert_has_its_section() -> None:
                 assert rule["alert"].lower() in headings
 
 
-def test_the_backup_is_whole_while_others_write(tmp_path: Path) -> None:
-    """The document's command copies a store that is written to, keeps it from other users, and never overwrites."""
+def backup(source: Path, target: Path) -> subprocess.CompletedProcess[str]:
+    """Run the document's lines for a store in SQLite."""
     script = re.search(r"python3 - /data/server.sqlite \S+ <<'END'\n(.*?)\nEND\n", TEXT, re.DOTALL)
     assert script is not None
-    source, target = tmp_path / "server.sqlite", tmp_path / "backup.sqlite"
     command = [sys.executable, "-c", script[1], str(source), str(target)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def made_store(path: Path) -> str:
+    """Make a store with one key; its id."""
+    pytest.importorskip("sqlalchemy", reason="needs the extra server")
+    from copykit.server.doors.keys import KeyBook
+    from copykit.server.kept.store import Store
+
+    async def made() -> str:
+        store = Store(f"sqlite:///{path}")
+        try:
+            await store.open()
+            key, _ = await KeyBook(store).create(tenant="acme")
+            return key.id
+        finally:
+            await store.aclose()
+
+    return asyncio.run(made())
+
+
+def test_the_backup_is_whole_while_others_write(tmp_path: Path) -> None:
+    """The document's command copies a store that is written to, keeps it from other users, and never overwrites."""
+    source, target = tmp_path / "server.sqlite", tmp_path / "backup.sqlite"
+    made = made_store(source)
     store = sqlite3.connect(source, isolation_level=None, check_same_thread=False)
     store.executescript("PRAGMA journal_mode=WAL; CREATE TABLE told (at INTEGER, pair INTEGER)")
     store.execute("INSERT INTO told VALUES (-1, 0), (-1, 1)")
@@ -93,19 +117,42 @@ def test_the_backup_is_whole_while_others_write(tmp_path: Path) -> None:
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        told = backup(source, target)
     finally:
         over.set()
         writer.join()
         store.close()
-    assert (told.returncode, told.stdout) == (0, "ok\n"), told.stderr
+    assert (told.returncode, told.stdout) == (0, f"ok: {target}, keys: 1\n"), told.stderr
     copy = sqlite3.connect(target)
     rows, pairs = copy.execute("SELECT count(*), count(DISTINCT at) FROM told").fetchone()
+    found = copy.execute("SELECT id FROM copykit_keys").fetchall()
     copy.close()
     assert rows == 2 * pairs >= 2
+    assert found == [(made,)]
     assert target.stat().st_mode & 0o077 == 0
-    again = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert again.returncode != 0
+    again = backup(source, target)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert "already exists" in again.stderr
+
+
+@pytest.mark.parametrize("what", ["mistyped", "empty", "another database", "no database"])
+def test_what_is_no_store_gives_no_backup(what: str, tmp_path: Path) -> None:
+    """It ends with 1 and one line, and neither source nor backup is made: an empty one, restored, opens every door."""
+    source, target = tmp_path / "sever.sqlite", tmp_path / "backup.sqlite"
+    if what == "empty":
+        source.touch()
+    elif what == "another database":
+        other = sqlite3.connect(source)
+        other.execute("CREATE TABLE told (at INTEGER)")
+        other.close()
+    elif what == "no database":
+        source.write_text("keys\n" * 1000)
+    told = backup(source, target)
+    assert (told.returncode, told.stdout) == (1, "")
+    assert told.stderr.startswith(f"no backup of {source}: ")
+    assert told.stderr.count("\n") == 1
+    assert not target.exists()
+    assert source.exists() == (what != "mistyped")
 
 
 def test_the_backup_of_postgresql_brings_keys_back(tmp_path: Path) -> None:
