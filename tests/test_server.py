@@ -20,7 +20,13 @@ import httpx2
 
 from copykit import CopywritingServiceV11, Settings, register_provider
 from copykit.brief import catalog
-from copykit.errors import ConfigurationError, ContentRefused, ProviderUnavailable, RateLimited
+from copykit.errors import (
+    ConfigurationError,
+    ContentRefused,
+    MissingExtra,
+    ProviderUnavailable,
+    RateLimited,
+)
 from copykit.providers.registry import unregister_provider
 from copykit.server import ServerSettings, create_app
 from copykit.server.routes import PREFIXES, ROUTES
@@ -312,6 +318,49 @@ def test_a_throttle_says_when_to_come_back(fake: FakeProvider) -> None:
     answer = Desk("fake").ask("POST", "/v11/generate", BRIEF)
     assert (answer.status_code, answer.json()["code"]) == (503, "all_providers_cooling")
     assert 1 <= int(answer.headers["retry-after"]) <= 60
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (
+            ConfigurationError("prices.toml: no price for 'fake'"),
+            "configuration_error: prices.toml: no price",
+        ),
+        (
+            MissingExtra("thinking", "thinker", "brain"),
+            'missing_extra: thinking needs thinker: pip install "copykit',
+        ),
+    ],
+)
+def test_what_is_not_set_up_is_named_in_the_log_alone(
+    fake: FakeProvider, caplog: pytest.LogCaptureFixture, error: ConfigurationError, told: str
+) -> None:
+    """
+    503 that is not worth another try, without a time for one, by every way; the log has the setting or the package, once
+    a request whatever it asks for.
+    """
+    desk = Desk("fake")
+    for path, body in (
+        ("/v11/generate", BRIEF),
+        ("/v11/generate/stream", BRIEF),
+        ("/v11/batch-generate", [{**BRIEF, "product_name": f"Norr {number}"} for number in range(3)]),
+    ):
+        for _ in range(3):
+            fake.will_say(error)
+        caplog.clear()
+        answer = desk.ask("POST", path, body)
+        if path.endswith("stream") and answer.status_code == 200:
+            problem = json.loads(answer.text.replace("\r", "").strip().rpartition("data: ")[2])
+        else:
+            problem = answer.json()["results"][2]["error"] if "batch" in path else answer.json()
+        assert (problem["status"], problem["code"], problem["retryable"]) == (503, error.code, False)
+        assert "retry_after_s" not in problem
+        assert "retry-after" not in answer.headers
+        assert error.message not in answer.text
+        lines = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+        assert len(lines) == 1, lines
+        assert f"request {answer.headers['x-request-id']}: {told}" in lines[0]
 
 
 def test_the_configuration_shows_no_secret(desk: Desk) -> None:

@@ -206,7 +206,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(place: Place) -> None:
 
 
 def test_granian_serves_the_same_application(place: Place) -> None:
-    """It answers with copykit's copy and ends at SIGTERM."""
+    """It answers with copykit's copy, names itself nowhere, and ends at SIGTERM."""
     pytest.importorskip("granian", reason="needs the extra fast")
     server = place.run("--server", "granian")
     deadline = time.monotonic() + 60
@@ -215,5 +215,7 @@ def test_granian_serves_the_same_application(place: Place) -> None:
         time.sleep(0.1)
     answer = httpx2.post(f"{server.url}/v11/generate", json=BRIEF, timeout=30)
     assert answer.json()["variants"][0]["status"] == "ok"
+    missing = httpx2.get(f"{server.url}/nope", timeout=30)
+    assert [told.headers.get_list("server") for told in (answer, missing)] == [["copykit"]] * 2
     server.send(signal.SIGTERM)
     assert server.end(30) == 0

@@ -19,7 +19,7 @@ from starlette.responses import Response
 from copykit.accel import json
 from copykit.batch import ITEM_DEADLINE_S, gather_as
 from copykit.engine import Engine
-from copykit.errors import CopykitError, DeadlineExceeded, InternalError
+from copykit.errors import ConfigurationError, CopykitError, DeadlineExceeded, InternalError
 from copykit.legacy import legacy_shape
 from copykit.models import CopywritingInput, CopywritingOutput
 from copykit.routing.account import Account
@@ -35,11 +35,13 @@ from copykit.server.wire import Problem, problem_of
 from copykit.service import CopywritingServiceV11
 from copykit.streaming import StreamEvent, StreamFailed, StreamFinished, as_mapping
 
-__all__ = ["Answers", "JsonResponse", "answer"]
+__all__ = ["Answers", "JsonResponse", "answer", "tell_setup"]
 
 T = TypeVar("T")
 
 _log = logging.getLogger("copykit.server")
+_TOLD_CHARS = 500
+"""Of an error's own words in a log line."""
 HEARTBEAT_S = 10
 """Between comment lines of a silent stream: proxies close what says nothing for some tens of seconds."""
 
@@ -59,6 +61,12 @@ def answer(problem: Problem, request_id: str) -> Response:
     return JsonResponse(
         problem.body(request_id), problem.status, problem.headers, media_type="application/problem+json"
     )
+
+
+def tell_setup(error: BaseException, request_id: str) -> None:
+    """Log what *error* says is not set up: a client is told only that something is."""
+    if isinstance(error, ConfigurationError):
+        _log.error("request %s: %s: %s", request_id, error.code, error.message[:_TOLD_CHARS])
 
 
 class Answers:
@@ -314,6 +322,7 @@ class _Items:
         self._legacy = legacy
         self._request_id = request_id
         self._began = time.perf_counter()
+        self._logged: set[str] = set()
         self.failed = 0
 
     def item(self, at: int, result: CopywritingOutput | CopykitError) -> bytes:
@@ -321,6 +330,9 @@ class _Items:
         told: dict[str, Any] = {"index": at, "status": "failed", "error": None, "output": None}
         if isinstance(result, CopykitError):
             self.failed += 1
+            if isinstance(result, ConfigurationError) and result.message not in self._logged:
+                self._logged.add(result.message)  # once, however many briefs of the batch met it
+                tell_setup(result, self._request_id)
             told["error"] = problem_of(result).body(result.request_id or self._request_id)
         else:
             took_s = time.perf_counter() - self._began
@@ -333,6 +345,7 @@ def _event(event: StreamEvent, request_id: str) -> ServerSentEvent:
     if isinstance(event, StreamFailed):
         if isinstance(event.error, InternalError):
             _log.error("request %s failed", request_id, exc_info=event.error)
+        tell_setup(event.error, request_id)
         return ServerSentEvent(json.dumps(problem_of(event.error).body(request_id)).decode(), event="error")
     told = as_mapping(event)
     name = told.pop("event")

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from copykit.errors import CopykitError, InternalError
 from copykit.providers.registry import check_targets
 from copykit.server.again import FINAL, once
-from copykit.server.answers import Answers, answer
+from copykit.server.answers import Answers, answer, tell_setup
 from copykit.server.asked import told_s
 from copykit.server.bodies import read_body
 from copykit.server.config import ServerSettings, is_loopback
@@ -195,6 +195,7 @@ def _endpoint(
         except Exception as error:  # the edge: whatever it is, the client gets an answer
             if not isinstance(error, CopykitError) or isinstance(error, InternalError):
                 _log.exception("request %s failed", request.state.request_id)
+            tell_setup(error, request.state.request_id)
             problem = problem_of(error)
             request.state.problem = problem.code
             response = answer(problem, request.state.request_id)

@@ -227,8 +227,8 @@ def problem_of(error: BaseException) -> Problem:
     ):
         error = error.__cause__  # one target, or none that may take its place: the request is what is wrong
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
-    after_s = getattr(error, "retry_after_s", None)
-    if status == 503 and after_s is None:
+    after_s = getattr(error, "retry_after_s", None) if error.retryable else None
+    if status == 503 and error.retryable and after_s is None:
         after_s = _SHORTLY_S
     return Problem(status, error.code, _detail(error), error.retryable, after_s, _members(error, attempts))
 

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from copykit.errors import MissingExtra
 from copykit.server.app import create_app
@@ -23,7 +24,31 @@ def application() -> Starlette:
     """Give the application of one worker, with its log lines in copykit's form."""
     settings = ServerSettings.from_env(keep=True)
     configure(settings.log_format, settings.log_level)
-    return create_app(server=settings)
+    app = create_app(server=settings)
+    app.add_middleware(_Unnamed)
+    return app
+
+
+class _Unnamed:
+    """Names copykit as the server: granian, which cannot be told not to, names itself where an answer names nobody.
+
+    Args:
+        app: answers.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+
+        async def named(message: Message) -> None:
+            """Add the name."""
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], (b"server", b"copykit")]}
+            await send(message)
+
+        await self._app(scope, receive, named)
 
 
 def serve(settings: ServerSettings, port: int, started: Callable[[], None]) -> int:
