@@ -36,7 +36,7 @@ def show_mapping(work: Work, console: Console) -> None:
     rest = [(f"{len(unused) - _UNUSED_SHOWN} more columns", "not used")]
     for column, why in (*unused[:_UNUSED_SHOWN], *(rest if len(unused) > _UNUSED_SHOWN else ())):
         table.add_row(*(f"[dim]{escape(text)}[/dim]" for text in ("-", column, why)))
-    console.print(table)
+    table.show(console)
     for note in work.notes:
         console.print(f"note: {escape(note)}", highlight=False)
 
@@ -89,7 +89,7 @@ def show_summary(summary: dict[str, Any], console: Console) -> None:
         table.add_row("remark", f"{entry['lines']} x {escape(entry['remark'])}")
     for path, count in summary["files"].items():
         table.add_row("file", f"{escape(path)} ({count} rows)")
-    console.print(table)
+    table.show(console)
 
 
 def _cost(summary: dict[str, Any]) -> str:
@@ -130,4 +130,4 @@ def show_estimate(found: dict[str, Any], console: Console) -> None:
         table.add_row("no price", f"{escape(target)}: nobody knows it; routing.prices may name it")
     for text in found["assumed"]:
         table.add_row("assumed", text)
-    console.print(table)
+    table.show(console)

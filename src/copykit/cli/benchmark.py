@@ -121,7 +121,7 @@ def _show(figures: dict[str, Any]) -> None:
     table = Table("generation, one thread", "variants a second", "median µs a call", title_justify="left")
     for row in figures["generation"]:
         table.add_row(row["work"], f"{row['per_second']:,.0f}", f"{row['median_us']:,.1f}")
-    console.print(table)
+    table.show(console)
     table = Table(
         "capability", "work", "candidate", "version", "µs", "fallback µs", "times faster (quartiles)"
     )
@@ -130,4 +130,4 @@ def _show(figures: dict[str, Any]) -> None:
             row["capability"], row["work"], row["candidate"], row["version"] or "", f"{row['took_us']:,.2f}",
             f"{row['fallback_us']:,.2f}", f"{row['ratio']:.2f} ({row['low']:.2f} to {row['high']:.2f})",
         )  # fmt: skip
-    console.print(table)
+    table.show(console)

@@ -108,7 +108,7 @@ def _answer(
         if as_json:
             _print_json([asdict(entry) for entry in entries])
         else:
-            console.print(table(entries))
+            table(entries).show(console)
         return
     try:
         found = find(name)
@@ -138,7 +138,7 @@ def _facts(console: Console, heading: str, rows: Iterable[tuple[str, object]]) -
     for label, value in rows:
         if value not in ("", None, ()):
             _row(table, label, ", ".join(value) if isinstance(value, tuple) else value)
-    console.print(table)
+    table.show(console)
 
 
 def _number(value: float | None) -> str:
@@ -238,7 +238,7 @@ def _show_placement(console: Console, entry: catalog.Placement) -> None:
         for index, cells in enumerate(rows or [blank]):
             _row(table, label if index == 0 else "", items if index == 0 else "", *cells)
         table.add_section()
-    console.print(table)
+    table.show(console)
     for spec in entry.fields:
         notes = [spec.note, *(_limit_note(limit) for limit in spec.limits)]
         if spec.choices:

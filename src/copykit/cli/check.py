@@ -58,7 +58,7 @@ def _show_capabilities(console: Console, found: Report) -> None:
     for owner in found.capabilities:
         states = Text(" ").join(Text(c.name, style=_COLOURS[c.state]) for c in owner.candidates)
         table.add_row(owner.name, Text(owner.chosen, style="bold"), Text(owner.reason), states)
-    console.print(table)
+    table.show(console)
     legend = Text("  ").join(Text(state, style=colour) for state, colour in _COLOURS.items())
     console.print(legend, Text("  force one: COPYKIT_JSON=msgspec copykit ...", style="dim"))
 
@@ -76,7 +76,7 @@ def _show_gains(console: Console, found: Report) -> None:
                 Text("no gain for our sizes" if gain.verdict == "no gain" else gain.verdict,
                      style=_VERDICTS[gain.verdict]),
             )  # fmt: skip
-    console.print(table)
+    table.show(console)
 
 
 def _show_libraries(console: Console, found: Report) -> None:
@@ -93,7 +93,7 @@ def _show_libraries(console: Console, found: Report) -> None:
             state.append(f": {library.reason}", style="red")
         use = Text(library.use, style="dim" if library.use == NOT_USED else "")
         table.add_row(library.name, library.version or "", state, library.importance, library.capability, use)
-    console.print(table)
+    table.show(console)
     for kind, names in sorted(absent.items(), reverse=True):
         console.print(Text(f"absent, {kind} by copykit: {', '.join(names)}", style="dim"))
 

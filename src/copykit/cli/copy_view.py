@@ -53,9 +53,9 @@ def show_output(console: Console, output: CopywritingOutput, took_s: float) -> N
     specs = specs_of(output.placement)
     for number, variant in enumerate(output.variants, 1):
         _head(console, f"{number} of {len(output.variants)}", output, variant)
-        console.print(field_table(_rows(variant), specs, output.language, header=True))
+        field_table(_rows(variant), specs, output.language, header=True).show(console)
         if variant.violations:
-            console.print(remark_table(variant.violations))
+            remark_table(variant.violations).show(console)
     show_notes(console, output, took_s)
 
 

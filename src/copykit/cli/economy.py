@@ -291,4 +291,4 @@ def show_jobs(rows: list[dict[str, Any]], console: Console, *, title: str) -> No
         remark = row["trouble"] or row["reason"]
         cells = (row["number"], row["id"] or "not known", row["state"], row["requests"], done, row["begun"])
         table.add_row(*(escape(str(cell)) for cell in cells), escape(remark))
-    console.print(table)
+    table.show(console)

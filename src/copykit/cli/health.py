@@ -61,11 +61,11 @@ def _show(console: Console, url: str, told: dict[str, Any]) -> None:
             str(live.get("accepted", "")),
             str(live.get("rejected", "")),
         )
-    console.print(table)
+    table.show(console)
     rest = Table("part", "state")
     for name, state in _parts(told):
         rest.add_row(name, state)
-    console.print(rest)
+    rest.show(console)
 
 
 def _parts(told: dict[str, Any]) -> Iterator[tuple[str, str]]:

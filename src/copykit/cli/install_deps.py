@@ -123,7 +123,7 @@ def _show(missing: Sequence[_Missing]) -> None:
     table = Table("missing", "importance", "extra", "what copykit would use it for")
     for row in missing:
         table.add_row(row.library, row.importance, row.extra, row.use)
-    Console(stderr=True).print(table)
+    table.show(Console(stderr=True))
 
 
 def _run(command_line: Sequence[str], *, quiet: bool) -> int:

@@ -118,7 +118,7 @@ def show(store: _Store = None, as_json: _Json = False) -> None:
         bounds = " ".join(filter(None, (key.rate, _bounded(key.budget))))
         coloured = Text(state, style=_COLOURS[state])
         table.add_row(key.id, key.tenant, key.name, scopes, coloured, made, ends, bounds)
-    Console().print(table)
+    table.show(Console())
 
 
 @app.command("rotate")

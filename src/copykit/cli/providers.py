@@ -319,7 +319,7 @@ def _show(standings: Sequence[Standing], notes: Sequence[str], console: Console)
         table.add_column(head)
     for one in standings:
         table.add_row(*_cells(one), style="red" if _is_amiss(one) else "" if one.configured else "dim")
-    console.print(table)
+    table.show(console)
     if any(one.breaker is not None for one in standings):
         _show_live(standings, console)
     told = [f"{one.target}: {note}" for one in standings for note in _remarks(one)]
@@ -350,7 +350,7 @@ def _show_live(standings: Sequence[Standing], console: Console) -> None:
             table.add_row(*row, style="red" if one.breaker == "open" else "")
         elif one.place is not None:
             table.add_row(escape(one.target), "not asked yet", "-", "-", style="dim")
-    console.print(table)
+    table.show(console)
 
 
 def _state(one: Standing) -> str:
