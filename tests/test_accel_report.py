@@ -275,6 +275,8 @@ def test_check_prints_tables_and_the_same_as_json(monkeypatch):
     shown = run(check.command, "--quick")
     assert shown.exit_code == 0
     assert "similarity" in shown.stdout
+    assert "critical" not in shown.stdout
+    assert "copykit works with what is here; score" in " ".join(shown.stdout.split())
     data = json.loads(run(check.command, "--quick", "--json").stdout)
     assert {owner["name"] for owner in data["capabilities"]} == set(registry.capability_names())
     assert len(data["libraries"]) >= 60

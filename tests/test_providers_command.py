@@ -331,3 +331,15 @@ def test_completions_are_not_asked_for(fakes: dict[str, Listing]) -> None:
     fakes["one"].will_say(Completion(text="never"))
     looked(settings("one"))
     assert fakes["one"].asked == []
+
+
+def test_what_the_server_asks_is_not_called_unconfigured(fakes: dict[str, Listing]) -> None:
+    """Its keys are its own: the table says whose environment it shows, and a note what the server has."""
+    look = {"breaker": "closed", "in_progress": 0, "limit": 8, "median_s": 0.5}
+    step = answer(json={"status": "ok", "routing": {"targets": {"openai": look}}})
+    told, _ = at_a_server(step, COPYKIT_PROVIDERS="phrasebank", COLUMNS="180")
+    assert "providers as this environment has them, not the server" in told.output
+    assert "not set up here" in told.output
+    assert "openai: the server has it set up; here " in told.output
+    lost, _ = at_a_server(step, API_KEY_FILE="/nonexistent")
+    assert (lost.exit_code, "API_KEY_FILE: " in lost.output) == (78, True)

@@ -16,6 +16,7 @@ pytest.importorskip("prometheus_client", reason="needs the extra server")
 pytest.importorskip("aiosqlite", reason="needs the extra server")
 
 import httpx2
+import typer
 from typer.testing import CliRunner
 
 from copykit import CopywritingServiceV11, Settings, register_provider
@@ -25,9 +26,11 @@ from copykit.providers.registry import unregister_provider
 from copykit.server import ServerSettings, create_app
 from copykit.server.config import file_url
 from copykit.server.kept.store import StoreUnavailable
-from copykit.settings import RoutingSettings
+from copykit.settings import RoutingSettings, Secret
 from copykit.testing import FakeProvider
+from serving import serving
 
+KEY = "Zk3v9QwRt7Yp2LmX8sBd4FhJ6nCgA1eU_w"
 BRIEF = {"product_name": "Norr", "product_description": "Oak desk, oiled by hand", "target_platform": "x"}
 Ask = Callable[[str], Awaitable[httpx2.Response]]
 
@@ -236,8 +239,6 @@ def test_the_command_shows_the_report(tmp_path: Path, monkeypatch: pytest.Monkey
         reports.append((await ask("/health")).json())
 
     told(story, store_url=file_url(tmp_path))
-    import typer
-
     monkeypatch.setenv("COLUMNS", "140")
     app = typer.Typer()
     app.command()(command.command)
@@ -256,6 +257,38 @@ def test_the_command_shows_the_report(tmp_path: Path, monkeypatch: pytest.Monkey
         "version",
     ):
         assert part in well.output
+    assert "of the worker that answered" not in well.output
+    reports[0]["workers"]["configured"] = 2
+    several = CliRunner().invoke(app, [])
+    assert "one of 2 workers answered" in several.output
+    marked = [line for line in several.output.splitlines() if "(of the worker that answered)" in line]
+    assert [line.split()[1] for line in marked] == ["memory", "cache", "requests", "version"]
+    reports[0]["optimization"] |= {"score": 15, "recommended": ["orjson", "numpy"]}
+    fresh = CliRunner().invoke(app, [])
+    assert "works as it is, could also use orjson, numpy" in fresh.output
     monkeypatch.setattr(command, "server_report", lambda url, timeout: (200, reports[1]))
     ends = CliRunner().invoke(app, [])
     assert (ends.exit_code, "about to end" in ends.output) == (1, True)
+
+
+def test_the_command_asks_the_server_and_with_the_key_that_the_environment_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the client does: COPYKIT_URL, and API_KEY or its file; --url wins, and a file that cannot be read is told."""
+    held = tmp_path / "key"
+    held.write_text(KEY + "\n", encoding="utf-8")
+    held.chmod(0o600)
+    app = typer.Typer()
+    app.command()(command.command)
+    with serving(create_app(server=ServerSettings(key=Secret(KEY)))) as url:
+        for name, value in {"COPYKIT_URL": url, "API_KEY_FILE": str(held), "API_KEY": ""}.items():
+            monkeypatch.setenv(name, value)
+        assert f"{url}: ok" in CliRunner().invoke(app, []).output
+        elsewhere = CliRunner().invoke(app, ["--url", "http://127.0.0.1:9", "--timeout", "1"])
+        assert (elsewhere.exit_code, "unreachable" in elsewhere.output) == (1, True)
+        monkeypatch.setenv("API_KEY", "\u00fc" * 40)
+        assert "API_KEY: a key holds" in CliRunner().invoke(app, []).output
+        monkeypatch.setenv("API_KEY", "")
+        monkeypatch.setenv("API_KEY_FILE", str(tmp_path / "none"))
+        lost = CliRunner().invoke(app, [])
+        assert (lost.exit_code, "API_KEY_FILE: " in lost.stderr) == (78, True)

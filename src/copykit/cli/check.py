@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from copykit.accel.catalogue import NOT_USED
+from copykit.accel.catalogue import NOT_USED, weights
 from copykit.accel.report import Report, report
 from copykit.cli.complaint import complain
 from copykit.cli.table import Table
@@ -81,7 +81,7 @@ def _show_gains(console: Console, found: Report) -> None:
 
 def _show_libraries(console: Console, found: Report) -> None:
     table = Table(
-        "library", "version", "state", "importance", "for", "copykit", title="Libraries", title_justify="left"
+        "library", "version", "state", "points", "for", "copykit", title="Libraries", title_justify="left"
     )
     absent: dict[str, list[str]] = {}
     for library in found.libraries:
@@ -92,7 +92,8 @@ def _show_libraries(console: Console, found: Report) -> None:
         if library.state == "unusable":
             state.append(f": {library.reason}", style="red")
         use = Text(library.use, style="dim" if library.use == NOT_USED else "")
-        table.add_row(library.name, library.version or "", state, library.importance, library.capability, use)
+        points = str(weights()[library.importance]) if library.use != NOT_USED else ""
+        table.add_row(library.name, library.version or "", state, points, library.capability, use)
     table.show(console)
     for kind, names in sorted(absent.items(), reverse=True):
         console.print(Text(f"absent, {kind} by copykit: {', '.join(names)}", style="dim"))
@@ -106,14 +107,21 @@ def _show_summary(console: Console, found: Report) -> None:
             f"{found.tier}: {found.working} of {len(found.libraries)} libraries {counted}, {gpu}; ",
             style="bold",
         )
-        + Text(f"score {found.score} of 100 over those that copykit uses; {found.python}, {found.machine}")
+        + Text(f"{found.python}, {found.machine}")
+    )
+    console.print(
+        Text(
+            f"copykit works with what is here; score {found.score} of 100 is the share, by weight, of the libraries "
+            "that it could use"
+        ),
+        soft_wrap=True,
     )
     for failure in found.entry_point_failures:
         console.print(Text(f"entry point failed: {failure}", style="red"))
     if found.recommendations:
         console.print(Text("Worth installing here: ") + Text(found.install, style="bold"), soft_wrap=True)
         for advice in found.recommendations:
-            console.print(Text(f"  {advice.reason} ({advice.importance})", style="dim"))
+            console.print(Text(f"  {advice.reason}", style="dim"))
         console.print(
             Text("What each gains here: copykit check --measure, once it is installed.", style="dim")
         )

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from copykit.accel.catalogue import IMPORTANCE, Library, libraries
+from copykit.accel.catalogue import IMPORTANCE, Library, libraries, weights
 from copykit.accel.extras import extras, is_installed
 from copykit.accel.registry import capability, capability_names, is_present
 from copykit.cli.complaint import complain
@@ -120,9 +120,10 @@ def _quoted(words: Sequence[str]) -> list[str]:
 
 
 def _show(missing: Sequence[_Missing]) -> None:
-    table = Table("missing", "importance", "extra", "what copykit would use it for")
+    table = Table("missing", "points", "extra", "what copykit would use it for")
     for row in missing:
-        table.add_row(row.library, row.importance, row.extra, row.use)
+        points = str(weights()[row.importance]) if row.importance else ""
+        table.add_row(row.library, points, row.extra, row.use)
     table.show(Console(stderr=True))
 
 

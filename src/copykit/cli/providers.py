@@ -91,7 +91,7 @@ def command(
     """Show every provider and configured target: configured, reachable, models, limits, prices.
 
     Each provider with its key is asked for its list of models, which costs nothing; keys are never shown. With --url
-    a running server tells its breakers, calls in progress and medians; its key is read from API_KEY.
+    a running server tells its breakers, calls in progress and medians; its key is read from API_KEY or API_KEY_FILE.
 
     Example: copykit providers --url http://127.0.0.1:8000
 
@@ -101,16 +101,16 @@ def command(
     try:
         settings = Settings.from_env()
         standings = loops.run(_looked(settings, reach=not no_reach))
+        complaints = _add_live(standings, url) if url else []
     except CopykitError as error:
         raise typer.Exit(complain(error)) from None
-    complaints = _add_live(standings, url) if url else []
     status = EXIT_UNREACHABLE if complaints or any(map(_is_amiss, standings)) else 0
     notes = [*(complaints if url else [BREAKER]), *settings.ignored]
     if as_json:
         report = {"providers": [asdict(one) for one in standings], "notes": notes, "exit_code": status}
         typer.echo(json.dumps(report, ensure_ascii=False, indent=2))
     else:
-        _show(standings, notes, Console())
+        _show(standings, notes, Console(), url)
     raise typer.Exit(status)
 
 
@@ -312,36 +312,51 @@ def _is_amiss(standing: Standing) -> bool:
     return standing.place is not None and lacks
 
 
-def _show(standings: Sequence[Standing], notes: Sequence[str], console: Console) -> None:
-    table = Table(title="providers, configured targets first in their order", title_justify="left")
+def _show(standings: Sequence[Standing], notes: Sequence[str], console: Console, url: str) -> None:
+    # the server's keys are its own: what is not set up here may be asked there
+    whose = "providers as this environment has them, not the server" if url else "providers"
+    table = Table(title=f"{whose}, configured targets first in their order", title_justify="left")
     heads = ("target", "state", "model", "models", "tokens in / out", "USD per M in / out")
     for head in heads:
         table.add_column(head)
     for one in standings:
-        table.add_row(*_cells(one), style="red" if _is_amiss(one) else "" if one.configured else "dim")
+        table.add_row(
+            *_cells(one, " here" if url else ""),
+            style="red" if _is_amiss(one) else "" if one.configured else "dim",
+        )
     table.show(console)
     if any(one.breaker is not None for one in standings):
-        _show_live(standings, console)
+        _show_live(standings, console, url)
     told = [f"{one.target}: {note}" for one in standings for note in _remarks(one)]
     for note in (*told, *notes):
         console.print(escape(note), highlight=False, soft_wrap=True)
 
 
 def _remarks(one: Standing) -> list[str]:
+    if not one.configured and one.breaker is not None:
+        return [f"the server has it set up; here {one.missing}", *one.notes]
     if not one.configured:
         return [one.missing or ""]
     return [*([one.reach] if one.reachable is False else []), *one.notes]
 
 
-def _cells(one: Standing) -> tuple[str, ...]:
+def _cells(one: Standing, here: str) -> tuple[str, ...]:
     target = f"{one.place}. {one.target}" if one.place else one.target
     limits = f"{_count(one.context)} / {_count(one.output)}" if one.context or one.output else "-"
     models = "-" if one.models is None else str(len(one.models))
-    return escape(target), _state(one), escape(one.model or "-"), models, limits, _price(one.price)
+    return (
+        escape(target),
+        _state(one) + ("" if one.configured else here),
+        escape(one.model or "-"),
+        models,
+        limits,
+        _price(one.price),
+    )
 
 
-def _show_live(standings: Sequence[Standing], console: Console) -> None:
-    table = Table("target", "breaker", "in progress", "median", title="in the server", title_justify="left")
+def _show_live(standings: Sequence[Standing], console: Console, url: str) -> None:
+    heads = ("target", "breaker", "in progress", "median")
+    table = Table(*heads, title=escape(f"in the server at {url}"), title_justify="left")
     for one in standings:
         if one.breaker is not None:
             median = "-" if one.median_s is None else f"{one.median_s:.3g} s"

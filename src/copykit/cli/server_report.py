@@ -26,13 +26,19 @@ class Live:
 
 
 def server_report(url: str, timeout_s: float) -> tuple[int, dict[str, Any]]:
-    """Ask the server at *url* for its full report, with the key of ``API_KEY`` if there is one.
+    """Ask the server at *url* for its full report, with the key of ``API_KEY`` or ``API_KEY_FILE`` if there is one.
 
     Gives the answer's status and the report; what cannot be asked has status 0, and ``detail`` says why.
+
+    Raises:
+        ConfigurationError: the key's file cannot be read, or everybody can read it.
     """
     import httpx2
 
-    key = os.environ.get("API_KEY", "").strip()
+    from copykit.client.place import key_of
+
+    held = key_of(os.environ)
+    key = "" if held is None else held.reveal().strip()
     address = url.rstrip("/") + "/health"
     try:
         answer = httpx2.get(address, headers={"X-API-Key": key} if key else {}, timeout=timeout_s)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
-from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from pydantic import BaseModel
@@ -14,12 +13,13 @@ from copykit.accel import json
 from copykit.accel.http import HttpClient
 from copykit.client.batches import BatchAnswer, answer_of
 from copykit.client.exchange import LARGEST_ANSWER, Ask, Exchange, refusal
+from copykit.client.place import HERE, key_of, url_of
 from copykit.errors import CopykitError, DeadlineExceeded, InvalidRequest, TruncatedStream
 from copykit.legacy import LegacyResult
 from copykit.models import CopywritingInput, CopywritingOutput
 from copykit.problems import ProblemBody, ServiceError, ServiceUnreachable, error_of
 from copykit.providers.events import Event, EventStream
-from copykit.settings import Secret, secret_text
+from copykit.settings import Secret
 from copykit.stream_events import StreamEvent, StreamFailed, StreamFinished, from_mapping
 
 __all__ = ["AsyncClient", "Request"]
@@ -62,7 +62,7 @@ class AsyncClient:
 
     def __init__(
         self,
-        base_url: str = "http://127.0.0.1:8000",
+        base_url: str = HERE,
         *,
         key: Secret | str | None = None,
         prefix: str = "",
@@ -86,10 +86,10 @@ class AsyncClient:
             ConfigurationError: as the class does, or the key's file cannot be read.
         """
         environment = os.environ if environment is None else environment
-        told = {"base_url": environment.get("COPYKIT_URL"), "key": environment.get("API_KEY")}
-        if "key" not in given and not told["key"] and (file := environment.get("API_KEY_FILE")):
-            told["key"] = secret_text(Path(file))
-        return cls(**{**{name: text for name, text in told.items() if text}, **given})
+        told: dict[str, Any] = {"base_url": url_of(environment)}
+        if "key" not in given:
+            told["key"] = key_of(environment)
+        return cls(**{**told, **given})
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._exchange.base_url + self._exchange.prefix!r})"

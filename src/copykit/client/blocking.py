@@ -10,6 +10,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 from copykit.accel.http import HttpClient
 from copykit.background import run
 from copykit.client.asynchronous import AsyncClient, Request
+from copykit.client.place import HERE
 from copykit.settings import Secret
 from copykit.stream_events import StreamEvent
 
@@ -59,7 +60,7 @@ class Client:
 
     def __init__(
         self,
-        base_url: str = "http://127.0.0.1:8000",
+        base_url: str = HERE,
         *,
         key: Secret | str | None = None,
         prefix: str = "",

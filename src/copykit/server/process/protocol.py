@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
+from importlib import import_module
 from typing import Any, ClassVar
 
 from starlette.types import Message, Send
@@ -396,6 +397,7 @@ def protocol_of(bounds: Bounds, parser: str = "auto") -> type[asyncio.Protocol]:
     base: type[asyncio.Protocol] | None = None
     if parser != "h11":
         try:
+            import_module("httptools")  # by uvicorn too, which does not install it
             from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
             base = HttpToolsProtocol
