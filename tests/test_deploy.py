@@ -422,4 +422,6 @@ def test_prepare_makes_what_compose_mounts(tmp_path: Path) -> None:
         text=True,
         timeout=60,
     )
-    assert (checked.returncode, checked.stderr) == (0, "copykit: nothing is wrong\n")
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert "authentication on" in checked.stdout
+    assert "answers to the names localhost, copywriting-service" in checked.stdout

@@ -206,6 +206,7 @@ def test_a_look_tells_every_mistake_at_once(tmp_path: Path) -> None:
     )
     assert told.returncode == 78
     lines = told.stderr.splitlines()
+    assert told.stdout == ""
     assert all(line.startswith("copykit: ") for line in lines)
     for wanted in ("COPYKIT_DATA_DIR=", "API_KEY: ", "server.drain_s"):
         assert sum(wanted in line for line in lines) == 1, told.stderr
@@ -213,7 +214,8 @@ def test_a_look_tells_every_mistake_at_once(tmp_path: Path) -> None:
     assert KEY not in told.stderr
     open_file.chmod(0o400)
     fine = plain(tmp_path, "check", API_KEY_FILE=str(open_file), COPYKIT_HOST="0.0.0.0")  # noqa: S104  # nothing listens
-    assert (fine.returncode, fine.stderr) == (0, "copykit: nothing is wrong\n")
+    assert (fine.returncode, fine.stderr) == (0, "")
+    assert fine.stdout.startswith("nothing is wrong; copykit run would listen on 0.0.0.0:8000\n")
 
 
 def test_wrong_settings_end_it_with_78(tmp_path: Path) -> None:

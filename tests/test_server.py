@@ -443,6 +443,51 @@ def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "status", "told"),
+    [
+        ({"API_KEY": KEY, "COPYKIT_ALLOWED_HOSTS": "copy.example.com"}, 0, []),
+        ({"COPYKIT_HOST": "0.0.0.0"}, 78, ["no key is set"]),  # noqa: S104  # it is refused
+        (
+            {"COPYKIT_DRAIN_S": "-1", "COPYKIT_PROVIDES": "openai", "COPYKIT_DATA_DIR": "/dev/null/x"},
+            78,
+            ["server.drain_s", "nearest: COPYKIT_PROVIDERS", "server.store_url"],
+        ),
+        ({"COPYKIT_DATA_DIR": "damaged"}, 78, ["the file is damaged or no SQLite database"]),
+        ({"COPYKIT_DATA_DIR": "torn"}, 1, ["the store's file is damaged"]),
+    ],
+)
+def test_a_look_says_what_would_be_served(
+    given: dict[str, str], status: int, told: list[str], tmp_path: Path
+) -> None:
+    """`run --check` listens nowhere: what would be served and 0, or each mistake as a line and the status of `run`."""
+    for name, text in (("damaged", b"no database"), ("torn", b"SQLite format 3\0" + b"\xff" * 8000)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "server.sqlite").write_bytes(text)
+    kept = {name: text for name, text in os.environ.items() if not name.startswith("COPYKIT_")}
+    env = {**kept, "COPYKIT_DATA_DIR": "fresh", "COPYKIT_PROVIDERS": "phrasebank", **given}
+
+    def looked(*options: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "copykit", "run", "--check", *options]
+        return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60)
+
+    plain, data = looked(), looked("--json")
+    assert plain.returncode == data.returncode == status
+    assert data.stderr == ""
+    found = json.loads(data.stdout)
+    assert found["ok"] == (status == 0)
+    assert len(found["problems"]) == len(told)
+    for text in told:
+        assert sum(text in line for line in found["problems"]) == 1
+    assert plain.stderr.splitlines() == [f"copykit: {line}" for line in found["problems"]]
+    assert KEY not in plain.stdout + data.stdout + plain.stderr
+    if status == 0:
+        assert plain.stdout.startswith("nothing is wrong; copykit run would listen on 127.0.0.1:8000\n")
+        assert (found["authentication"], found["targets"]) == (True, ["phrasebank"])
+        assert found["allowed_hosts"] == ["copy.example.com"]
+        assert found["store"].endswith("/fresh/server.sqlite")
+
+
+@pytest.mark.parametrize(
     ("url", "told"),
     [("http://127.0.0.1:9", "unreachable"), ("nowhere", "unreachable"), ("http://", "unreachable")],
 )

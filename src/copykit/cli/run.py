@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from copykit.cli.complaint import complain
+from copykit.cli.run_check import check as looked_at
 from copykit.errors import ConfigurationError, CopykitError, MissingExtra
 from copykit.settings import Settings
 
@@ -50,8 +51,15 @@ def command(
         bool,
         typer.Option("--reload", help="Replace the workers when Python files here or copykit.toml change."),
     ] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Look at all settings and the store, say what would be served, and end."
+        ),
+    ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Say on standard output as JSON that it serves.")
+        bool,
+        typer.Option("--json", help="Say on standard output as JSON that it serves, or what --check found."),
     ] = False,
 ) -> None:
     """Serve copy over HTTP until Ctrl-C or SIGTERM, then answer what is in work and end.
@@ -61,7 +69,8 @@ def command(
 
     Example: API_KEY=... copykit run --host 0.0.0.0 --workers 2
 
-    Exit status: 0 ended, 1 it cannot serve there, 78 wrong settings, 143 or 130 a second signal ended it at once.
+    Exit status: 0 ended, or --check found nothing wrong; 1 it cannot serve there; 78 wrong settings; 143 or 130 a second
+    signal ended it at once.
     """
     given = {
         "COPYKIT_HOST": host,
@@ -80,7 +89,11 @@ def command(
             raise ConfigurationError([f"--server={server!r}: must be uvicorn or granian"])
         if server == "granian" and reload:
             raise ConfigurationError(["--reload: with --server uvicorn only"])
-        status = _served(environment, server, reload, as_json)
+        status = (
+            looked_at(lambda: _settings(environment), as_json)
+            if check
+            else _served(environment, server, reload, as_json)
+        )
     except ModuleNotFoundError as error:
         name = (error.name or "uvicorn").partition(".")[0]
         if name == "copykit":

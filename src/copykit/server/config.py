@@ -224,7 +224,11 @@ class ServerSettings:
             own["store_url"] = file_url(data_folder(str(own.get("data_dir", ""))))
         try:
             if own.get("store_url") and own.get("key") is None and "keyed" not in own:
+                own["keyed"] = True  # unless the store says otherwise; the rest is looked at in any case
                 own["keyed"] = _keyed(str(own["store_url"]))
+        except ConfigurationError as error:
+            problems += error.problems
+        try:
             made = cls(**own)
         except ConfigurationError as error:
             problems += error.problems
