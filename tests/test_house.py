@@ -26,6 +26,7 @@ LAYERS = {
     "stream_events": 1.5,
     "legacy": 1.5,
     "problems": 1.5,
+    "reports": 1.5,
     "background": 1.5,
     "performance": 1.75,
     "brief": 2,

@@ -34,6 +34,7 @@ from copykit.events import CacheLooked, Event
 from copykit.legacy import LegacyResult
 from copykit.models import Receipt, RestrictionReport, Score, Usage, Violation
 from copykit.providers.base import Completion, Provider
+from copykit.reports import HealthReport, PerformanceStats, ServerHealth
 from copykit.settings import CacheSettings, RoutingSettings
 from copykit.stream_events import StreamEvent
 from copykit.testing import FakeClock, FakeProvider, RecordingHook, no_network
@@ -173,11 +174,24 @@ async def the_clients() -> None:
         assert_type(client.batch_legacy([request]).results[0].output, LegacyResult | None)
         assert_type(client.ready(), bool)
         assert_type(client.prometheus(), str)
-        assert_type(client.catalog(), dict[str, list[str]])
+        assert_type(client.catalog()["languages"], list[str])
+        assert_type(client.config()["server"]["key"], Literal["***"] | None)
+        assert_type(client.performance_stats()["requests"]["total"], int)
+        assert_type(client.optimization_report()["libraries"][0]["version"], str | None)
+        assert_type(client.metrics()["requests"]["copykit_places"]["help"], str)
+        report = client.health()
+        assert_type(report, HealthReport)
+        assert_type(report["status"], Literal["ok", "degraded", "unavailable"])
+        if "reasons" in report:
+            assert_type(report, ServerHealth)
+            assert_type(report["providers"]["phrasebank"]["comes_back_in_s"], float)
+        else:
+            assert_type(report["providers"], list[str])
         for event in client.stream(request):
             assert_type(event, StreamEvent)
     async with AsyncClient.from_env() as ahead:
         assert_type(await ahead.generate(request), CopywritingOutput)
         assert_type(await ahead.batch([request]), BatchAnswer[CopywritingOutput])
+        assert_type(await ahead.performance_stats(), PerformanceStats)
         async for event in ahead.stream(request):
             assert_type(event, StreamEvent)

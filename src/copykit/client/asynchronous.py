@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from pydantic import BaseModel
 
@@ -19,6 +19,16 @@ from copykit.legacy import LegacyResult
 from copykit.models import CopywritingInput, CopywritingOutput
 from copykit.problems import ProblemBody, ServiceError, ServiceUnreachable, error_of
 from copykit.providers.events import Event, EventStream
+from copykit.reports import (
+    ApiDescription,
+    CacheStats,
+    CatalogNames,
+    ConfigReport,
+    FigureReport,
+    HealthReport,
+    OptimizationReport,
+    PerformanceStats,
+)
 from copykit.settings import Secret
 from copykit.stream_events import StreamEvent, StreamFailed, StreamFinished, from_mapping
 
@@ -218,9 +228,9 @@ class AsyncClient:
         except CopykitError as error:
             yield StreamFailed(error)
 
-    async def health(self) -> dict[str, Any]:
-        """Give the service's full report."""
-        return await self._report("/v11/health")
+    async def health(self) -> HealthReport:
+        """Give the service's full report; to a tenant the status and the targets' names."""
+        return cast(HealthReport, await self._report("/v11/health"))
 
     async def live(self) -> bool:
         """Say whether the process runs; needs no key. Where nothing answers it does not."""
@@ -239,42 +249,42 @@ class AsyncClient:
             raise refusal(reply)
         return reply.status == 200
 
-    async def performance_stats(self) -> dict[str, Any]:
-        """Give counts, latencies, targets and money."""
-        return await self._report("/v11/performance-stats")
+    async def performance_stats(self) -> PerformanceStats:
+        """Give counts, latencies, targets and money: of all to the operator, to a tenant its own."""
+        return cast(PerformanceStats, await self._report("/v11/performance-stats"))
 
-    async def metrics(self) -> dict[str, Any]:
+    async def metrics(self) -> FigureReport:
         """Give the figures as data."""
-        return await self._report("/metrics")
+        return cast(FigureReport, await self._report("/metrics"))
 
     async def prometheus(self) -> str:
         """Give the figures in Prometheus' text form."""
         ask = Ask("GET", "/metrics/prometheus", accept="text/plain")
         return (await self._exchange.answered(ask)).decode(errors="replace")
 
-    async def config(self) -> dict[str, Any]:
+    async def config(self) -> ConfigReport:
         """Give the service's settings, secrets masked."""
-        return await self._report("/config")
+        return cast(ConfigReport, await self._report("/config"))
 
     async def clear_cache(self) -> None:
         """Forget every cached result."""
         await self._exchange.answered(Ask("POST", "/v11/cache/clear"))
 
-    async def cache_stats(self) -> dict[str, Any]:
-        """Give the state of the cache."""
-        return await self._report("/v11/cache/stats")
+    async def cache_stats(self) -> CacheStats:
+        """Give the state of the cache; to a tenant what it found there."""
+        return cast(CacheStats, await self._report("/v11/cache/stats"))
 
-    async def optimization_report(self) -> dict[str, Any]:
+    async def optimization_report(self) -> OptimizationReport:
         """Give what is known of the capabilities of the service's machine."""
-        return await self._report("/optimization/report")
+        return cast(OptimizationReport, await self._report("/optimization/report"))
 
-    async def catalog(self) -> dict[str, list[str]]:
+    async def catalog(self) -> CatalogNames:
         """Give the names that a brief may use: ``platforms``, ``languages``, ``tones`` and ``use_cases``."""
-        return await self._report("/catalog")
+        return cast(CatalogNames, await self._report("/catalog"))
 
-    async def openapi(self) -> dict[str, Any]:
+    async def openapi(self) -> ApiDescription:
         """Give the description of all routes; needs no key."""
-        return await self._report("/openapi.json")
+        return cast(ApiDescription, await self._report("/openapi.json"))
 
     async def request(self, method: str, path: str, body: Any = None) -> Any:
         """Ask any route by its path, for what no method names; gives the JSON value, or the text of what is no JSON.
@@ -291,7 +301,7 @@ class AsyncClient:
         except ValueError:
             return text.decode(errors="replace")
 
-    async def _report(self, path: str) -> dict[str, Any]:
+    async def _report(self, path: str) -> Any:
         return _read(await self._exchange.answered(Ask("GET", path)), _mapping)
 
 

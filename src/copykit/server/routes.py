@@ -23,12 +23,12 @@ class RouteSpec:
     """Name of the method of `copykit.server.answers.Answers`."""
     scope: Scope
     summary: str
+    gives: str
+    """Name of the answer's schema: of a type in `copykit.reports`, or one of `copykit.server.described.openapi`."""
     legacy: bool = False
     """Whether it is of the first interface, kept as it was."""
     takes: str | None = None
     """Name of the body's schema in `copykit.server.described.openapi`; None for no body."""
-    gives: str = "Report"
-    """Name of the answer's schema."""
     operator: bool = False
     """Whether it tells of the whole server, which is for keys of no tenant."""
 
@@ -95,13 +95,26 @@ ROUTES: tuple[RouteSpec, ...] = (
         takes="Brief",
         gives="Events",
     ),
-    RouteSpec("GET", "/health", "health", "read", "Full report"),
-    RouteSpec("GET", "/health/live", "live", "public", "Whether the process runs"),
-    RouteSpec("GET", "/health/ready", "ready", "public", "Whether requests are answered"),
-    RouteSpec("GET", "/v11/health", "health", "read", "Full report"),
-    RouteSpec("GET", "/v11/performance-stats", "stats", "read", "Counts, latencies, targets, money"),
+    RouteSpec("GET", "/health", "health", "read", "Full report", gives="HealthReport"),
+    RouteSpec("GET", "/health/live", "live", "public", "Whether the process runs", gives="Liveness"),
+    RouteSpec("GET", "/health/ready", "ready", "public", "Whether requests are answered", gives="Readiness"),
+    RouteSpec("GET", "/v11/health", "health", "read", "Full report", gives="HealthReport"),
     RouteSpec(
-        "GET", "/metrics", "metrics", "read", "Figures as JSON, or for Prometheus by Accept", operator=True
+        "GET",
+        "/v11/performance-stats",
+        "stats",
+        "read",
+        "Counts, latencies, targets, money",
+        gives="PerformanceStats",
+    ),
+    RouteSpec(
+        "GET",
+        "/metrics",
+        "metrics",
+        "read",
+        "Figures as JSON, or for Prometheus by Accept",
+        gives="FigureReport",
+        operator=True,
     ),
     RouteSpec(
         "GET",
@@ -112,15 +125,47 @@ ROUTES: tuple[RouteSpec, ...] = (
         gives="Exposition",
         operator=True,
     ),
-    RouteSpec("GET", "/config", "config", "admin", "Settings, secrets masked", operator=True),
-    RouteSpec("POST", "/cache/clear", "clear_cache", "admin", "Forget what is cached for you", legacy=True),
-    RouteSpec("POST", "/v11/cache/clear", "clear_cache", "admin", "Forget what is cached for you"),
-    RouteSpec("GET", "/v11/cache/stats", "cache_stats", "read", "State of the cache"),
     RouteSpec(
-        "GET", "/optimization/report", "optimization", "admin", "Capabilities of this machine", operator=True
+        "GET", "/config", "config", "admin", "Settings, secrets masked", gives="ConfigReport", operator=True
     ),
-    RouteSpec("GET", "/catalog", "catalog", "read", "Platforms, languages, tones and use cases"),
-    RouteSpec("GET", "/openapi.json", "openapi", "public", "This description of all routes", gives="Report"),
+    RouteSpec(
+        "POST",
+        "/cache/clear",
+        "clear_cache",
+        "admin",
+        "Forget what is cached for you",
+        gives="CacheCleared",
+        legacy=True,
+    ),
+    RouteSpec(
+        "POST",
+        "/v11/cache/clear",
+        "clear_cache",
+        "admin",
+        "Forget what is cached for you",
+        gives="CacheCleared",
+    ),
+    RouteSpec("GET", "/v11/cache/stats", "cache_stats", "read", "State of the cache", gives="CacheStats"),
+    RouteSpec(
+        "GET",
+        "/optimization/report",
+        "optimization",
+        "admin",
+        "Capabilities of this machine",
+        gives="OptimizationReport",
+        operator=True,
+    ),
+    RouteSpec(
+        "GET",
+        "/catalog",
+        "catalog",
+        "read",
+        "Platforms, languages, tones and use cases",
+        gives="CatalogNames",
+    ),
+    RouteSpec(
+        "GET", "/openapi.json", "openapi", "public", "This description of all routes", gives="ApiDescription"
+    ),
     RouteSpec("GET", "/docs", "docs", "public", "This description as a page", gives="Page"),
     *(
         RouteSpec("GET", f"/docs/{name}", "docs", "public", "A file of that page", gives=kind)

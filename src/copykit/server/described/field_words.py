@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 import textwrap
 from itertools import pairwise
 from types import ModuleType
 from typing import Any
 
-from pydantic import BaseModel
-
-__all__ = ["describe"]
+__all__ = ["describe", "describe_as"]
 
 
 def describe(schemas: dict[str, Any], *modules: ModuleType) -> None:
@@ -19,26 +18,39 @@ def describe(schemas: dict[str, Any], *modules: ModuleType) -> None:
 
     Where a schema says something of a field already, both stand. Without source files only classes speak.
     """
-    models = {name: found for module in modules for name, found in vars(module).items() if name in schemas}
-    for name, model in models.items():
-        schema = schemas[name]
-        schema["description"] = _markdown((model.__doc__ or "").partition("\n\n")[0])
-        for field, words in _words(model).items():
-            told = schema["properties"].get(field)
-            if told is not None:
-                own = told.get("description")
-                told["description"] = _markdown(f"{words} {own}" if own else words)
+    for module in modules:
+        for name, model in vars(module).items():
+            if name in schemas and isinstance(model, type) and model.__module__ == module.__name__:
+                schemas[name]["description"] = _markdown((model.__doc__ or "").partition("\n\n")[0])
+                describe_as(schemas[name], model)
 
 
-def _words(model: type[BaseModel]) -> dict[str, str]:
-    """Give the strings that stand below the fields of *model*'s class; of several fields in a row the last has it."""
+def describe_as(schema: dict[str, Any], model: type[Any]) -> None:
+    """Add to *schema* what the class *model*, whose fields have the same names, says of them."""
+    for field, words in _words(model).items():
+        told = schema["properties"].get(field)
+        if told is not None:
+            own = told.get("description")
+            told["description"] = _markdown(f"{words} {own}" if own else words)
+
+
+def _words(model: type[Any]) -> dict[str, str]:
+    """Give the strings that stand below the fields of *model*'s class; of several fields in a row the last has it.
+
+    Those of a class of the same module above it count too, which a ``TypedDict`` does not remember itself.
+    """
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(model)))
     except (OSError, TypeError):
         return {}
-    (body,) = (node.body for node in tree.body if isinstance(node, ast.ClassDef))
-    found = {}
-    for before, node in pairwise(body):
+    (made,) = (node for node in tree.body if isinstance(node, ast.ClassDef))
+    beside = vars(sys.modules[model.__module__])
+    found: dict[str, str] = {}
+    for base in made.bases:
+        above = beside.get(base.id) if isinstance(base, ast.Name) else None
+        if isinstance(above, type) and above.__module__ == model.__module__:
+            found |= _words(above)
+    for before, node in pairwise(made.body):
         if (
             isinstance(before, ast.AnnAssign)
             and isinstance(before.target, ast.Name)

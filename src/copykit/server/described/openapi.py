@@ -14,6 +14,7 @@ from copykit.models import CopywritingInput, CopywritingOutput
 from copykit.problems import ProblemBody
 from copykit.server.described.brief_schema import bound
 from copykit.server.described.field_words import describe
+from copykit.server.described.report_schemas import report_schemas
 from copykit.server.described.samples import BODIES, problem
 from copykit.server.routes import PREFIXES, ROUTES, RouteSpec
 
@@ -157,7 +158,7 @@ def _operation(spec: RouteSpec, prefix: str, keyed: bool) -> dict[str, Any]:
     return told
 
 
-_GIVEN = {"metrics": ("Report", "Exposition")}
+_GIVEN = {"metrics": ("FigureReport", "Exposition")}
 """What those handlers give that answer in several forms."""
 
 
@@ -188,6 +189,8 @@ def _schemas() -> dict[str, Any]:
     schemas: dict[str, Any] = told["$defs"]
     bound(schemas)
     describe(schemas, models, legacy, problems)
+    for name in ("LegacyResult", "LegacyVariant"):
+        schemas[name]["additionalProperties"] = False
     schemas["Brief"] = {"$ref": _REF + "CopywritingInput"}
     schemas["Result"] = {"$ref": _REF + "CopywritingOutput"}
     item = {
@@ -213,7 +216,7 @@ def _schemas() -> dict[str, Any]:
             "data": {"type": "string", "contentMediaType": "application/json"},
         },
     }
-    schemas["Report"] = {"type": "object"}
+    schemas |= report_schemas(_REF)
     schemas["Exposition"] = {"type": "string", "description": "Prometheus' text form."}
     schemas.update({name: {"type": "string"} for name in ("Page", "Script", "Style")})
     schemas["Problem"] = {**schemas.pop("ProblemBody"), "title": "Problem", "required": list(_ALWAYS)}
@@ -230,11 +233,18 @@ def _batch_of(result: str) -> dict[str, Any]:
             "error": {"oneOf": [{"$ref": _REF + "Problem"}, {"type": "null"}]},
             "output": {"oneOf": [{"$ref": _REF + result}, {"type": "null"}]},
         },
+        "additionalProperties": False,
     }
     counts = {name: {"type": "integer", "minimum": 0} for name in ("total", "succeeded", "failed")}
-    summary = {"type": "object", "required": list(counts), "properties": counts}
+    summary = {
+        "type": "object",
+        "required": list(counts),
+        "properties": counts,
+        "additionalProperties": False,
+    }
     return {
         "type": "object",
         "required": ["results", "summary"],
         "properties": {"results": {"type": "array", "items": item}, "summary": summary},
+        "additionalProperties": False,
     }
