@@ -1,4 +1,4 @@
-"""``copykit keys``: make, list, replace and end the keys of a server."""
+"""``copykit keys``: make, list, change, replace and end the keys of a server, and bound its tenants."""
 
 from __future__ import annotations
 
@@ -7,27 +7,26 @@ import json
 import re
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.console import Console
-from rich.text import Text
 
 from copykit.cli.complaint import complain
-from copykit.cli.table import Table
+from copykit.cli.key_view import show_keys, show_tenants, spent, tell_key, tell_tenant, when
 from copykit.errors import CopykitError, InvalidRequest, MissingExtra
 
 if TYPE_CHECKING:
-    from copykit.server.doors.keys import Budget, Key, KeyBook
+    from copykit.server.doors.keys import AsIs, Budget, Key, KeyBook, Tenant
+    from copykit.server.kept.spending import Spending
 
 __all__ = ["app"]
 
 T = TypeVar("T")
 
 app = typer.Typer(
-    help="Make, list, replace and end the keys of a server.",
+    help="Make, list, change, replace and end the keys of a server, and bound its tenants.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -38,7 +37,6 @@ _STORE_SILENT = 75
 _TIME = re.compile(r"([0-9]{1,6})\s*(s|m|h|d|w)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _BUDGET = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*/\s*([a-z]+)")
-_COLOURS = {"active": "green", "rotating": "yellow", "expired": "red", "revoked": "red"}
 
 _Store = Annotated[
     str | None,
@@ -51,6 +49,14 @@ _Rate = Annotated[
     str, typer.Option(help="Requests in a time, e.g. 600/minute; empty for no bound of its own.")
 ]
 _Budget = Annotated[str, typer.Option(help="Dollars in a period: 50/month, 5/day or 100/total.")]
+_NewRate = Annotated[
+    str | None, typer.Option("--rate", help="Requests in a time, e.g. 600/minute; '' takes it away.")
+]
+_NewBudget = Annotated[
+    str | None,
+    typer.Option("--budget", help="Dollars in a period: 50/month, 5/day or 100/total; '' takes it away."),
+]
+_Id = Annotated[str, typer.Argument(help="Its id, as list shows it.")]
 
 
 @app.command("create")
@@ -79,51 +85,103 @@ def create(
         lambda book: book.create(
             name=name,
             tenant=tenant,
-            scopes=[scope.strip() for scope in scopes.split(",") if scope.strip()],
+            scopes=_scopes(scopes),
             expires_in_s=_seconds("expires", expires) if expires else None,
             rate=rate.strip(),
             budget=_budget(budget),
         ),
     )
     if as_json:
-        typer.echo(json.dumps({**_told(made), "key": text}, ensure_ascii=False))
+        typer.echo(json.dumps({**tell_key(made), "key": text}, ensure_ascii=False))
         return
     typer.echo(text)
-    _say(f"{made.id}: {made.tenant or 'your own'}, {', '.join(made.scopes)}, ends {_when(made.expires)}.")
+    _say(f"{made.id}: {made.tenant or 'your own'}, {', '.join(made.scopes)}, ends {when(made.expires)}.")
     _say("Keep it now: it is not shown again. It is sent as X-API-Key or Authorization: Bearer.")
 
 
 @app.command("list")
 def show(store: _Store = None, as_json: _Json = False) -> None:
-    """List all keys, those that have ended too; secrets are not kept and so not shown.
+    """List all keys, those that have ended too, and tenants: with their bounds, and what they have spent of them.
+
+    Secrets are not kept and so not shown. What is held is taken out by workers for their next calls: what they do not
+    use they give back.
 
     Example: copykit keys list --json
     """
-    found = _done(
-        store,
-        lambda book: book.every(),
-    )
+    keys, tenants, money = _done(store, _all)
     if as_json:
-        typer.echo(json.dumps([_told(key) for key in found], ensure_ascii=False, indent=2))
+        told = {
+            "keys": [tell_key(key, money[f"key:{key.id}"]) for key in keys],
+            "tenants": [
+                tell_tenant(one, _count(keys, one.name), money[f"tenant:{one.name}"]) for one in tenants
+            ],
+        }
+        typer.echo(json.dumps(told, ensure_ascii=False, indent=2))
         return
-    if not found:
+    if keys:
+        show_keys(keys, money, Console())
+    else:
         _say("no keys: make one with copykit keys create")
+    if tenants:
+        show_tenants(tenants, keys, money, Console())
+
+
+@app.command("set")
+def change(
+    key: _Id,
+    name: Annotated[str | None, typer.Option(help="What it is for, in your words.")] = None,
+    scopes: Annotated[
+        str | None, typer.Option(help="All that it is to have of generate, batch, read and admin.")
+    ] = None,
+    expires: Annotated[
+        str | None, typer.Option(help="When it ends, from now: 90d, 12h, 30m; '' for never.")
+    ] = None,
+    rate: _NewRate = None,
+    budget: _NewBudget = None,
+    store: _Store = None,
+    as_json: _Json = False,
+) -> None:
+    """Change of a key what is named, and nothing else; without an option, show it. A running server takes it in a second.
+
+    What it has spent in a period stays spent: raise the budget, and it goes on.
+
+    Example: copykit keys set 89c3dd70 --budget 80/month
+
+    Exit status: 0 done, 2 no such key or a value that there cannot be, 75 the store does not answer, 78 wrong settings.
+    """
+
+    async def work(book: KeyBook) -> tuple[Key, Spending]:
+        from copykit.server.doors.keys import AS_IS
+
+        changed = await book.change(
+            key,
+            name=AS_IS if name is None else name,
+            scopes=AS_IS if scopes is None else _scopes(scopes),
+            expires_in_s=AS_IS
+            if expires is None
+            else _seconds("expires", expires)
+            if expires.strip()
+            else None,
+            rate=AS_IS if rate is None else rate.strip(),
+            budget=_new_budget(budget),
+        )
+        account = f"key:{changed.id}"
+        return changed, (await _spent(book, {account: changed.budget}))[account]
+
+    changed, money = _done(store, work)
+    if as_json:
+        typer.echo(json.dumps(tell_key(changed, money), ensure_ascii=False))
         return
-    table, now = Table(), time.time()
-    for column in ("id", "tenant", "name", "scopes", "state", "made", "ends", "bounds"):
-        table.add_column(column, no_wrap=column in ("id", "state"))
-    for key in found:
-        state = key.state(now)
-        scopes, made, ends = " ".join(key.scopes), _when(key.created), _when(key.revoked or key.expires)
-        bounds = " ".join(filter(None, (key.rate, _bounded(key.budget))))
-        coloured = Text(state, style=_COLOURS[state])
-        table.add_row(key.id, key.tenant, key.name, scopes, coloured, made, ends, bounds)
-    table.show(Console())
+    _say(
+        f"{changed.id} ({changed.name or 'without a name'}): {changed.tenant or 'your own'}, "
+        f"{', '.join(changed.scopes)}, {changed.state(time.time())}, ends {when(changed.revoked or changed.expires)}, "
+        f"{changed.rate or 'the rate of the server'}, {_cost(changed.budget, money)}"
+    )
 
 
 @app.command("rotate")
 def rotate(
-    key: Annotated[str, typer.Argument(help="Its id, as list shows it.")],
+    key: _Id,
     overlap: Annotated[str, typer.Option(help="How long the secret before goes on working.")] = "1d",
     store: _Store = None,
     as_json: _Json = False,
@@ -137,7 +195,7 @@ def rotate(
         lambda book: book.rotate(key, overlap_s=_seconds("overlap", overlap)),
     )
     if as_json:
-        typer.echo(json.dumps({**_told(made), "key": text}, ensure_ascii=False))
+        typer.echo(json.dumps({**tell_key(made), "key": text}, ensure_ascii=False))
         return
     typer.echo(text)
     _say(f"{made.id}: the secret before works {overlap} more. Keep this one: it is not shown again.")
@@ -145,7 +203,7 @@ def rotate(
 
 @app.command("revoke")
 def revoke(
-    key: Annotated[str, typer.Argument(help="Its id, as list shows it.")],
+    key: _Id,
     store: _Store = None,
     as_json: _Json = False,
 ) -> None:
@@ -158,7 +216,7 @@ def revoke(
         lambda book: book.revoke(key),
     )
     if as_json:
-        typer.echo(json.dumps(_told(ended), ensure_ascii=False))
+        typer.echo(json.dumps(tell_key(ended), ensure_ascii=False))
         return
     _say(f"{ended.id} ({ended.name or 'without a name'}) has ended.")
 
@@ -166,24 +224,59 @@ def revoke(
 @app.command("tenant")
 def tenant(
     name: Annotated[str, typer.Argument(help="Its name.")],
-    rate: _Rate = "",
-    budget: _Budget = "",
+    rate: _NewRate = None,
+    budget: _NewBudget = None,
     store: _Store = None,
     as_json: _Json = False,
 ) -> None:
-    """Set what bounds all keys of a tenant together; what is not named is not bounded.
+    """Show what bounds all keys of a tenant together and what they have spent; an option changes what it names.
+
+    A tenant may be bounded before it has a key.
 
     Example: copykit keys tenant acme --rate 2000/minute --budget 200/month
+
+    Exit status: 0 done, 2 no such tenant or a value that there cannot be, 75 the store does not answer, 78 wrong
+    settings.
     """
-    bound = _done(
-        store,
-        lambda book: book.bound(name, rate=rate.strip(), budget=_budget(budget)),
-    )
+
+    async def work(book: KeyBook) -> tuple[Tenant, int, Spending]:
+        from copykit.server.doors.keys import AS_IS
+
+        bound = await book.bound(
+            name, rate=AS_IS if rate is None else rate.strip(), budget=_new_budget(budget)
+        )
+        account = f"tenant:{bound.name}"
+        money = await _spent(book, {account: bound.budget})
+        return bound, _count(await book.every(), bound.name), money[account]
+
+    bound, keys, money = _done(store, work)
     if as_json:
-        told = {"tenant": bound.name, "rate": bound.rate or None, "budget": _bounded(bound.budget) or None}
-        typer.echo(json.dumps(told, ensure_ascii=False))
+        typer.echo(json.dumps(tell_tenant(bound, keys, money), ensure_ascii=False))
         return
-    _say(f"{bound.name}: {bound.rate or 'any rate'}, {_bounded(bound.budget) or 'any cost'}")
+    counted = "no key yet" if not keys else "1 key" if keys == 1 else f"{keys} keys"
+    _say(f"{bound.name} ({counted}): {bound.rate or 'any rate'}, {_cost(bound.budget, money)}")
+
+
+async def _all(book: KeyBook) -> tuple[list[Key], list[Tenant], dict[str, Spending]]:
+    """Give all keys, all tenants, and what they have spent by account."""
+    keys, tenants = await book.every(), await book.tenants()
+    budgets = {f"key:{key.id}": key.budget for key in keys}
+    return keys, tenants, await _spent(book, budgets | {f"tenant:{one.name}": one.budget for one in tenants})
+
+
+def _count(keys: list[Key], tenant: str) -> int:
+    return sum(key.tenant == tenant for key in keys)
+
+
+async def _spent(book: KeyBook, budgets: dict[str, Budget | None]) -> dict[str, Spending]:
+    from copykit.server.kept.spending import spendings
+
+    return await spendings(book.store, budgets, time.time())
+
+
+def _cost(budget: Budget | None, money: Spending) -> str:
+    """Say what something may cost, and has cost."""
+    return ("" if budget else "any cost, ") + f"USD spent: {spent(budget, money)}"
 
 
 def _done(url: str | None, work: Callable[[KeyBook], Awaitable[T]]) -> T:
@@ -232,31 +325,15 @@ def _budget(text: str) -> Budget | None:
     return Budget(float(found[1]), found[2])
 
 
-def _bounded(budget: Budget | None) -> str:
-    return "" if budget is None else f"{budget.usd:g}/{budget.per}"
+def _new_budget(text: str | None) -> Budget | AsIs | None:
+    """Give the budget that *text* is, None where it takes it away, and what changes nothing where it is not given."""
+    from copykit.server.doors.keys import AS_IS
+
+    return AS_IS if text is None else _budget(text)
 
 
-def _told(key: Key) -> dict[str, Any]:
-    return {
-        "id": key.id,
-        "tenant": key.tenant,
-        "name": key.name,
-        "scopes": list(key.scopes),
-        "state": key.state(time.time()),
-        "created": _iso(key.created),
-        "expires": _iso(key.expires),
-        "revoked": _iso(key.revoked),
-        "rate": key.rate or None,
-        "budget": _bounded(key.budget) or None,
-    }
-
-
-def _iso(moment: float | None) -> str | None:
-    return None if moment is None else datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds")
-
-
-def _when(moment: float | None) -> str:
-    return "never" if moment is None else f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M}"
+def _scopes(text: str) -> list[str]:
+    return [scope.strip() for scope in text.split(",") if scope.strip()]
 
 
 def _say(line: str) -> None:

@@ -9,9 +9,11 @@ import secrets as chance
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from enum import Enum
+from typing import Any, Final
 
 from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from copykit.errors import InvalidRequest, nearest_names
 from copykit.server.config import RATE
@@ -20,8 +22,10 @@ from copykit.server.kept.store import Store, raise_counter
 from copykit.settings import Secret
 
 __all__ = [
+    "AS_IS",
     "PERIODS",
     "SCOPES",
+    "AsIs",
     "Budget",
     "Key",
     "KeyBook",
@@ -41,8 +45,19 @@ OVERLAP_S = 86_400.0
 """Seconds that a replaced secret goes on working, unless told otherwise: a day to bring the new one everywhere."""
 _TENANT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _KEY = re.compile(r"ck_live_([0-9a-f]{8})_([A-Za-z0-9_-]{43})")
-_ID = re.compile(r"[0-9a-f]{1,8}")
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{0,100}")
+_SHOWN = 16
+"""Letters of what somebody typed for an id that a message repeats: no secret that opens anything is so short."""
+
+
+class AsIs(Enum):
+    """Type of `AS_IS`."""
+
+    AS_IS = "as it is"
+
+
+AS_IS: Final = AsIs.AS_IS
+"""For what is not to be changed, where None takes a bound away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +124,7 @@ class KeyBook:
     def __init__(
         self, store: Store, pepper: Secret | None = None, *, clock: Callable[[], float] = time.time
     ) -> None:
-        self._store = store
+        self.store = store
         self._pepper = pepper
         self._clock = clock
 
@@ -130,22 +145,18 @@ class KeyBook:
         """
         wanted = _scopes(scopes)
         _check_tenant(tenant)
-        _check_bounds(rate, budget)
-        if not _NAME.fullmatch(name):
-            raise InvalidRequest("name", name, "at most 100 characters, none of them a control character")
-        if expires_in_s is not None and not 0 < expires_in_s < 1e10:
-            raise InvalidRequest("expires", expires_in_s, "must lie in the future")
+        _check_rate(rate)
+        _check_budget(budget)
+        _check_name(name)
         now = self._clock()
-        expires = None if expires_in_s is None else now + expires_in_s
+        expires = _end(expires_in_s, now)
         made = Key(chance.token_hex(4), tenant, name, wanted, now, expires, None, rate, budget)
         secret = chance.token_urlsafe(32)
-        async with self._store.writing() as connection:
-            if tenant:
-                known = select(table.tenants.c.name).where(table.tenants.c.name == tenant)
-                if (await connection.execute(known)).first() is None:
-                    await connection.execute(
-                        insert(table.tenants).values(name=tenant, rate="", **_budget_row(None))
-                    )
+        async with self.store.writing() as connection:
+            if tenant and await _tenant_in(connection, tenant) is None:
+                await connection.execute(
+                    insert(table.tenants).values(name=tenant, rate="", **_budget_row(None))
+                )
             row: dict[str, Any] = {
                 "id": made.id,
                 "tenant": tenant,
@@ -163,7 +174,7 @@ class KeyBook:
 
     async def every(self) -> list[Key]:
         """Give all keys, ended ones too, oldest first."""
-        async with self._store.reading() as connection:
+        async with self.store.reading() as connection:
             rows = (
                 (await connection.execute(select(table.keys).order_by(table.keys.c.created))).mappings().all()
             )
@@ -172,7 +183,7 @@ class KeyBook:
 
     async def tenants(self) -> list[Tenant]:
         """Give all tenants by name."""
-        async with self._store.reading() as connection:
+        async with self.store.reading() as connection:
             rows = await connection.execute(select(table.tenants).order_by(table.tenants.c.name))
             return tenants_of(rows.mappings())
 
@@ -190,7 +201,7 @@ class KeyBook:
         if not found.works(now):
             raise InvalidRequest("key", key_id, f"it is {found.state(now)}; make a new one")
         secret = chance.token_urlsafe(32)
-        async with self._store.writing() as connection:
+        async with self.store.writing() as connection:
             of_key = table.secrets.c.key_id == key_id
             never_ends = of_key & table.secrets.c.expires.is_(None)
             ends_later = of_key & table.secrets.c.expires.is_not(None)
@@ -207,37 +218,90 @@ class KeyBook:
             InvalidRequest: no such key.
         """
         key_id = (await self._known(_id_in(key_id))).id
-        async with self._store.writing() as connection:
+        async with self.store.writing() as connection:
             live = (table.keys.c.id == key_id) & table.keys.c.revoked.is_(None)
             await connection.execute(update(table.keys).where(live).values(revoked=self._clock()))
             await raise_counter(connection, "keys")
         return await self._known(key_id)
 
-    async def bound(self, tenant: str, *, rate: str = "", budget: Budget | None = None) -> Tenant:
-        """Set what bounds all keys of *tenant* together; an empty rate and no budget bound nothing.
+    async def change(
+        self,
+        key_id: str,
+        *,
+        name: str | AsIs = AS_IS,
+        scopes: Iterable[str] | AsIs = AS_IS,
+        expires_in_s: float | AsIs | None = AS_IS,
+        rate: str | AsIs = AS_IS,
+        budget: Budget | AsIs | None = AS_IS,
+    ) -> Key:
+        """Change what is named of a key, and nothing else; its secrets stay, and what it has spent counts on.
+
+        Args:
+            expires_in_s: from now; None for no end. One that has expired works again with it.
+            rate: empty for the server's.
+            budget: None for none.
 
         Raises:
-            InvalidRequest: no such tenant, or bounds that there cannot be.
+            InvalidRequest: no such key, one that was revoked, or a value that there cannot be.
         """
-        _check_bounds(rate, budget)
-        async with self._store.writing() as connection:
-            changed = await connection.execute(
-                update(table.tenants)
-                .where(table.tenants.c.name == tenant)
-                .values(rate=rate, **_budget_row(budget))
-            )
-            if not changed.rowcount:
-                known = [t.name for t in await self.tenants()]
-                near = nearest_names(tenant, known, 1)
-                raise InvalidRequest("tenant", tenant, "there is none of this name", nearest=near)
+        found = await self._known(_id_in(key_id))
+        changes: dict[str, Any] = {}
+        if name is not AS_IS:
+            _check_name(name)
+            changes["name"] = name
+        if scopes is not AS_IS:
+            changes["scopes"] = ",".join(_scopes(scopes))
+        if expires_in_s is not AS_IS:
+            changes["expires"] = _end(expires_in_s, self._clock())
+        changes |= _bounds_row(rate, budget)
+        if changes and found.revoked is not None:
+            raise InvalidRequest("key", found.id, "it is revoked for good; make a new one")
+        if not changes:
+            return found
+        async with self.store.writing() as connection:
+            await connection.execute(update(table.keys).where(table.keys.c.id == found.id).values(**changes))
             await raise_counter(connection, "keys")
-        return Tenant(tenant, rate, budget)
+        return await self._known(found.id)
+
+    async def bound(
+        self, tenant: str, *, rate: str | AsIs = AS_IS, budget: Budget | AsIs | None = AS_IS
+    ) -> Tenant:
+        """Change what is named of what bounds all keys of *tenant* together, and nothing else; give all of it.
+
+        A tenant that has no key yet is made with its first bound, so that its first key is bounded already.
+
+        Args:
+            rate: empty for none.
+            budget: None for none.
+
+        Raises:
+            InvalidRequest: bounds or a name that there cannot be; no such tenant, and nothing to bound it with.
+        """
+        changes = _bounds_row(rate, budget)
+        async with self.store.writing() as connection:
+            known = await _tenant_in(connection, tenant)
+            if known is None:
+                if not (rate is not AS_IS and rate) and (budget is AS_IS or budget is None):
+                    near = nearest_names(tenant, [t.name for t in await self.tenants()])
+                    raise InvalidRequest("tenant", tenant, "there is none of this name", nearest=near)
+                _check_tenant(tenant)
+                row = {"rate": "", **_budget_row(None), **changes}
+                await connection.execute(insert(table.tenants).values(name=tenant, **row))
+            elif changes:
+                of_name = table.tenants.c.name == tenant
+                await connection.execute(update(table.tenants).where(of_name).values(**changes))
+            if changes:
+                await raise_counter(connection, "keys")
+            bound = await _tenant_in(connection, tenant)
+        assert bound is not None  # noqa: S101  # just written
+        return bound
 
     async def _known(self, key_id: str) -> Key:
         found = {key.id: key for key in await self.every()}
         if key_id not in found:
-            shown = key_id if _ID.fullmatch(key_id) else "***"  # somebody's secret, perhaps
-            near = nearest_names(key_id, found, 1) if shown == key_id else ()
+            named = [key.id for key in found.values() if key.name == key_id]
+            shown = key_id if len(key_id) <= _SHOWN and not key_id.startswith("ck_") else "***"
+            near = named[:3] or (nearest_names(key_id, found) if shown == key_id else ())
             raise InvalidRequest("key", shown, "there is none with this id; list shows them", nearest=near)
         return found[key_id]
 
@@ -309,9 +373,25 @@ def _check_tenant(tenant: str) -> None:
         )
 
 
-def _check_bounds(rate: str, budget: Budget | None) -> None:
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise InvalidRequest("name", name, "at most 100 characters, none of them a control character")
+
+
+def _end(expires_in_s: float | None, now: float) -> float | None:
+    if expires_in_s is None:
+        return None
+    if not 0 < expires_in_s < 1e10:
+        raise InvalidRequest("expires", expires_in_s, "must lie in the future")
+    return now + expires_in_s
+
+
+def _check_rate(rate: str) -> None:
     if rate and not RATE.fullmatch(rate):
         raise InvalidRequest("rate", rate, "write a number and a time, e.g. 600/minute")
+
+
+def _check_budget(budget: Budget | None) -> None:
     if budget is None:
         return
     if not 0 <= budget.usd <= MOST_USD:
@@ -319,6 +399,23 @@ def _check_bounds(rate: str, budget: Budget | None) -> None:
     if budget.per not in PERIODS:
         near = nearest_names(budget.per, PERIODS, 1)
         raise InvalidRequest("budget", budget.per, "must be per " + ", ".join(PERIODS), nearest=near)
+
+
+def _bounds_row(rate: str | AsIs, budget: Budget | AsIs | None) -> dict[str, Any]:
+    """Give the columns of what is named."""
+    row: dict[str, Any] = {}
+    if rate is not AS_IS:
+        _check_rate(rate)
+        row["rate"] = rate
+    if budget is not AS_IS:
+        _check_budget(budget)
+        row |= _budget_row(budget)
+    return row
+
+
+async def _tenant_in(connection: AsyncConnection, name: str) -> Tenant | None:
+    found = await connection.execute(select(table.tenants).where(table.tenants.c.name == name))
+    return next(iter(tenants_of(found.mappings())), None)
 
 
 def _budget_row(budget: Budget | None) -> dict[str, Any]:

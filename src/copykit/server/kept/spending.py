@@ -1,0 +1,55 @@
+"""What keys and tenants have spent, read out of the store by whoever looks at it from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select
+
+from copykit.server.doors.keys import Budget
+from copykit.server.kept import store as table
+from copykit.server.kept.purse import period_of
+from copykit.server.kept.store import Store
+
+__all__ = ["Spending", "spendings"]
+
+_PICO = 10**12
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """Money of one account in its period; without a budget that is the month."""
+
+    spent_usd: float = 0.0
+    """Over all workers, up to half a second ago."""
+    held_usd: float = 0.0
+    """Taken out by workers for their next calls, and not spent yet: what they do not use they give back."""
+
+
+async def spendings(store: Store, budgets: Mapping[str, Budget | None], now: float) -> dict[str, Spending]:
+    """Give what each account of *budgets* has spent in the period of its budget that *now* lies in.
+
+    Args:
+        budgets: by account: ``key:ID`` or ``tenant:NAME``.
+        now: seconds of the epoch.
+
+    Raises:
+        StoreUnavailable: the store did not answer.
+    """
+    money, leases = table.money.c, table.leases.c
+    async with store.reading() as connection:
+        spent = await connection.execute(select(money.account, money.period, money.spent))
+        spent_of = _by_period(spent)
+        lent = select(leases.account, leases.period, func.sum(leases.held))
+        held_of = _by_period(await connection.execute(lent.group_by(leases.account, leases.period)))
+    found = {}
+    for account, budget in budgets.items():
+        at = (account, period_of(budget, now))
+        found[account] = Spending(spent_of.get(at, 0) / _PICO, held_of.get(at, 0) / _PICO)
+    return found
+
+
+def _by_period(rows: Iterable[Any]) -> dict[tuple[str, str], int]:
+    return {(account, period): int(pico) for account, period, pico in rows}

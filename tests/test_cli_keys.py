@@ -1,0 +1,227 @@
+"""``copykit keys``: what it changes, what it only shows, and what running workers make of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("sse_starlette", reason="needs the extra server")
+pytest.importorskip("aiosqlite", reason="needs the extra server")
+
+from typer.testing import CliRunner
+
+from copykit import register_provider
+from copykit.brief.prompt import Prompt
+from copykit.cli.app import app
+from copykit.providers.registry import unregister_provider
+from copykit.server.config import file_url
+from copykit.testing import FakeProvider
+from server_crew import BRIEF, SEEN_S, crew, told
+
+
+class Desk:
+    """The command line of whoever keeps the keys of one store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.url = file_url(folder)
+
+    def run(self, *words: str, env: dict[str, str] | None = None) -> Any:
+        """Run ``copykit keys`` with *words*."""
+        return CliRunner(env={"COLUMNS": "200", **(env or {})}).invoke(
+            app, ["keys", *words, "--store", self.url]
+        )
+
+    def tell(self, *words: str) -> Any:
+        """Run it with ``--json``; what it tells."""
+        done = self.run(*words, "--json")
+        assert done.exit_code == 0, done.output
+        return json.loads(done.stdout)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    """Give one over a new store."""
+    return Desk(tmp_path)
+
+
+def test_a_tenant_is_shown_and_only_what_is_named_changes(desk: Desk) -> None:
+    """Asking costs no bound; one option leaves the other as it was; an empty one takes it away."""
+    desk.tell("create", "--tenant", "acme")
+    desk.tell("tenant", "acme", "--rate", "100/minute", "--budget", "5/month")
+    shown = desk.tell("tenant", "acme")
+    assert (shown["rate"], shown["budget"], shown["keys"]) == ("100/minute", "5/month", 1)
+    assert "acme (1 key): 100/minute, USD spent: 0 of 5/month" in desk.run("tenant", "acme").output
+    assert desk.tell("tenant", "acme", "--budget", "7/day")["rate"] == "100/minute"
+    assert desk.tell("tenant", "acme", "--rate", "")["budget"] == "7/day"
+    gone = desk.tell("tenant", "acme", "--budget", "")
+    assert (gone["rate"], gone["budget"]) == (None, None)
+    assert "any rate, any cost" in desk.run("tenant", "acme").output
+
+
+def test_a_tenant_is_bounded_before_its_first_key_and_told_to_have_none(desk: Desk) -> None:
+    """A misspelt name is seen by that; asking for one that is not there makes none."""
+    desk.tell("create", "--tenant", "acme")
+    told = desk.run("tenant", "acne", "--budget", "5/month")
+    assert told.exit_code == 0
+    assert "acne (no key yet): any rate, USD spent: 0 of 5/month" in told.output
+    assert desk.tell("create", "--tenant", "acne")["tenant"] == "acne"
+    assert desk.tell("tenant", "acne")["budget"] == "5/month"
+    for words in (["tenant", "acma"], ["tenant", "acma", "--budget", ""]):
+        done = desk.run(*words)
+        assert done.exit_code == 2
+        assert "tenant='acma': there is none of this name; nearest: acme" in done.output
+    assert [one["tenant"] for one in desk.tell("list")["tenants"]] == ["acme", "acne"]
+
+
+@pytest.mark.parametrize(
+    ("words", "field"),
+    [
+        (["tenant", "Acme & Co", "--budget", "5/month"], "tenant"),
+        (["tenant", "acme", "--rate", "many"], "rate"),
+        (["tenant", "acme", "--budget", "5/weak"], "budget"),
+        (["set", "ID", "--scopes", "reed"], "scopes"),
+        (["set", "ID", "--scopes", ""], "scopes"),
+        (["set", "ID", "--rate", "many"], "rate"),
+        (["set", "ID", "--budget", "much"], "budget"),
+        (["set", "ID", "--expires", "soon"], "expires"),
+        (["set", "ID", "--name", "a\nb"], "name"),
+    ],
+)
+def test_what_there_cannot_be_is_told_by_field_and_changes_nothing(
+    desk: Desk, words: list[str], field: str
+) -> None:
+    """Status 2, one line, and all keys and tenants are as before."""
+    made = desk.tell("create", "shop", "--tenant", "acme", "--budget", "5/month")
+    before = desk.tell("list")
+    done = desk.run(*[made["id"] if word == "ID" else word for word in words])
+    assert done.exit_code == 2
+    assert f"{field}=" in done.output
+    assert desk.tell("list") == before
+
+
+def test_of_a_key_only_what_is_named_changes(desk: Desk) -> None:
+    """Each of its five words by itself, empty ones take away, and without any it is shown."""
+    made = desk.tell("create", "shop", "--rate", "5/hour", "--budget", "5/month", "--expires", "1d")
+    key = {name: value for name, value in made.items() if name != "key"}
+    key |= {"spent_usd": 0.0, "held_usd": 0.0}
+    assert desk.tell("set", key["id"]) == key
+    for option, value, change in (
+        ("--budget", "80/month", {"budget": "80/month"}),
+        ("--rate", "9/minute", {"rate": "9/minute"}),
+        ("--scopes", "read, generate", {"scopes": ["read", "generate"]}),
+        ("--name", "the shop", {"name": "the shop"}),
+        ("--expires", "", {"expires": None}),
+        ("--budget", "", {"budget": None}),
+        ("--rate", "", {"rate": None}),
+        ("--name", "", {"name": ""}),
+    ):
+        key |= change
+        assert desk.tell("set", key["id"], option, value) == key
+    assert desk.tell("set", key["id"], "--expires", "90d")["expires"] > made["expires"]
+    assert "your own, read, generate, active" in desk.run("set", key["id"]).output
+    desk.run("revoke", key["id"])
+    refused = desk.run("set", key["id"], "--budget", "1/day")
+    assert refused.exit_code == 2
+    assert "it is revoked for good" in refused.output
+
+
+@pytest.mark.parametrize("verb", ["set", "rotate", "revoke"])
+def test_an_id_that_there_is_not_is_told_with_the_nearest(desk: Desk, verb: str) -> None:
+    """What was typed is shown, unless it may be a secret; a key's name leads to its id."""
+    made = desk.tell("create", "the shop")
+    near = made["id"][:-1] + ("0" if made["id"][-1] != "0" else "1")
+    for typed, shown in ((near, f"key='{near}'"), ("the shop", "key='the shop'")):
+        done = desk.run(verb, typed)
+        assert done.exit_code == 2
+        assert shown in done.output
+        assert f"nearest: {made['id']}" in done.output
+    assert "key='nope'" in desk.run(verb, "nope").output
+    secret = made["key"][17:]
+    assert secret[1:] not in desk.run(verb, secret).output
+    assert "key='***'" in desk.run(verb, secret).output
+
+
+class Priced(FakeProvider):
+    """A model whose calls cost 0.0011 USD at worst, and 0.00003 as they are."""
+
+    timeout_s = 5.0
+
+    def model_of(self, prompt: Prompt) -> str:
+        """One model, whatever is asked."""
+        return prompt.model or self.model
+
+    def most(self, prompt: Prompt) -> tuple[int, int]:
+        """The same bounds for every prompt."""
+        return 1_000, 100
+
+
+@pytest.fixture
+def priced() -> Any:
+    """A target ``priced``."""
+    register_provider("priced", lambda: Priced("priced").will_say({"text": "Standing desk in oiled oak."}))
+    yield {"prices": {"priced": {"input": 1.0, "output": 1.0}}}
+    unregister_provider("priced")
+
+
+def test_running_workers_take_what_was_set_within_a_second(desk: Desk, tmp_path: Path, priced: Any) -> None:
+    """A budget raised and lowered, a rate, scopes and an end: both workers hold the same key to them."""
+
+    async def story() -> None:
+        async with crew(tmp_path, 2, targets=("priced",), routing=priced) as (_, workers):
+            made = await asyncio.to_thread(
+                desk.tell, "create", "--budget", "0.0005/total", "--tenant", "acme"
+            )
+
+            async def after(*words: str) -> list[int]:
+                if words:
+                    await asyncio.to_thread(desk.tell, "set", made["id"], *words)
+                await asyncio.sleep(SEEN_S)
+                body = {**BRIEF, "cache": "off"}
+                answers = [
+                    await worker.ask("POST", "/v11/generate", body, key=made["key"]) for worker in workers
+                ]
+                return [answer.status_code for answer in answers]
+
+            assert await after() == [429, 429]
+            assert await after("--budget", "1/total") == [200, 200]
+            await asyncio.sleep(SEEN_S)
+            told = await asyncio.to_thread(desk.tell, "list")
+            spent = told["keys"][0]["spent_usd"]
+            assert 0 < spent < 0.0011
+            assert told["tenants"][0]["spent_usd"] == spent
+            shown = (await asyncio.to_thread(desk.run, "list")).stdout
+            assert shown.count(f"{spent:.6f}".rstrip("0")) == 2
+            assert "of 1/total" in shown
+            assert await after("--budget", "0.00001/total") == [429, 429]
+            assert await after("--budget", "") == [200, 200]
+            assert await after("--rate", "1/day") == [200, 200]
+            assert await after() == [429, 429]
+            assert await after("--rate", "", "--scopes", "read") == [403, 403]
+            assert await after("--scopes", "generate", "--expires", "1s") == [401, 401]
+            assert await after("--expires", "") == [200, 200]
+
+    told(story)
+
+
+def test_what_workers_hold_is_told_as_held(desk: Desk, tmp_path: Path) -> None:
+    """Money taken out for calls in the air is neither spent nor left."""
+    from copykit.server.doors.keys import Budget
+    from copykit.server.kept.purse import Purse
+    from copykit.server.kept.store import Store
+
+    made = desk.tell("create", "--budget", "5/month")
+
+    async def story() -> None:
+        store = Store(desk.url)
+        await store.open()
+        ledger = Purse(store, "w1").ledger(f"key:{made['id']}", Budget(5.0), scope="key's budget")
+        assert await ledger.fetch(0.25)
+        await store.aclose()
+
+    told(story)
+    assert desk.tell("list")["keys"][0]["held_usd"] == 0.25
+    assert "0 of 5/month, 0.25 held" in desk.run("list").output
