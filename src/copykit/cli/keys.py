@@ -151,6 +151,7 @@ def change(
     """
 
     async def work(book: KeyBook) -> tuple[Key, Spending]:
+        """Change it; give it, and what it has spent."""
         from copykit.server.doors.keys import AS_IS
 
         changed = await book.change(
@@ -240,6 +241,7 @@ def tenant(
     """
 
     async def work(book: KeyBook) -> tuple[Tenant, int, Spending]:
+        """Bound it; give it, how many keys it has, and what they have spent."""
         from copykit.server.doors.keys import AS_IS
 
         bound = await book.bound(
