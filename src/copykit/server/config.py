@@ -122,9 +122,10 @@ class ServerSettings:
     body_s: float = 10.0
     """Seconds in which a body has to arrive; a longer one at 1 kB/s at least."""
     deadline_s: float = 60.0
-    """Seconds of a request that names none in ``X-Request-Timeout-Ms``, and"""
+    """Seconds of a brief whose request names none in ``X-Request-Timeout-Ms``, and"""
     longest_s: float = 120.0
-    """the most that one may name."""
+    """the most that one gets, whatever is named; a batch as a whole has as long as is named, each of its briefs at most
+    `ITEM_DEADLINE_S`."""
     drain_delay_s: float = 0.0
     """Seconds after SIGTERM in which new requests are still taken: a load balancer needs some to notice."""
     drain_s: float = 25.0
