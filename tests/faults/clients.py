@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import resource
 import socket
 import statistics
 import time
@@ -54,10 +55,19 @@ def post(*heads: str, body: bytes = b"", length: bool = True) -> bytes:
 SMALL = json.dumps(BRIEF).encode()
 
 
-@client("M01", "silent connections and halves of heads")
+@client(
+    "M01",
+    "silent connections and halves of heads",
+    lacks="p99 of a healthy client <= 1.2x: timed by benchmarks/slow_clients.py, on 2 cores 1.65x with 2,000 slow ones",
+)
 def m01(stage: Stage) -> None:
-    """Closed within the header time of 5 s, an unfinished head with 408; a healthy client does not notice."""
-    bound_s, count = (5.0, 900) if stage.whole else (0.5, 60)
+    """
+    Of 2,000 connections each is closed within the header time of 5 s, an unfinished head with 408, and a healthy client
+    is answered as usual while all of them are open. Usual is its median within slack: a p99 is no fact of one run on a
+    shared machine. ``benchmarks/slow_clients.py`` measures that, and on 2 cores it was 1.65 times that of a client
+    alone, above the 1.2 times that are asked for.
+    """
+    bound_s, count = (5.0, min(2_000, _room())) if stage.whole else (0.5, 60)
     with serving(stage, header_s=bound_s) as desk, ExitStack() as held:
         desk.ask(body=BRIEF)
         alone = [fold(lambda: desk.ask("GET", "/health/live"))[1] for _ in range(50)]
@@ -66,6 +76,7 @@ def m01(stage: Stage) -> None:
         for one in slow[::2]:
             one.sendall(HEAD)
         beside = [fold(lambda: desk.ask("GET", "/health/live"))[1] for _ in range(50)]
+        measured_s = time.monotonic() - began
         for number, one in enumerate(slow):
             one.settimeout(SLACK * bound_s)
             got = one.recv(65_536)
@@ -74,8 +85,16 @@ def m01(stage: Stage) -> None:
         assert took_s <= SLACK * bound_s, took_s
         stage.note(f"{count} closed in {took_s:.2f} s")
         alone_ms, beside_ms = (1000 * statistics.median(times) for times in (alone, beside))
-        stage.note(f"a healthy client took {alone_ms:.2f} ms, beside them {beside_ms:.2f} ms")
+        stage.note(
+            f"a healthy client took {alone_ms:.2f} ms, beside them {beside_ms:.2f} ms (asked until {measured_s:.2f} s)"
+        )
         assert beside_ms <= SLACK * 1.2 * alone_ms + 5, (alone_ms, beside_ms)
+
+
+def _room() -> int:
+    """Give how many connections this process may have to itself: each is two files here, and others need some."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return 2_000 if most == resource.RLIM_INFINITY else max(60, (most - 500) // 2)
 
 
 @client("M02", "a body that trickles")
