@@ -22,6 +22,7 @@ __all__ = [
     "ServerHealth",
     "TargetHealth",
     "TenantHealth",
+    "Unready",
     "WorkerHealth",
     "WorkersHealth",
 ]
@@ -34,12 +35,16 @@ class Liveness(TypedDict):
     status: Literal["ok"]
 
 
+Unready = Literal["draining", "store", "providers"]
+"""The worker is about to end, its store does not answer, no target may be asked for a while."""
+
+
 @final
 class Readiness(TypedDict):
     """``GET /health/ready``: whether requests should come here; with status 503 if not."""
 
     status: Literal["ok", "unavailable"]
-    reasons: list[Literal["draining", "store", "providers"]]
+    reasons: list[Unready]
     """Why not: the worker is about to end, its store does not answer, no target may be asked for a while."""
 
 

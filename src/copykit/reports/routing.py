@@ -6,7 +6,7 @@ from typing import Literal, TypedDict, final
 
 from copykit.reports.values import Breaker, Count, Usd
 
-__all__ = ["MoneyLook", "RestLook", "RoutingLook", "TargetLook"]
+__all__ = ["MoneyLook", "RestLook", "RoutingLook", "TargetLook", "TargetsLook"]
 
 
 @final
@@ -62,12 +62,17 @@ class MoneyLook(TypedDict):
     """Calls whose charge is the worst case, because nobody said what they cost."""
 
 
-@final
-class RoutingLook(TypedDict):
-    """The state of the router."""
+class TargetsLook(TypedDict):
+    """Targets and credentials."""
 
     targets: dict[str, TargetLook]
     """By `provider:model`: all that were asked since the worker began."""
     resting: dict[str, RestLook]
     """By provider: credentials that are not asked now."""
+
+
+@final
+class RoutingLook(TargetsLook):
+    """The state of the router."""
+
     money: MoneyLook

@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import TYPE_CHECKING
 
 from copykit import events
 from copykit.providers.base import Closable, Provider
@@ -18,6 +18,9 @@ from copykit.routing.budget import Ledger, Prices
 from copykit.routing.retry import Backoff
 from copykit.routing.targets import Targets
 from copykit.settings import Settings
+
+if TYPE_CHECKING:
+    from copykit.reports.routing import RoutingLook
 
 __all__ = ["RoutingState"]
 
@@ -68,7 +71,7 @@ class RoutingState:
         self._replaced: list[Provider] = []
         """Closed with the rest only: calls may still run on them."""
 
-    def look(self) -> dict[str, Any]:
+    def look(self) -> RoutingLook:
         """Give breakers, limits, rests and money as they are now."""
         ledger = self.ledger.look()
         return {

@@ -5,12 +5,15 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING
 
 from copykit.routing.breaker import Breaker, BreakerRules, Permit
 from copykit.routing.health import Cooldowns, Latencies, Rest
 from copykit.routing.limits import AdaptiveLimit, Concurrency
 from copykit.routing.retry import RetryBudget
+
+if TYPE_CHECKING:
+    from copykit.reports.routing import TargetLook, TargetsLook
 
 __all__ = ["Target", "Targets"]
 
@@ -39,7 +42,7 @@ class Target:
         self.rejected = 0
         """those whose copy did not: quality, which says nothing of health."""
 
-    def look(self, now: float) -> dict[str, Any]:
+    def look(self, now: float) -> TargetLook:
         """Give the figures of this moment, as `get_performance_stats` shows them."""
         breaker = self.breaker.look(now)
         return {
@@ -137,7 +140,7 @@ class Targets:
         """Whether the leave that *permit* gave is still worth something after a time of waiting."""
         return self.rests.resting(target.provider, now) is None and target.breaker.honours(permit)
 
-    def look(self) -> dict[str, Any]:
+    def look(self) -> TargetsLook:
         """Give the figures of all targets asked so far, and which credentials rest."""
         now = self._clock()
         return {

@@ -22,6 +22,7 @@ from copykit.engine import Engine
 from copykit.errors import ConfigurationError, CopykitError, DeadlineExceeded, InternalError
 from copykit.legacy import legacy_shape
 from copykit.models import CopywritingInput, CopywritingOutput
+from copykit.reports import CacheCleared, CatalogNames, HealthReport, Liveness, Readiness
 from copykit.routing.account import Account
 from copykit.server.asked import brief_of, items_of, json_of, told_s
 from copykit.server.described.pages import page
@@ -154,19 +155,21 @@ class Answers:
 
     async def live(self, request: Request) -> Response:
         """Say that the process runs."""
-        return JsonResponse({"status": "ok"})
+        told: Liveness = {"status": "ok"}
+        return JsonResponse(told)
 
     async def ready(self, request: Request) -> Response:
         """Say whether requests should come here: not while it drains, its store is away or no target may be asked."""
         unready = await self._health.unready()
-        told = {"status": "unavailable" if unready else "ok", "reasons": list(unready)}
+        told: Readiness = {"status": "unavailable" if unready else "ok", "reasons": list(unready)}
         return JsonResponse(told, 503 if unready else 200)
 
     async def health(self, request: Request) -> Response:
         """Give the full report; to a tenant the status and the targets' names."""
-        told = await self._health.report()
+        report = await self._health.report()
+        told: HealthReport = report
         if request.state.visitor.tenant:
-            told = {"status": told["status"], "providers": list(told["providers"])}
+            told = {"status": report["status"], "providers": list(report["providers"])}
         return JsonResponse(_plain(told))
 
     async def stats(self, request: Request) -> Response:
@@ -203,7 +206,8 @@ class Answers:
     async def clear_cache(self, request: Request) -> Response:
         """Let nothing that is cached for the visitor's tenant be found any more."""
         await self._holdings.clear(request.state.visitor.tenant)
-        return JsonResponse({"cleared": True})
+        told: CacheCleared = {"cleared": True}
+        return JsonResponse(told)
 
     async def cache_stats(self, request: Request) -> Response:
         """Give the state of the cache; to a tenant what it found there."""
@@ -223,14 +227,13 @@ class Answers:
         """Give the names that a brief may use."""
         from copykit.brief import catalog
 
-        return JsonResponse(
-            {
-                "platforms": list(catalog.placement_ids()),
-                "languages": [language.tag for language in catalog.languages()],
-                "tones": [tone.id for tone in catalog.tones()],
-                "use_cases": [use_case.id for use_case in catalog.use_cases()],
-            }
-        )
+        told: CatalogNames = {
+            "platforms": list(catalog.placement_ids()),
+            "languages": [language.tag for language in catalog.languages()],
+            "tones": [tone.id for tone in catalog.tones()],
+            "use_cases": [use_case.id for use_case in catalog.use_cases()],
+        }
+        return JsonResponse(told)
 
     async def openapi(self, request: Request) -> Response:
         """Give the description of all routes."""

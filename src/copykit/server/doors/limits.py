@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from math import ceil
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from copykit.server.config import RATE, ServerSettings
 from copykit.server.doors.windows import Windows
@@ -71,8 +71,8 @@ class Limits:
         self._parsed: dict[str, tuple[int, int]] = {}
 
     @property
-    def counted_by(self) -> str:
-        """Say who counts: ``redis``, or ``each worker its share``."""
+    def counted_by(self) -> Literal["redis", "each worker its share", "this worker"]:
+        """Say who counts."""
         if self._shared is not None and self._steady() >= self._rest_until:
             return "redis"
         return "each worker its share" if self._settings.workers > 1 else "this worker"

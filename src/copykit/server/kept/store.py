@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import (
     BigInteger,
@@ -168,7 +168,7 @@ class Store:
             known = "sqlite:////path or postgresql://host/name"
             raise ConfigurationError(f"server.store_url: {self._url.drivername!r} is not served; use {known}")
         self._url = self._url.set(drivername=driver)
-        self.kind = "sqlite" if driver.startswith("sqlite") else "postgresql"
+        self.kind: Literal["sqlite", "postgresql"] = "sqlite" if driver.startswith("sqlite") else "postgresql"
         """``sqlite`` or ``postgresql``."""
         self._file: tuple[int, int] | None = None
         if self.kind == "sqlite":

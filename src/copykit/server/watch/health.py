@@ -15,6 +15,18 @@ from copykit import events
 from copykit.accel import system
 from copykit.engine import Engine
 from copykit.providers.registry import check_targets
+from copykit.reports import ServerHealth
+from copykit.reports.health import (
+    DatabaseHealth,
+    DiskSpace,
+    MemoryUse,
+    Places,
+    RedisHealth,
+    TargetHealth,
+    Unready,
+    WorkerHealth,
+    WorkersHealth,
+)
 from copykit.server.holdings import Holdings
 from copykit.server.kept.store import Store, StoreUnavailable
 from copykit.server.watch import machine
@@ -76,9 +88,9 @@ class Health:
             if len(self._failed) > _MOST_TARGETS:
                 del self._failed[next(iter(self._failed))]
 
-    async def unready(self) -> tuple[str, ...]:
+    async def unready(self) -> tuple[Unready, ...]:
         """Say why no request should come to this worker now; nothing if they should."""
-        told = []
+        told: list[Unready] = []
         if self._draining():
             told.append("draining")
         if self._holdings.store is not None and await self._database_s(self._holdings.store) is None:
@@ -89,12 +101,14 @@ class Health:
             told.append("providers")
         return tuple(told)
 
-    async def report(self) -> dict[str, Any]:
+    async def report(self) -> ServerHealth:
         """Give the full report: ``status`` with its ``reasons``, and what they rest on."""
         await self._pulse.look()
         unready = await self.unready()
         stats = self._engine.results.stats()
-        told: dict[str, Any] = {
+        told: ServerHealth = {
+            "status": "ok",
+            "reasons": [],
             "version": version(),
             "config": self._holdings.config,
             "uptime_s": round(time.time() - self._started, 3),
@@ -119,8 +133,9 @@ class Health:
         if all(one["unknown"] or one["comes_back_in_s"] > 0 for one in told["providers"].values()):
             reasons.insert(0, _NOBODY)
         unavailable = bool(unready) or _NOBODY in reasons
-        status = "unavailable" if unavailable else "degraded" if reasons else "ok"
-        return {"status": status, "reasons": list(dict.fromkeys(reasons)), **told}
+        told["status"] = "unavailable" if unavailable else "degraded" if reasons else "ok"
+        told["reasons"] = list(dict.fromkeys(reasons))
+        return told
 
     async def _look(self) -> None:
         """Keep a figure of what the server was told to use."""
@@ -131,9 +146,9 @@ class Health:
             up = await self._fresh("redis", _REDIS_S, self._holdings.limits.ping) is not None
             self._figures.set("copykit_dependency_up", float(up), "redis")
 
-    def _targets(self) -> dict[str, dict[str, Any]]:
+    def _targets(self) -> dict[str, TargetHealth]:
         routing = self._engine.router.look()
-        told: dict[str, dict[str, Any]] = {}
+        told: dict[str, TargetHealth] = {}
         for name in self._engine.settings.routing.targets:
             look: Mapping[str, Any] = routing["targets"].get(name, {})
             rest = routing["resting"].get(name.partition(":")[0])
@@ -154,23 +169,32 @@ class Health:
             }
         return told
 
-    async def _database(self) -> dict[str, Any]:
+    async def _database(self) -> DatabaseHealth:
         store = self._holdings.store
         if store is None:
             return {"configured": False}
         took_s = await self._database_s(store)
-        told: dict[str, Any] = {"configured": True, "kind": store.kind, "reachable": took_s is not None}
-        return {**told, "latency_s": took_s, "size_bytes": await _size(store) if took_s is not None else None}
+        return {
+            "configured": True,
+            "kind": store.kind,
+            "reachable": took_s is not None,
+            "latency_s": took_s,
+            "size_bytes": await _size(store) if took_s is not None else None,
+        }
 
-    async def _redis(self) -> dict[str, Any]:
+    async def _redis(self) -> RedisHealth:
         limits = self._holdings.limits
         if not self._holdings.settings.limits_url:
             return {"configured": False, "limits_counted_by": limits.counted_by}
         took_s = await self._fresh("redis", _REDIS_S, limits.ping)
-        told = {"configured": True, "reachable": took_s is not None, "latency_s": took_s}
-        return {**told, "limits_counted_by": limits.counted_by}
+        return {
+            "configured": True,
+            "reachable": took_s is not None,
+            "latency_s": took_s,
+            "limits_counted_by": limits.counted_by,
+        }
 
-    def _memory(self) -> dict[str, Any]:
+    def _memory(self) -> MemoryUse:
         resident, limit = system.rss_bytes(), machine.memory_limit_bytes()
         share = None
         if resident is not None and limit:
@@ -178,12 +202,12 @@ class Health:
             share = round(resident * self._holdings.settings.workers / limit, 4)
         return {"resident_bytes": resident, "limit_bytes": limit, "share": share}
 
-    def _disk(self) -> dict[str, Any] | None:
+    def _disk(self) -> DiskSpace | None:
         space = machine.disk(self._pulse.folder)
         return None if space is None else {"free_bytes": space[0], "size_bytes": space[1]}
 
-    async def _workers(self) -> dict[str, Any]:
-        told: dict[str, Any] = {"configured": self._holdings.settings.workers}
+    async def _workers(self) -> WorkersHealth:
+        told: WorkersHealth = {"configured": self._holdings.settings.workers}
         if self._holdings.crew is None:
             return told
         try:
@@ -191,7 +215,7 @@ class Health:
         except StoreUnavailable:
             return told
         now = time.time()
-        living = [
+        living: list[WorkerHealth] = [
             {
                 "pid": one.pid,
                 "host": one.host,
@@ -203,10 +227,15 @@ class Health:
         ]
         return {**told, "living": len(living), "all": living}
 
-    def _requests(self) -> dict[str, int]:
+    def _requests(self) -> Places:
         gate = self._holdings.gate
-        places = {"in_work": gate.taken, "limit": gate.limit, "waiting": gate.waiting}
-        return {**places, "streams": gate.streams, "refused": gate.refused}
+        return {
+            "in_work": gate.taken,
+            "limit": gate.limit,
+            "waiting": gate.waiting,
+            "streams": gate.streams,
+            "refused": gate.refused,
+        }
 
     async def _database_s(self, store: Store) -> float | None:
         async def asked() -> None:
@@ -241,7 +270,7 @@ _UNREADY = {
 }
 
 
-def _worries(told: Mapping[str, Any]) -> list[str]:
+def _worries(told: ServerHealth) -> list[str]:
     """Say what is not as it should be and does not keep requests from being answered."""
     found = [
         f"{name}: {look['status']}" for name, look in told["providers"].items() if look["status"] != "ok"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from copykit import events
 from copykit.accel.registry import capability_names, chosen
 from copykit.engine import Engine
@@ -24,7 +26,7 @@ _WATCHED = {
 }
 """What is told as 0 from the start: Prometheus sees no increase where a series begins at 1."""
 _WATCHED_OUTCOMES = ("ok", "model_not_found", "provider_auth", "provider_quota")
-_CALLS = ("in_progress", "waiting", "limit")
+_CALLS: tuple[Literal["in_progress", "waiting", "limit"], ...] = ("in_progress", "waiting", "limit")
 
 
 class Metrics:
@@ -84,10 +86,14 @@ class Metrics:
         self._resting |= set(routing["resting"])
         for provider in self._resting:
             set_("copykit_provider_resting", float(provider in routing["resting"]), provider)
-        of_all = isinstance(self.ledger, LeasedLedger)  # then the store knows, which is asked elsewhere
-        for state in ("reserved",) if of_all else ("cap", "spent", "reserved"):
-            if (usd := routing["money"][f"{state}_usd"]) is not None:
-                set_("copykit_budget_usd", usd, state)
+        money = routing["money"]
+        set_("copykit_budget_usd", money["reserved_usd"], "reserved")
+        if not isinstance(
+            self.ledger, LeasedLedger
+        ):  # of all workers: the store knows, which is asked elsewhere
+            set_("copykit_budget_usd", money["spent_usd"], "spent")
+            if money["cap_usd"] is not None:
+                set_("copykit_budget_usd", money["cap_usd"], "cap")
         self.figures.count_up_to("copykit_hedges", self._engine.router.hedges.made)
         cache = self._engine.results.stats()
         set_("copykit_cache_entries", cache.get("entries", 0))

@@ -6,10 +6,10 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from copykit.accel import system
 from copykit.accel.report import Report, report
+from copykit.reports.health import MachineInShort
 from copykit.server.config import data_folder, is_loopback
 from copykit.server.holdings import Holdings
 from copykit.server.kept.purse import LeasedLedger
@@ -88,15 +88,20 @@ class Pulse:
         """Have *look* awaited as often as disk and GPU are looked at."""
         self._watched.append(look)
 
-    def optimization(self) -> dict[str, Any]:
+    def optimization(self) -> MachineInShort:
         """Give what was found of this machine's capabilities when it was last looked at."""
         found = self._found
         if found is None:
             return {}
         chosen = {one.name: one.chosen for one in found.capabilities}
         advised = [one.library for one in found.recommendations]
-        figures = {"tier": found.tier, "score": found.score, "libraries": found.working}
-        return {**figures, "recommended": advised, "capabilities": chosen}
+        return {
+            "tier": found.tier,
+            "score": found.score,
+            "libraries": found.working,
+            "recommended": advised,
+            "capabilities": chosen,
+        }
 
     async def _spent(self) -> None:
         """Tell a budget that all workers share, of which this one's ledger holds a part only."""
