@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+import copykit
 from copykit import CopywritingInput
 from copykit.accel import registry
 from copykit.brief import catalog
@@ -38,6 +41,7 @@ from copykit.errors import (
     ProviderUnavailable,
     RateLimited,
     TruncatedStream,
+    counted,
     nearest_names,
 )
 from copykit.feeds.mapping import ColumnMap, override
@@ -191,3 +195,23 @@ def test_a_missing_field_is_named() -> None:
     """Leaving out what is sold is told by name."""
     with pytest.raises(InvalidRequest, match="product_description"):
         CopywritingInput(target_platform="x")
+
+
+def test_a_count_and_its_noun_agree() -> None:
+    """One item, two items; no item is many, and thousands are parted."""
+    assert [counted(n, "item") for n in (0, 1, 2, 1200)] == ["0 items", "1 item", "2 items", "1,200 items"]
+
+
+def test_no_message_writes_a_count_beside_a_plural_by_itself() -> None:
+    """What findings and remarks say of a number of things goes through `counted`."""
+    nouns = "items|hashtags|links|exclamation marks|variants|rows|headlines|descriptions|figures"
+    bare = re.compile(rf"(?:count|total|\blen\([^{{}}]*\))\}} (?:{nouns})\b")
+    source = Path(copykit.__file__).parent
+    found = [
+        f"{path.name}: {line.strip()}"
+        for folder in ("drafts", "brief", "cli", "feeds")
+        for path in sorted((source / folder).rglob("*.py"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+        if bare.search(line) and "prompt" not in path.name
+    ]
+    assert found == []

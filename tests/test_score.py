@@ -78,7 +78,7 @@ def test_coverage_includes_the_facts_that_the_use_case_needs():
     """
     facts = {"price": "49 EUR", "colour": "red"}
     found = post("Renew today for 49 EUR.", facts=facts, use_case="renewal_reminder")["coverage"]
-    assert found == Score(value=1.0, reasons=["1 of 1 facts that the use case needs"])
+    assert found == Score(value=1.0, reasons=["1 of 1 fact that the use case needs"])
     missing = post("Renew today.", facts=facts, use_case="renewal_reminder")["coverage"]
     assert missing.value == 0
     assert "coverage" not in post("Renew today.", facts=facts, use_case="tagline_slogan")
@@ -91,11 +91,11 @@ def test_grounding_is_the_share_of_figures_that_trace():
     facts = {"price": "49 EUR", "material": "solid oak"}
     found = post("Solid oak for 49 EUR.", facts=facts)["grounding"]
     assert found == Score(
-        value=1.0, reasons=["1 of 1 figures trace to the brief", "2 of 2 facts of the brief used"]
+        value=1.0, reasons=["1 of 1 figure traced to the brief", "2 of 2 facts of the brief used"]
     )
     invented = post("Only 3 left at 49 EUR.", facts=facts, violations=[broken("C-03")])["grounding"]
     assert invented.value == 0.5
-    assert invented.reasons[0] == "1 of 2 figures trace to the brief"
+    assert invented.reasons[0] == "1 of 2 figures traced to the brief"
     assert "grounding" not in post("Sit down.", facts=facts)
 
 

@@ -63,6 +63,7 @@ __all__ = [
     "ProviderUnavailable",
     "RateLimited",
     "TruncatedStream",
+    "counted",
 ]
 
 
@@ -315,7 +316,7 @@ class Overloaded(CopykitError):
 
     def __init__(self, queued: int, limit: int, *, retry_after_s: float | None = None) -> None:
         self.queued, self.limit, self.retry_after_s = queued, limit, retry_after_s
-        super().__init__(f"{queued} calls wait where {limit} may")
+        super().__init__(f"{counted(queued, 'call')} {'waits' if queued == 1 else 'wait'} where {limit} may")
 
 
 class BudgetExceeded(CopykitError):
@@ -405,6 +406,11 @@ def nearest_names(
     # a text far longer than any name is near to none, and the comparison takes quadratic time
     near = get_close_matches(wanted[:_LONGEST_NAME].casefold(), folded, n=4 * count, cutoff=_NEAR)
     return tuple(dict.fromkeys(folded[spelling] for spelling in near))[:count]
+
+
+def counted(count: int, noun: str) -> str:
+    """Give *count* with *noun*, which takes an "s" beside any number but 1: ``1 item``, ``3 items``, ``1,200 items``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def excerpt(value: object, limit: int = 60) -> str:

@@ -18,7 +18,7 @@ from copykit.brief.merge import refuse_unfilled
 from copykit.brief.money import local_amount
 from copykit.brief.naming import head_of, without_variant
 from copykit.brief.values import plain_name, plain_value, unescaped
-from copykit.errors import InvalidRequest, nearest_names
+from copykit.errors import InvalidRequest, counted, nearest_names
 from copykit.models import Brand, CopywritingInput, FieldOverride
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def _remarks(request: CopywritingInput, words: _Words, language: Language) -> It
 def _checked(field: str, text: str, longest: int) -> None:
     """Refuse *text* that is too long or holds control characters."""
     if len(text) > longest:
-        raise InvalidRequest(field, text[:60], f"{len(text):,} characters, at most {longest:,}")
+        raise InvalidRequest(field, text[:60], f"{counted(len(text), 'character')}, at most {longest:,}")
     refuse_controls(field, text)
 
 

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from copykit.cli.batch_money import usd
 from copykit.cli.table import Table
+from copykit.errors import counted
 
 if TYPE_CHECKING:
     from copykit.cli.batch_order import Work
@@ -88,7 +89,7 @@ def show_summary(summary: dict[str, Any], console: Console) -> None:
     for entry in summary["remarks"]:
         table.add_row("remark", f"{entry['lines']} x {escape(entry['remark'])}")
     for path, count in summary["files"].items():
-        table.add_row("file", f"{escape(path)} ({count} rows)")
+        table.add_row("file", f"{escape(path)} ({counted(count, 'row')})")
     table.show(console)
 
 

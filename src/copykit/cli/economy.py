@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from copykit.cli.complaint import complain
-from copykit.errors import CopykitError, InvalidRequest, ProviderError
+from copykit.errors import CopykitError, InvalidRequest, ProviderError, counted
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -169,7 +169,7 @@ def show_waiting(
 
 def _told(progress: Progress) -> str:
     if progress.doing != "waiting":
-        return f"{progress.doing} job {progress.jobs}, {progress.requests} requests so far"
+        return f"{progress.doing} job {progress.jobs}, {counted(progress.requests, 'request')} so far"
     state = f" ({progress.state})" if progress.state else ""
     told = f"waiting for {progress.open} of {progress.jobs} jobs{state}"
     return f"{told}; trouble: {progress.trouble}" if progress.trouble else told

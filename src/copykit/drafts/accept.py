@@ -11,6 +11,7 @@ from copykit.drafts.check import Checker, checker_for, forget
 from copykit.drafts.draft import Draft
 from copykit.drafts.repair import repair
 from copykit.drafts.score import diversity, rank, score
+from copykit.errors import counted
 from copykit.models import CopyVariant, Repair, Score, Status, Violation
 
 __all__ = ["Judged", "arrange", "judge_each"]
@@ -50,7 +51,9 @@ def arrange(judged: Sequence[Judged]) -> tuple[list[CopyVariant], list[Repair]]:
     if len(judged) > 1:
         distances = diversity([Draft(variant.fields) for variant, _ in judged])
         for (variant, _), value in zip(judged, distances, strict=True):
-            variant.scores["diversity"] = Score(value=value, reasons=[f"against {len(judged) - 1} others"])
+            variant.scores["diversity"] = Score(
+                value=value, reasons=[f"against {counted(len(judged) - 1, 'other')}"]
+            )
     ranked = rank([variant for variant, _ in judged])
     repairs_of = {id(variant): repairs for variant, repairs in judged}
     repairs = [

@@ -24,6 +24,7 @@ from copykit.drafts.mechanics import HASHTAG, Surface, emoji_over, sentences, su
 from copykit.drafts.needed import missing_facts
 from copykit.drafts.residue import residue
 from copykit.drafts.wording import Wording, wording_of
+from copykit.errors import counted
 from copykit.lazy import lazy
 from copykit.models import Severity, Violation
 
@@ -631,7 +632,7 @@ def _hashtags(look: Look, placement: Placement, found: list[Violation]) -> None:
     tags = HASHTAG.findall(look.text)
     if policy.hard_max is not None and len(tags) > policy.hard_max:
         severity: Severity = "error" if policy.confidence in _VERIFIED else "warning"
-        what = "the placement forbids hashtags" if policy.hard_max == 0 else f"{len(tags)} hashtags"
+        what = "the placement forbids hashtags" if policy.hard_max == 0 else counted(len(tags), "hashtag")
         found.append(
             violation(
                 "M-22",
@@ -648,7 +649,7 @@ def _hashtags(look: Look, placement: Placement, found: list[Violation]) -> None:
             violation(
                 "M-22",
                 look.label,
-                f"{len(tags)} hashtags",
+                counted(len(tags), "hashtag"),
                 severity="info",
                 measured=len(tags),
                 limit=policy.rec_max,

@@ -13,6 +13,7 @@ from copykit.data import load_toml
 from copykit.drafts.draft import Draft
 from copykit.drafts.lexicon import Lexicon
 from copykit.drafts.look import Look
+from copykit.errors import counted
 from copykit.lazy import lazy
 from copykit.models import Severity, Violation
 
@@ -459,7 +460,7 @@ def _distinct_links(rule: EditorialRule, draft: Draft, brief: Brief) -> Violatio
     }
     if len(links) <= rule.maximum:
         return None
-    return _violation(rule, "text", f"{len(links)} links", measured=len(links), limit=rule.maximum)
+    return _violation(rule, "text", counted(len(links), "link"), measured=len(links), limit=rule.maximum)
 
 
 def _domain(url: str) -> str:

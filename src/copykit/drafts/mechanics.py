@@ -11,6 +11,7 @@ from operator import eq
 from copykit.brief.catalog import Policy
 from copykit.drafts.look import EMOJI, WORD, WORD_CLASS, Look, emoji_count, violation
 from copykit.drafts.wording import Wording
+from copykit.errors import counted
 from copykit.lazy import lazy
 from copykit.models import Severity, Violation
 
@@ -225,7 +226,7 @@ def _exclamations(look: Look, rules: Surface, found: list[Violation]) -> None:
             violation(
                 "M-06",
                 look.label,
-                f"{count} exclamation marks where the tone allows {budget}",
+                f"{counted(count, 'exclamation mark')} where the tone allows {budget}",
                 measured=count,
                 limit=budget,
                 span=(at, at + 1),
@@ -423,7 +424,7 @@ def _links(look: Look, rules: Surface, found: list[Violation]) -> None:
         what = (
             "a link or address"
             if rules.links_max == 0
-            else f"{len(links)} links where {rules.links_max} may stand"
+            else f"{counted(len(links), 'link')} where {rules.links_max} may stand"
         )
         found.append(
             violation(

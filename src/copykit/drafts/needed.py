@@ -80,10 +80,16 @@ def unsaid(brief: Brief, drafts: Sequence[Draft]) -> list[str]:
                 remarks.append(f"{field} {excerpt(words)} stands in no field of {brief.placement.id}")
     different = len({tuple(text for *_, text in draft.items()) for draft in drafts})
     if different < len(drafts):
-        remarks.append(
-            f"{different} of {len(drafts)} variants differ: {brief.placement.id} leaves room for no more"
-        )
+        remarks.append(f"{_differing(different, len(drafts))}: {brief.placement.id} leaves room for no more")
     return remarks
+
+
+def _differing(different: int, variants: int) -> str:
+    return (
+        f"all {variants} variants are the same"
+        if different == 1
+        else f"{different} of {variants} variants differ"
+    )
 
 
 def _joined(text: str) -> str:

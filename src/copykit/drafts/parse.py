@@ -25,7 +25,7 @@ from typing import Any
 
 from copykit.brief.brief import Brief
 from copykit.brief.catalog import FieldSpec
-from copykit.errors import MalformedCompletion
+from copykit.errors import MalformedCompletion, counted
 from copykit.lazy import lazy
 from copykit.models import Part
 
@@ -329,7 +329,7 @@ class _Reader:
     def finish(self, drafts: list[Draft]) -> Parsed:
         wanted = self.brief.request.variants
         if len(drafts) > wanted:
-            self.notes.append(f"{len(drafts) - wanted} variants more than asked for left out")
+            self.notes.append(f"{counted(len(drafts) - wanted, 'variant')} more than asked for left out")
         return Parsed(tuple(drafts[:wanted]), tuple(dict.fromkeys(self.notes)))
 
     def variants(self, value: Any) -> list[Draft]:
@@ -448,7 +448,9 @@ class _Reader:
     def _shaped(self, spec: FieldSpec, texts: list[str]) -> str | list[str]:
         if spec.is_list:
             if len(texts) > spec.max_count:
-                self.notes.append(f"{spec.name}: {len(texts) - spec.max_count} items more than fit left out")
+                self.notes.append(
+                    f"{spec.name}: {counted(len(texts) - spec.max_count, 'item')} more than fit left out"
+                )
             return texts[: spec.max_count]
         if len(texts) > 1:
             self.notes.append(f"{spec.name}: {len(texts)} texts joined, the field takes one")

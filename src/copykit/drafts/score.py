@@ -17,6 +17,7 @@ from copykit import data
 from copykit.accel.similarity import shared
 from copykit.brief.brief import Brief
 from copykit.brief.money import local_amount
+from copykit.errors import counted
 from copykit.lazy import lazy
 from copykit.models import CopyVariant, Score, Violation
 
@@ -113,7 +114,7 @@ def _coverage(text: str, brief: Brief) -> Score | None:
     points = len(brief.points)
     reasons = [f"{sum(found[:points])} of {points} key points"] if points else []
     if facts:
-        reasons.append(f"{sum(found[points:])} of {len(facts)} facts that the use case needs")
+        reasons.append(f"{sum(found[points:])} of {counted(len(facts), 'fact')} that the use case needs")
     missing = [name for name, said in zip(wanted, found, strict=True) if not said]
     if missing:
         reasons.append(f"not said: {'; '.join(missing)}")
@@ -132,9 +133,9 @@ def _grounding(text: str, rules: Sequence[str], brief: Brief) -> Score | None:
     stated = figures + wordy
     if not stated:
         return None
-    reasons = [f"{figures - untraced} of {figures} figures trace to the brief"] if figures else []
+    reasons = [f"{figures - untraced} of {counted(figures, 'figure')} traced to the brief"] if figures else []
     if used:
-        reasons.append(f"{sum(used)} of {len(used)} facts of the brief used")
+        reasons.append(f"{sum(used)} of {counted(len(used), 'fact')} of the brief used")
     return _made((stated - untraced) / stated, reasons)
 
 

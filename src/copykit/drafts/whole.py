@@ -15,6 +15,7 @@ from copykit.drafts.editorial import EditorialRule, editorial_draft, editorial_f
 from copykit.drafts.look import Look, violation
 from copykit.drafts.mechanics import HASHTAG, sentences
 from copykit.drafts.wording import Wording
+from copykit.errors import counted
 from copykit.models import Severity, Violation
 
 __all__ = ["similarity", "whole_draft"]
@@ -90,7 +91,7 @@ def _count(spec: FieldSpec, given: Sequence[Look], found: list[Violation]) -> No
             violation(
                 "M-02",
                 spec.name,
-                f"{count} items, at least {spec.min_count} are needed: say more different things",
+                f"{counted(count, 'item')}, at least {spec.min_count} needed: say more different things",
                 measured=count,
                 limit=spec.min_count,
             )
@@ -100,7 +101,7 @@ def _count(spec: FieldSpec, given: Sequence[Look], found: list[Violation]) -> No
             violation(
                 "M-02",
                 spec.name,
-                f"{count} items, at most {spec.max_count} are taken: drop some",
+                f"{counted(count, 'item')}, at most {spec.max_count} taken: drop some",
                 measured=count,
                 limit=spec.max_count,
             )
@@ -110,7 +111,7 @@ def _count(spec: FieldSpec, given: Sequence[Look], found: list[Violation]) -> No
             violation(
                 "M-02",
                 spec.name,
-                f"{count} items, {spec.rec_min_count} are advised: the brief may hold more to say",
+                f"{counted(count, 'item')}, {spec.rec_min_count} advised: the brief may hold more to say",
                 severity="info",
                 measured=count,
                 limit=spec.rec_min_count,
@@ -121,7 +122,7 @@ def _count(spec: FieldSpec, given: Sequence[Look], found: list[Violation]) -> No
             violation(
                 "M-02",
                 spec.name,
-                f"{count} items, {spec.rec_max_count} are advised",
+                f"{counted(count, 'item')}, {spec.rec_max_count} advised",
                 severity="info",
                 measured=count,
                 limit=spec.rec_max_count,
@@ -232,7 +233,7 @@ def _tags(brief: Brief, looks: Sequence[tuple[FieldSpec, Look]], found: list[Vio
         violation(
             "M-22",
             "",
-            f"{total} hashtags in all",
+            f"{counted(total, 'hashtag')} in all",
             severity=severity,
             measured=total,
             limit=policy.hard_max,

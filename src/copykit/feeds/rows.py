@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from copykit.errors import InvalidRequest, nearest_names
+from copykit.errors import InvalidRequest, counted, nearest_names
 
 __all__ = ["FORMATS", "BadRow", "Lines", "Row", "Source", "open_bytes", "open_source", "own_id"]
 
@@ -294,7 +294,7 @@ def _text(path: Path, compressed: bool, head: bytes) -> _Text:
     if legacy > max(1, min(lines.number // 100, _MOST_ODD)):
         return _Text(_LEGACY, ("encoding: not UTF-8; read as Windows-1252",), damage=damage)
     shown = ", ".join(map(str, odd[:5])) + (", …" if legacy > 5 else "")
-    note = f"encoding: not UTF-8 in {legacy} of {lines.number} lines ({shown}), read there as Windows-1252"
+    note = f"encoding: not UTF-8 in {legacy} of {counted(lines.number, 'line')} ({shown}), read there as Windows-1252"
     return _Text(_LEGACY, (note,), tuple(odd), damage)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import IO
 
+from copykit.errors import counted
 from copykit.models import CopyVariant
 
 from .write_table import TableWriter
@@ -93,7 +94,7 @@ def _items(variant: CopyVariant, name: str) -> list[str]:
 def _too_few(headlines: list[str], descriptions: list[str]) -> str:
     if len(headlines) < _MIN_HEADLINES or len(descriptions) < _MIN_DESCRIPTIONS:
         return (
-            f"{len(headlines)} headlines and {len(descriptions)} descriptions;"
+            f"{counted(len(headlines), 'headline')} and {counted(len(descriptions), 'description')};"
             f" an ad needs {_MIN_HEADLINES} and {_MIN_DESCRIPTIONS}"
         )
     if len(headlines) > _HEADLINES or len(descriptions) > _DESCRIPTIONS:
