@@ -17,6 +17,7 @@ from copykit.brief.ledger import Ledger
 from copykit.brief.merge import refuse_unfilled
 from copykit.brief.money import local_amount
 from copykit.brief.naming import head_of, without_variant
+from copykit.brief.subject import subject_of
 from copykit.brief.values import plain_name, plain_value, unescaped
 from copykit.errors import InvalidRequest, counted, nearest_names
 from copykit.models import Brand, CopywritingInput, FieldOverride
@@ -77,7 +78,10 @@ def compile_brief(request: CopywritingInput) -> Brief:
         use_case=use_case,
         structure=catalog.structure(use_case.structures[0]),
         name=found.name,
-        item=found.item or head_of(found.name, base) or _category(words.facts, found.name),
+        item=found.item
+        or head_of(found.name, base)
+        or _category(words.facts, found.name)
+        or _subject(words.description, found.name, base),
         attributes=found.attributes,
         points=words.points,
         sentences=found.sentences,
@@ -296,6 +300,13 @@ def _url(url: str | None) -> str:
     if text and not _ADDRESS.fullmatch(text):
         raise InvalidRequest("url", text, "must be one http(s) address with a host and without spaces")
     return text
+
+
+def _subject(description: str, name: str, base: str) -> str:
+    """Take what the sentences of the description speak of, unless the name has said it."""
+    item = subject_of(description, base)
+    low = name.casefold()
+    return "" if item.casefold() in low or (low and low in item.casefold()) else item
 
 
 def _category(facts: tuple[Fact, ...], name: str) -> str:

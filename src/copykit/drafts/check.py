@@ -160,7 +160,7 @@ class Checker:
     Args:
         brief: The brief that copy is judged against.
         written_by_model: Whether a language model wrote the copy; only then do the rules apply that ask whether it
-            says anything (C-24 to C-26), what else it left in its answer, and whether it must be labelled (C-23).
+            says anything (C-24 and C-25), what else it left in its answer, and whether it must be labelled (C-23).
     """
 
     def __init__(self, brief: Brief, *, written_by_model: bool = False) -> None:
@@ -271,7 +271,7 @@ class Checker:
                 written_by_model=self.written_by_model,
             )
         )
-        stray = self._subject.strays(looks) if self.written_by_model else None
+        stray = self._subject.strays(looks) if self.written_by_model else self._subject.is_missing(looks)
         if stray is not None and not any(v.severity == "error" and v.field == stray.field for v in found):
             found.append(stray)
         return found

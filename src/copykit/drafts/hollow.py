@@ -1,6 +1,7 @@
 """Whether a text says anything: beyond the name of the thing, beyond the brief's own words, and about the thing at all.
 
-Only what a language model wrote is asked this. The authored phrases always say something, and quote the brief on purpose.
+What a language model wrote is asked all of this. The authored phrases always say something, and quote the brief on
+purpose; of them is asked only whether they name the product or any fact of the brief.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from functools import cached_property
 
 from copykit.brief.brief import Brief
 from copykit.brief.catalog import FieldSpec
+from copykit.brief.extract import split_sentences
+from copykit.drafts.coverage import covered
 from copykit.drafts.language_match import language_match
 from copykit.drafts.look import WORD, Look, lowered, violation
 from copykit.drafts.mechanics import HASHTAG
@@ -17,10 +20,15 @@ from copykit.drafts.wording import Wording
 from copykit.lazy import lazy
 from copykit.models import Violation
 
-__all__ = ["Subject"]
+__all__ = ["Subject", "told_sentences"]
 
 _TELLING = frozenset({"body", "description", "script"})
 """Roles that have to say something by themselves; a headline or a name may be the name."""
+_UNREAD = frozenset({"cta", "cta_choice", "hashtags", "keywords", "url", "path", "identifier", "info"})
+"""Roles that a reader of the text does not read as part of it."""
+_SENTENCE = 40.0
+"""Characters of a short sentence that names a thing."""
+_LEAST_TOLD = 8
 _ROOM = 60.0
 """Characters that a field has to hold before its text has to say more than a name."""
 _FEWEST = 3
@@ -69,6 +77,35 @@ class Subject:
             if any(word in known or (len(word) >= _STEM and word[:_STEM] in known) for word in look.words):
                 return None
         return violation("C-26", telling[0].label, "no word of the brief is said")
+
+    def is_missing(self, looks: Sequence[tuple[FieldSpec, Look]]) -> Violation | None:
+        """Tell whether a draft of the phrase bank, which says the brief's words as they are, says none of them.
+
+        A field that cannot hold a short sentence need not; and what the caller wrote for a field is the caller's.
+        """
+        asked = self._brief.request.fields
+        roomy = [look for spec, look in looks if spec.role not in _UNREAD and _holds(spec, _SENTENCE)]
+        if not roomy or any(asked[name].text for name in asked):
+            return None
+        said = "\n".join(look.text for spec, look in looks if spec.role not in _UNREAD)
+        if any(covered(self._pieces, said, self._brief.language.tag)):
+            return None
+        if self._wording.spaced:
+            known = self._known
+            shared = {
+                word for _, look in looks for word in look.words if len(word) >= _STEM and word in known
+            }
+            if len(shared) >= _FEWEST - 1:
+                return None
+        return violation("C-26", roomy[0].label, "neither the product nor any fact of the brief is said")
+
+    @cached_property
+    def _pieces(self) -> tuple[str, ...]:
+        """What the brief holds to say: names, the noun, points, details, facts, sentences."""
+        brief = self._brief
+        pieces = [brief.name, brief.brand.name, brief.item, *brief.points, *brief.attributes, *brief.keywords]
+        pieces += [*(fact.value for fact in brief.facts), *told_sentences(brief)]
+        return tuple(piece for piece in pieces if piece)
 
     def _is_hollow(self, words: list[str]) -> bool:
         if not self._wording.spaced:
@@ -155,6 +192,13 @@ class Subject:
         if grammar < _FEWEST or len(look.words) < _SPOKEN:
             return False
         return language_match(look, brief.language, wording.foreign, frozenset(), "") is None
+
+
+def told_sentences(brief: Brief) -> tuple[str, ...]:
+    """Give the sentences of the description, each by itself, long enough to be known again."""
+    text = brief.source_text.partition("\n")[0] if not brief.sentences else " ".join(brief.sentences)
+    parts = split_sentences(text, brief.language.tag.partition("-")[0], brief.name)
+    return tuple(part for part in (*parts, brief.request.product_description) if len(part) >= _LEAST_TOLD)
 
 
 def _holds(spec: FieldSpec, characters: float) -> bool:

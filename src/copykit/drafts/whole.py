@@ -12,6 +12,7 @@ from copykit.brief.catalog import FieldSpec, Placement
 from copykit.drafts.coverage import covered
 from copykit.drafts.draft import Draft
 from copykit.drafts.editorial import EditorialRule, editorial_draft, editorial_field, split
+from copykit.drafts.hollow import told_sentences
 from copykit.drafts.look import Look, violation
 from copykit.drafts.mechanics import HASHTAG, sentences
 from copykit.drafts.wording import Wording
@@ -325,6 +326,8 @@ def _named(brief: Brief, looks: Sequence[tuple[FieldSpec, Look]], found: list[Vi
 def _identified(brief: Brief, looks: Sequence[tuple[FieldSpec, Look]], found: list[Violation]) -> None:
     """Without a name, the noun must tell what is sold."""
     said = "\n".join(look.text for spec, look in looks if spec.role not in _FIXED)
+    if any(covered(told_sentences(brief), said, brief.language.tag)):
+        return  # a sentence of the description stands there
     if not brief.item:
         reason = "the brief gives no name, and its description no noun to call it by"
     elif not covered([brief.item], said, brief.language.tag)[0]:

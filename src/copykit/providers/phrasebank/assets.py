@@ -71,6 +71,8 @@ class Assets:
         self._naming = ""
         self._named = False
         self._must_name = False
+        self._whole: set[str] = set()
+        """Things of the brief that stood as whole texts, with and without their full stop."""
 
     def write(self, spec: FieldSpec, count: int, functions: Sequence[str]) -> list[Asset]:
         """Write up to *count* texts for *spec*, those of *functions* first and in that order.
@@ -83,7 +85,8 @@ class Assets:
         if spec.role == "headline" and spec.is_list and count >= _PER_KEYWORD:
             assets.extend(self._callers(room, count))
         if spec.role == "description":
-            assets.extend(self._quoted(room, count // 2))
+            alone = not self._material.brief.points
+            assets.extend(self._quoted(room, max(count // 2, int(alone))))
         generic = max(1, count // 5)
         # One text that stands alone says which thing it is; in a set, some do.
         self._must_name = count == 1 and not self._named
@@ -153,8 +156,10 @@ class Assets:
 
     def _quoted(self, room: Room, most: int) -> list[Asset]:
         """Quote sentences of the brief that fit: what it says itself beats any phrase."""
-        fitting = [s for s in self._material.sentences if room.comfortable(s) and room.allows(s)]
-        return [self._say(sentence, "proof") for sentence in fitting[:most] if self._is_new(sentence)]
+        fresh = (s for s in self._material.sentences if s not in self._whole)
+        fitting = [s for s in fresh if room.comfortable(s) and room.allows(s)][:most]
+        self._whole.update(fitting)
+        return [self._say(sentence, "proof") for sentence in fitting if self._is_new(sentence)]
 
     def _angles(self, functions: Sequence[str], count: int) -> Iterator[tuple[str, _Thing]]:
         """Give (function, thing) in turn: each function of the structure, each thing the brief says, the rest."""
@@ -191,7 +196,7 @@ class Assets:
         names = [name for name in (material.brief.item, material.brief.name) if name]
         stated = " ".join(value for _, value in material.statements)
         points = []
-        for point in material.points:
+        for point in material.single_points:
             if not material.is_measure(point):
                 points.append(_Thing(point))
             elif names and point not in stated:
@@ -202,6 +207,10 @@ class Assets:
                     *(f"{name}{material.colon}{said}" for name in names),
                 )
                 points.append(_Thing("", whole))
+        phrase = material.phrase
+        if phrase:
+            named = f"{material.brief.name} – {material.lowered(phrase)}" if material.brief.name else phrase
+            points.append(_Thing("", tuple(dict.fromkeys((phrase, named)))))
         return [*points, *facts]
 
     def _one(
@@ -220,7 +229,7 @@ class Assets:
             if asset is not None or self._named:
                 return asset, has_slot
             labels = self._material.named_labels if self._must_name else ()
-            asset = self._alone(room, function, _Thing("", labels or self._material.labels))
+            asset = self._alone(spec, room, function, _Thing("", labels or self._material.labels))
             if asset is not None:
                 return asset, True
         if closed:
@@ -242,7 +251,7 @@ class Assets:
         alone: bool = False,
     ) -> tuple[Asset | None, bool]:
         if thing.alone or (thing.point and self._material.colon in thing.point):
-            return self._alone(room, function, thing), True
+            return self._alone(spec, room, function, thing), True
         point = thing.point
         slots = frozenset({"point"}) if point else slots
         spare: tuple[str, Frame, str] | None = None
@@ -267,16 +276,23 @@ class Assets:
             if spare[2] in self._labels_left:
                 self._labels_left[spare[2]] -= 1
             return self._say(spare[0], function), bool(spare[1].slots)
-        return (self._alone(room, function, thing), True) if point else (None, False)
+        return (self._alone(spec, room, function, thing), True) if point else (None, False)
 
-    def _alone(self, room: Room, function: str, thing: _Thing) -> Asset | None:
+    def _alone(self, spec: FieldSpec, room: Room, function: str, thing: _Thing) -> Asset | None:
         """Say a thing by itself, in the first drawn form that fits."""
         forms = thing.alone or (thing.point,)
         start = self._dice.below(len(forms))
         for form in forms[start:] + forms[:start]:
             text = capitalised(form)
-            if room.fits(text) and self._is_new(text) and room.allows(text):
-                return self._say(text, function)
+            if spec.role == "description" and text.casefold().endswith(
+                self._material.phrase.casefold() or "\0"
+            ):
+                text = finish(text, self._material.stop)
+            if text in self._whole or not (room.fits(text) and self._is_new(text) and room.allows(text)):
+                continue
+            self._whole.add(text)
+            self._whole.add(text.rstrip(_FULL_STOPS))
+            return self._say(text, function)
         return None
 
     def _filled(self, spec: FieldSpec, room: Room, frame: Frame, point: str) -> str:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from copykit.brief.catalog import FieldSpec, Structure
 from copykit.brief.extract import split_sentences
+from copykit.drafts.coverage import covers
 from copykit.models import Part
 from copykit.providers.phrasebank.bank import Frame
 from copykit.providers.phrasebank.choose import Chooser
@@ -31,6 +32,10 @@ _CALLING = frozenset({"label", "name", "item"})
 _LONG_NAME = 20
 _MOST_QUOTED = 0.6
 """Share of the advised length that one quoted passage may take."""
+_MOST_TOLD = 0.75
+"""Share of the advised length that the one fact of a short text may take."""
+_ENDS = ".!…。！।?؟？"
+_ASKS = "?؟？"
 _COMFORT_PER_STEP = 55.0
 """Aimed characters a step from which long frames read better than short ones."""
 _SHORT_TEXT, _LONG_TEXT = 240.0, 900.0
@@ -203,6 +208,8 @@ class BodyWriter:
             self._must(page)
         if room.is_tight and room.adds_up:
             self._fewer_steps(page)
+        elif room.own_chars < _SHORT_TEXT:
+            self._fewer_phrases(page)
         self._wishes(page)
         return self._settled(page)
 
@@ -259,7 +266,7 @@ class BodyWriter:
         for frame in self._chooser.offers(function, short=short, slots=slots):
             if tried >= _TRIES:
                 break
-            if frame.slots & _POINTING and not self._material.said_points:
+            if frame.slots & _POINTING and not self._pointed_at(frame):
                 continue
             if "points" in frame.slots and len(self._material.said_points) < 2:
                 last = last or frame  # it speaks of several
@@ -288,6 +295,11 @@ class BodyWriter:
         self._just_named = bool(last.slots & _CALLING)
         return capitalised(text)
 
+    def _pointed_at(self, frame: Frame) -> tuple[str, ...]:
+        """Give the points that *frame* may hold."""
+        said = self._material.said_points
+        return said if "points" in frame.slots else tuple(p for p in said if p not in self._material.loose)
+
     def _is_said(self, room: Room, frame: Frame) -> bool:
         """Whether *frame* would name the thing once too often: beside another line, or again in a short text."""
         if self._just_named:
@@ -298,8 +310,11 @@ class BodyWriter:
 
     def _filled(self, frame: Frame) -> str:
         points = self._material.said_points
-        single = [p for p in points if p in self._material.points] or points
-        point = single[self._dice.below(len(single))] if points and "point" in frame.slots else ""
+        point = ""
+        if "point" in frame.slots:
+            told = self._pointed_at(frame)
+            single = [p for p in told if p in self._material.points] or told
+            point = single[self._dice.below(len(single))]
         listed = self._material.list(self._few(points, frame)) if points and "points" in frame.slots else ""
         label = self._material.short_label if self._named else self._material.full_label
         return self._chooser.fill(frame, label=label, point=point, points=listed)
@@ -346,23 +361,88 @@ class BodyWriter:
             if not page.state()[0]:
                 page.greeting = ""
                 page.changed()
-        missing = [p for p in brief.points if not page.says(p) and material.may_say(p)]
+        self._complete(page)
+        named = f"{brief.name} {brief.item}"
+        tag = brief.language.tag
+        missing = [
+            p for p in brief.points if not page.says(p) and material.may_say(p) and not covers(named, p, tag)
+        ]
         if missing:
-            self._make_room(page, missing)
-            page.add(page.home("proof", "desire", "solution"), self._listed(missing), must=True)
+            self._tell(page, self._listed(missing))
+        elif not self._tells_a_fact(page):
+            self._tell(page, self._fact(page))
         wants_call = not material.is_listed and any(intent != "none" for intent in brief.use_case.cta_intents)
         if wants_call and not page.call and all(step.function != "action" for step in page.steps):
             call = self._call(page.room)
             page.add(page.steps[-1], call, must=bool(material.link))
             page.call = call
 
-    def _make_room(self, page: _Page, points: list[str]) -> None:
-        """Say key points in the place of a phrase where the text has no room for both."""
-        line = self._listed(points)
+    def _complete(self, page: _Page) -> None:
+        """Let the line that names the thing say what belongs to its noun, where the noun ends the line."""
+        material = self._material
+        phrase, item = material.phrase, material.brief.item
+        if not phrase or page.says(phrase):
+            return
+        for step in page.steps:
+            for at, line in enumerate(step.lines):
+                said = line.rstrip(_ENDS)
+                if line == page.call or step.closed or not said.casefold().endswith(item.casefold()):
+                    continue
+                if self._is_quoted(line) or line[len(said) :][:1] in _ASKS:
+                    continue
+                step.lines[at] = f"{said}{phrase[len(item) :]}{line[len(said) :]}"
+                page.changed()
+                if page.state()[0] and page.room.allows(step.lines[at]):
+                    self._drop(page, finish(capitalised(material.complement), material.stop))
+                    return
+                step.lines[at] = line
+                page.changed()
+
+    def _drop(self, page: _Page, line: str) -> None:
+        for step in page.steps:
+            if line in step.lines and len(step.lines) > 1:
+                step.lines.remove(line)
+        page.steps[:] = [step for step in page.steps if step.lines != [line]]
+        page.changed()
+
+    def _tells_a_fact(self, page: _Page) -> bool:
+        """Whether a line says more of the thing than its name and noun."""
+        material = self._material
+        facts = (
+            *filter(None, (material.phrase, material.complement)),
+            *material.said_points,
+            *(value for _, value in (*material.details, *material.terms)),
+        )
+        return any(map(page.says, facts)) or any(
+            self._is_quoted(line) for step in page.steps for line in step.lines if line != page.call
+        )
+
+    def _fact(self, page: _Page) -> str:
+        """Give what the brief says of the thing and fits best: a sentence, else details; empty if it says nothing."""
+        material, room = self._material, page.room
+        told = [finish(capitalised(material.complement), material.stop)] if material.complement else []
+        told += [s for passage in material.sentences for s in (passage, *self._apart(passage))]
+        told += [self._listed(list(material.said_points[:count])) for count in (3, 1) if material.said_points]
+        told += [self._fact_line(*fact) for fact in (*material.details, *material.terms)]
+        fitting = [line for line in told if room.fits(line) and room.allows(line)]
+        most = room.high * _MOST_TOLD
+        return next((line for line in fitting if room.size(line) <= most), min(fitting, key=len, default=""))
+
+    def _apart(self, passage: str) -> list[str]:
+        brief = self._material.brief
+        return split_sentences(passage, brief.language.tag, brief.name)
+
+    def _tell(self, page: _Page, line: str) -> None:
+        """Add a line that says something of the brief, in the place of a phrase where there is no room for both."""
+        if line and not self._makes_room(page, line):
+            page.add(page.home("proof", "desire", "solution"), line, must=True)
+
+    def _makes_room(self, page: _Page, line: str) -> bool:
+        """Put *line* in the place of a phrase if the text has no comfortable room for both."""
         for function in ("proof", "interest", "desire", "problem", "attention"):
             for step in page.steps:
-                if page.room.judge(page.room.grown(page.sizes(), line, len(page.joiner)))[0]:
-                    return
+                if page.room.judge(page.room.grown(page.sizes(), line, len(page.joiner)))[1]:
+                    return False
                 phrase = step.lines[0]
                 names = self._material.label.casefold() in phrase.casefold() or phrase == page.call
                 if step.function != function or step.closed or names or self._is_quoted(phrase):
@@ -370,9 +450,10 @@ class BodyWriter:
                 step.lines[0] = line
                 page.changed()
                 if page.state()[0]:
-                    return
+                    return True
                 step.lines[0] = phrase
                 page.changed()
+        return False
 
     def _full_name(self, page: _Page) -> None:
         """Put the whole name where the text so far has only its noun."""
@@ -438,10 +519,7 @@ class BodyWriter:
         most = room.high * _MOST_QUOTED
         for passage in self._material.sentences:
             if room.size(passage) > most:
-                sentences = split_sentences(
-                    passage, self._material.brief.language.tag, self._material.brief.name
-                )
-                passage = next(filter(self._material.says_more, sentences), "")
+                passage = next(filter(self._material.says_more, self._apart(passage)), "")
             if passage and room.size(passage) <= most and room.allows(passage):
                 yield passage
 
@@ -469,7 +547,8 @@ class BodyWriter:
                 return
             if step.function == "action" and (self._material.link or self._material.brief.cta):
                 continue
-            if step.function == "proof":  # it holds points, which another frame would say again or lose
+            # It holds points or a sentence, which another frame would say again or lose.
+            if step.function == "proof" or self._is_quoted(step.lines[0]):
                 continue
             names = self._material.full_label in step.lines[0]
             self._named = self._named and not names
@@ -477,6 +556,20 @@ class BodyWriter:
             line = self._frame_line(page.room, step.function, short=True, slots=naming)
             if line and len(line) < len(step.lines[0]):
                 step.lines[0] = line
+                page.changed()
+
+    def _fewer_phrases(self, page: _Page) -> None:
+        """Leave phrases out of a short text that says something of the brief and is longer than advised."""
+        for step in list(page.steps):
+            if page.state()[1] or len(page.steps) < 3 or not self._tells_a_fact(page):
+                return
+            is_phrase = not any(map(self._tells, step.lines)) and not any(map(self._is_quoted, step.lines))
+            if (
+                is_phrase
+                and step.function not in ("action", "proof", "offer")
+                and page.call not in step.lines
+            ):
+                page.steps.remove(step)
                 page.changed()
 
     def _fewer_steps(self, page: _Page) -> None:

@@ -50,7 +50,7 @@ class Chooser:
                 ("name", brief.name),
                 ("item", brief.item),
                 ("label", material.label),
-                ("point", material.said_points or material.details),
+                ("point", material.single_points or material.details),
                 ("points", material.said_points),
             )
             if value
@@ -128,7 +128,8 @@ class Chooser:
         pool = self._pools.get((function, short))
         if pool is None:
             bank, tone = self._material.bank, self._material.brief.tone
-            wide = self._material.brief.request.creativity_level >= _BORROWS_FROM
+            # An impersonal call ("to compare, to choose") is none beside "your day".
+            wide = function != "action" and self._material.brief.request.creativity_level >= _BORROWS_FROM
             pool = self._pools[function, short] = (
                 self._usable(bank.own(function, tone.family, short)),
                 self._usable(bank.borrowed(function, tone.family, short)) if wide else [],

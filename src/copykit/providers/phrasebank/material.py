@@ -9,7 +9,9 @@ from functools import cache, cached_property, lru_cache
 from copykit.brief.brief import Brief, Fact
 from copykit.brief.extract import opening_words
 from copykit.brief.money import local_amount
+from copykit.brief.subject import complement_of
 from copykit.data import load_toml
+from copykit.drafts.coverage import covers
 from copykit.drafts.look import WORD, lowered
 from copykit.drafts.repair import apply_marks
 from copykit.drafts.wording import wording_of
@@ -112,11 +114,52 @@ class Material:
         return tuple(piece for piece in fresh if self.may_say(piece))
 
     @cached_property
+    def single_points(self) -> tuple[str, ...]:
+        """Points that say something alone, behind a colon or between full stops: no lone word of the description.
+
+        "Oiled" of "Oak desk, oiled" is an adjective as likely as a noun; it stands beside its noun or in a list.
+        """
+        return tuple(point for point in self.points if point not in self.loose)
+
+    @cached_property
+    def loose(self) -> tuple[str, ...]:
+        """Single words that the description adds to its noun, and that are no figure and no key point."""
+        if not self.join:
+            return ()
+        return tuple(
+            point
+            for point in self.points
+            if point not in self.brief.points and " " not in point and not any(map(str.isdigit, point))
+        )
+
+    @cached_property
+    def complement(self) -> str:
+        """What the description binds to the noun by a preposition, or empty: "for companies with 10 employees"."""
+        first = self.brief.source_text.split("\n", 1)[0]
+        found = complement_of(self.brief.item, first, self.brief.language.tag.partition("-")[0])
+        return found if found and self.may_say(found) else ""
+
+    @cached_property
+    def phrase(self) -> str:
+        """The noun with what belongs to it ("Oak desk, oiled"), or empty where the description says no more."""
+        item = self.brief.item
+        if not item:
+            return ""
+        if self.complement:
+            return f"{item} {self.complement}"
+        return self.list((item, *self.loose[:2])) if self.loose else ""
+
+    @cached_property
     def said_points(self) -> tuple[str, ...]:
         """Points as a sentence says them: a bare measure with its kind, and none that a fact states already."""
+        said: list[str] = []
+        kept = self.points if len(self.points) > 1 else self.single_points
+        tag = self.brief.language.tag
+        named = f"{self.brief.name} {self.brief.item}"
         stated = {number for _, value in (*self.details, *self.terms) for number in _NUMBERS.findall(value)}
-        said = []
-        for point in self.points:
+        for point in kept:
+            if covers(named, point, tag):
+                continue  # the noun says it: "Waterproof" of "Waterproof boots"
             if not self.is_measure(point):
                 said.append(point)
             elif point in self.brief.points or stated.isdisjoint(_NUMBERS.findall(point)):
@@ -160,11 +203,8 @@ class Material:
     @cached_property
     def sentences(self) -> tuple[str, ...]:
         """Sentences of the description that may be quoted: none in another form of address than the tone's."""
-        fitting = (
-            s
-            for s in self.brief.sentences
-            if s[-1] not in "?？؟" and self.says_more(s) and not self._addresses_otherwise(s)
-        )
+        asked = (s for s in self.brief.sentences if s[-1] not in "?？؟" and s.rstrip(_FINAL) != self.phrase)
+        fitting = (s for s in asked if self.says_more(s) and not self._addresses_otherwise(s))
         names = (self.brief.name,)
         quoted = [apply_marks(s, self.brief.language, names=names) for s in fitting if self.may_say(s)]
         return tuple(quoted) or self._description()
@@ -176,6 +216,7 @@ class Material:
         taken = self.brief.attributes or text.casefold() in (
             self.brief.item.casefold(),
             self.brief.name.casefold(),
+            self.phrase.casefold(),
         )
         if not plain or taken or not self.may_say(text):
             return ()
@@ -204,6 +245,8 @@ class Material:
         articles = opening_words(self.brief.language.tag.partition("-")[0])
         if not articles:
             return True
+        if sentence.startswith(self.brief.sentences[:1]) or not self.label:
+            return True  # the description's first is about what it describes
         own = _words(" ".join((self.brief.name, self.brief.item, *self.brief.points, *self.brief.attributes)))
         found = WORD.findall(lowered(sentence))
         return found[0] in articles or not {word for word in own if len(word) > 3}.isdisjoint(found)
