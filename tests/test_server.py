@@ -208,6 +208,8 @@ def test_a_bad_body_has_its_status(desk: Desk, raw: bytes, status: int, told: st
         ({"content-type": "application/json; charset=UTF-8"}, 200),
         ({"content-encoding": "gzip"}, 415),
         ({"x-request-timeout-ms": "soon"}, 422),
+        ({"x-request-timeout-ms": "0" * 11 + "1" + "9" * 5000}, 422),
+        ({"x-request-timeout-ms": "9" * 400}, 422),
         ({"x-request-timeout-ms": "5000"}, 200),
         ({"x-request-id": "a b"}, 400),
         ({"x-request-id": "order-7"}, 200),
@@ -265,7 +267,18 @@ def test_figures_come_for_prometheus_and_as_data(fake: FakeProvider) -> None:
     requests = desk.ask("GET", "/metrics").json()["requests"]["copykit_http_requests_total"]["values"]
     answered = {(one["labels"]["route"], one["labels"]["status"]): one["value"] for one in requests}
     assert (answered["/v11/generate", "200"], answered["/v11/generate", "422"]) == (2.0, 1.0)
-    assert desk.ask("GET", "/metrics", headers={"accept": "text/plain"}).text.startswith("# HELP")
+    for accept, path, text in (
+        ("text/plain", "/metrics", True),
+        ("application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.3,*/*;q=0.2", "/metrics", True),
+        ("application/json, text/plain, */*", "/metrics", False),
+        ("application/json;q=1, text/plain;q=0.1", "/metrics", False),
+        ("text/plain;q=0, application/json", "/metrics", False),
+        ("*/*", "/metrics", False),
+        ("*/*", "/copywriting/metrics", True),
+        ("application/json", "/copywriting/metrics", False),
+    ):
+        told = desk.ask("GET", path, headers={"accept": accept}).text
+        assert told.startswith("# HELP") is text, (accept, path)
     assert desk.ask("GET", "/copywriting/metrics").text.startswith("# HELP")
     figures = desk.app.state.answers.metered.figures
     for number in range(300):

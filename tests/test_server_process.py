@@ -205,6 +205,27 @@ def test_a_folder_that_cannot_be_written_is_one_line(place: Place) -> None:
     assert "file/data" in done.stderr
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_damaged_store_is_one_line(place: Place, workers: str) -> None:
+    """Also with a key in the environment, when nobody looks into the store before the server begins."""
+    pytest.importorskip("aiosqlite", reason="needs the extra server")
+    folder = place.folder / "data"
+    folder.mkdir(mode=0o700)
+    (folder / "server.sqlite").write_bytes(b"SQLite format 3\0" + b"\xff" * 8000)
+    done = subprocess.run(
+        place.command("--workers", workers),
+        env=place.environment(API_KEY="k7Hq2Vw9Zx4Tn8Rb3Ym6Pd1Sf5Gj0LcA"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "damaged" in done.stderr
+    assert workers == "2" or len(done.stderr.splitlines()) == 1, done.stderr
+
+
 def test_granian_serves_the_same_application(place: Place) -> None:
     """It answers with copykit's copy, names itself nowhere, and ends at SIGTERM."""
     pytest.importorskip("granian", reason="needs the extra fast")

@@ -40,6 +40,7 @@ SERVED: dict[str, tuple[bytes, list[int]]] = {
         [200, 200],
     ),
     "one behind chunks, which is not read": (CHUNKS + b"0\r\n\r\n" + GET, [200]),
+    "an address of this host": (GET.replace(b"/a", b"http://X/a"), [200]),
     "64 fields": (b"GET /a HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 63 + b"\r\n", [200]),
 }
 
@@ -58,7 +59,7 @@ REFUSED: dict[str, tuple[bytes, int]] = {
     "a negative length": (POST + b"Content-Length: -3\r\n\r\nabc", 400),
     "a length with a sign": (POST + b"Content-Length: +3\r\n\r\nabc", 400),
     "a length in hexadecimal": (POST + b"Content-Length: 0x3\r\n\r\nabc", 400),
-    "a length of 400 digits": (POST + b"Content-Length: " + b"9" * 400 + b"\r\n\r\nabc", 400),
+    "a length of 400 digits": (POST + b"Content-Length: " + b"9" * 400 + b"\r\n\r\nabc", 413),
     "a space before the colon": (POST + b"Content-Length : 3\r\n\r\nabc", 400),
     "a space before chunks' colon": (POST + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n", 400),
     "another coding": (POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400),
@@ -84,6 +85,9 @@ REFUSED: dict[str, tuple[bytes, int]] = {
     "CR in a value": (b"GET /a HTTP/1.1\r\nHost: x\r\nA: b\rc\r\n\r\n", 400),
     "no host": (b"GET /a HTTP/1.1\r\n\r\n", 400),
     "two hosts": (b"GET /a HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n", 400),
+    "an address of another host": (GET.replace(b"/a", b"http://y/a"), 400),
+    "an address that begins as this host's": (GET.replace(b"/a", b"http://x@y/a"), 400),
+    "a target that is no path": (GET.replace(b"/a", b"a"), 400),
     "no version": (b"GET /a\r\n\r\n", 400),
     "the next version": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
     "a way through": (b"CONNECT a:1 HTTP/1.1\r\nHost: x\r\n\r\n", 400),
@@ -426,6 +430,32 @@ def test_an_answer_sent_at_once_is_the_one_that_messages_send() -> None:
 def _undated(answer: bytes) -> list[bytes]:
     """Give the lines without the time."""
     return [line for line in answer.split(b"\r\n") if not line.lower().startswith(b"date:")]
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+@pytest.mark.parametrize("draining", [False, True])
+def test_nothing_is_read_behind_the_last_answer(parser: str, draining: bool) -> None:
+    """A client that said it is done, or was told so, gets one answer, however slowly it takes that."""
+
+    async def story() -> None:
+        async with serving(parser, Bounds(header_s=5, stalled_s=5)) as place:
+            place.server.server_state.draining = draining  # type: ignore[attr-defined]
+            last = GET if draining else GET.replace(b"Host", b"Connection: close\r\nHost")
+            client = socket.socket()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", place.port))
+            client.sendall(last.replace(b"/a", b"/big") + GET)
+            await asyncio.sleep(0.3)
+            client.settimeout(5)
+            got = b""
+            while piece := await asyncio.to_thread(client.recv, 65_536):
+                got += piece
+            client.close()
+            assert got.count(b"HTTP/1.1 ") == 1
+            assert len(got) > BIG
+            assert place.app.asked == 1
+
+    asyncio.run(story())
 
 
 @pytest.mark.parametrize("parser", PARSERS)

@@ -217,3 +217,28 @@ def test_an_answer_that_cannot_be_remembered_is_given(tmp_path: Path) -> None:
             ).status_code
 
     assert told(story) == 200
+
+
+def test_a_batch_with_what_may_succeed_later_is_done_again(tmp_path: Path) -> None:
+    """One item failed at its provider: the repeat asks anew; when all is final the same answer is given again."""
+    said = {"text": "Standing desk in oiled oak."}
+    served = FakeProvider("flaky").will_say(ProviderUnavailable("away"), said)
+    register_provider("flaky", lambda: served)
+
+    async def story() -> list[tuple[int, str | None]]:
+        routing = {"repeats": 0}
+        async with crew(tmp_path, targets=("flaky",), routing=routing) as (_, (worker,)):
+            seen = []
+            for _ in range(3):
+                answer = await worker.ask(
+                    "POST", "/v11/batch-generate", [BRIEF], idempotency_key="b", x_request_id="mine"
+                )
+                failed = answer.json()["results"][0]["error"]
+                assert failed is None or failed["request_id"] == "mine"
+                seen.append((answer.json()["summary"]["failed"], answer.headers.get("idempotent-replayed")))
+            return seen
+
+    try:
+        assert told(story) == [(1, None), (0, None), (0, "true")]
+    finally:
+        unregister_provider("flaky")

@@ -24,7 +24,7 @@ from copykit.server.doors.keys import Budget, KeyBook
 from copykit.server.kept.store import Store, StoreUnavailable
 from copykit.server.routes import ROUTES
 from copykit.testing import FakeClock, FakeProvider
-from server_crew import BRIEF, SEEN_S, crew, told
+from server_crew import BRIEF, SEEN_S, WorkerAtHand, crew, told
 
 
 class Priced(FakeProvider):
@@ -607,3 +607,109 @@ def test_a_damaged_store_is_told_as_damaged(tmp_path: Path) -> None:
             await broken.aclose()
 
     told(story)
+
+
+def test_streams_of_a_key_are_bounded_over_all_workers(tmp_path: Path) -> None:
+    """One worker may hold all of them; then the other has none for it, and has again when they end."""
+    gates: asyncio.Queue[asyncio.Event] = asyncio.Queue()
+
+    class Held(FakeProvider):
+        async def complete(self, prompt: Prompt) -> Completion:
+            gate = asyncio.Event()
+            gates.put_nowait(gate)
+            await gate.wait()
+            return await super().complete(prompt)
+
+    register_provider("held", lambda: Held("held").will_say({"text": "Standing desk in oiled oak."}))
+
+    async def story() -> list[int]:
+        async with crew(tmp_path, 2, targets=("held",), streams=4) as (book, (one, two)):
+            _, key = await book.create()
+            await asyncio.sleep(2 * SEEN_S)
+
+            def stream(worker: WorkerAtHand, seed: int) -> asyncio.Task[Any]:
+                body = {**BRIEF, "seed": seed, "cache": "off"}
+                return asyncio.ensure_future(worker.ask("POST", "/v11/generate/stream", body, key=key))
+
+            open_now = [stream(one, seed) for seed in range(3)]
+            held = [await gates.get() for _ in open_now]
+            open_now.append(stream(two, 3))
+            held.append(await gates.get())
+            await asyncio.sleep(SEEN_S)
+            more = ((one, 4), (two, 5), (two, 6))
+            refused = await asyncio.gather(*(stream(worker, seed) for worker, seed in more))
+            for gate in held:
+                gate.set()
+            ended = await asyncio.gather(*open_now)
+            await asyncio.sleep(SEEN_S)
+            last = [stream(one, seed) for seed in range(8, 12)]
+            for _ in last:
+                (await gates.get()).set()
+            return [answer.status_code for answer in (*ended, *(await asyncio.gather(*last)), *refused)]
+
+    async def bounded() -> list[int]:
+        async with asyncio.timeout(30):
+            return await story()
+
+    try:
+        assert told(bounded) == [200] * 8 + [429] * 3
+    finally:
+        unregister_provider("held")
+
+
+def test_what_a_worker_counted_is_counted_when_it_is_gone(tmp_path: Path) -> None:
+    """Replaced while others serve, it leaves its counts; a server that begins anew begins with none."""
+
+    async def story() -> list[int]:
+        seen = []
+        async with crew(tmp_path) as (book, (one,)):
+            _, key = await book.create(tenant="acme")
+            await asyncio.sleep(SEEN_S)
+            async with crew(tmp_path) as (_, (two,)):
+                for seed in range(3):
+                    await two.ask("POST", "/v11/generate", {**BRIEF, "seed": seed}, key=key)
+            await one.ask("POST", "/v11/generate", {**BRIEF, "seed": 9}, key=key)
+            seen.append((await one.ask("GET", "/v11/performance-stats", key=key)).json()["requests"]["total"])
+        async with crew(tmp_path) as (_, (one,)):
+            seen.append((await one.ask("GET", "/v11/performance-stats", key=key)).json()["requests"]["total"])
+        return seen
+
+    assert told(story) == [4, 0]
+
+
+def test_money_that_another_worker_holds_and_does_not_use_is_waited_for(tmp_path: Path, priced: Any) -> None:
+    """A budget of two calls at worst: asked of two workers in turns, each is served; spent, it is refused as spent."""
+
+    async def story() -> tuple[list[int], dict[str, Any]]:
+        async with crew(tmp_path, 2, targets=("priced",), routing=priced) as (book, workers):
+            _, key = await book.create(budget=Budget(0.0015, "total"))
+            await asyncio.sleep(SEEN_S)
+            statuses = []
+            for seed in range(6):
+                answer = await workers[seed % 2].ask(
+                    "POST", "/v11/generate", {**BRIEF, "seed": seed}, key=key
+                )
+                statuses.append(answer.status_code)
+            for seed in range(6, 30):
+                answer = await workers[0].ask("POST", "/v11/generate", {**BRIEF, "seed": seed}, key=key)
+                if answer.status_code != 200:
+                    break
+            return statuses, answer.json()
+
+    statuses, refused = told(story)
+    assert statuses == [200] * 6
+    assert (refused["status"], refused["retryable"], refused["held"]) == (429, False, 0.0)
+    assert refused["spent"] + refused["estimate"] > refused["cap"]
+    assert f"{refused['cap'] - refused['spent']:.6g} left" in refused["detail"]
+
+
+def test_pages_of_other_origins_change_nothing_on_an_open_server(tmp_path: Path) -> None:
+    """A browser sends a form without asking first; its own page, a named one and whoever is no browser may."""
+
+    async def story() -> list[int]:
+        async with crew(tmp_path, cors_origins=("https://shop.example",)) as (_, (worker,)):
+            origins = ("https://evil.example", "null", "https://shop.example", "http://127.0.0.1:8000")
+            asked = [await worker.ask("POST", "/v11/cache/clear", origin=origin) for origin in origins]
+            return [answer.status_code for answer in (*asked, await worker.ask("POST", "/v11/cache/clear"))]
+
+    assert told(story) == [403, 403, 200, 200, 200]

@@ -22,7 +22,7 @@
     ├── CircuitOpen, AllProvidersCooling      retry_after_s
     ├── Overloaded                            queued, limit, retry_after_s
     ├── DeadlineExceeded                      after_s
-    ├── BudgetExceeded                        cap, spent, estimate
+    ├── BudgetExceeded                        cap, spent, held, estimate
     ├── NoProviderSucceeded                   attempts
     ├── JobsStopped
     ├── InternalError                         __cause__
@@ -320,16 +320,31 @@ class Overloaded(CopykitError):
 
 
 class BudgetExceeded(CopykitError):
-    """A call could cost more than the budget has left, or nobody knows what it costs; nothing was sent."""
+    """A call could cost more than the budget has left, or nobody knows what it costs; nothing was sent.
+
+    Of *spent*, *held* is promised to calls in progress, which may cost less. Where the call would fit without it, the
+    error is *retryable*, in *retry_after_s*. All amounts are dollars.
+    """
 
     code = "budget_exceeded"
 
     def __init__(
-        self, cap: float, spent: float, estimate: float, *, scope: str = "budget", reason: str = ""
+        self,
+        cap: float,
+        spent: float,
+        estimate: float,
+        *,
+        scope: str = "budget",
+        reason: str = "",
+        held: float = 0.0,
     ) -> None:
-        self.cap, self.spent, self.estimate, self.scope = cap, spent, estimate, scope
+        self.cap, self.spent, self.estimate, self.scope, self.held = cap, spent, estimate, scope, held
+        self.retryable = held > 0 and spent - held + estimate <= cap
+        self.retry_after_s = 1.0 if self.retryable else None
         left = max(0.0, cap - spent)
         told = f"the {scope} of {cap:.6g} USD has {left:.6g} left, and the next call may cost {estimate:.6g}"
+        if self.retryable:
+            told += f"; {held:.6g} are held for calls in progress"
         super().__init__(reason or told)
 
 

@@ -82,8 +82,11 @@ class ProblemBody(BaseModel):
     scope: str = "budget"
     """Whose budget is spent."""
     cap: float | None = None
-    """US dollars, as are the next two."""
+    """US dollars, as are the next three."""
     spent: float | None = None
+    """What is held for calls in progress included,"""
+    held: float | None = None
+    """and that alone."""
     estimate: float | None = None
     queued: int | None = None
     """Calls that wait,"""
@@ -158,9 +161,16 @@ def _invalid(told: ProblemBody) -> CopykitError:
 
 
 def _budget(told: ProblemBody) -> CopykitError:
-    return BudgetExceeded(
-        told.cap or 0.0, told.spent or 0.0, told.estimate or 0.0, scope=told.scope, reason=told.detail
+    error = BudgetExceeded(
+        told.cap or 0.0,
+        told.spent or 0.0,
+        told.estimate or 0.0,
+        scope=told.scope,
+        reason=told.detail,
+        held=told.held or 0.0,
     )
+    error.retry_after_s = told.retry_after_s
+    return error
 
 
 def _overloaded(told: ProblemBody) -> CopykitError:

@@ -13,7 +13,7 @@ from copykit.accel import system
 from copykit.accel.registry import capability_names, chosen
 from copykit.events import Event
 
-__all__ = ["PerformanceTracker", "Stats", "together"]
+__all__ = ["PerformanceTracker", "Stats", "added", "together"]
 
 _WINDOW = 2048
 """Latest durations kept for the quantiles."""
@@ -101,10 +101,18 @@ class Stats:
 
 def together(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Add up what several engines `Stats.counted`: counts are sums, quantiles those of all durations together."""
-    summed = _sum(parts)
-    durations = summed.pop("durations_s", [])
-    summed["uptime_s"] = max((part["uptime_s"] for part in parts), default=0.0)
+    summed = added(parts)
+    durations = [duration for part in parts for duration in part.get("durations_s", ())]
+    del summed["durations_s"]
     return {**summed, "latency_s": _quantiles(sorted(durations))}
+
+
+def added(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Give one in place of several `Stats.counted`; of durations the first, as many as one tells."""
+    summed = _sum(parts)
+    summed["durations_s"] = summed.get("durations_s", [])[:_SAMPLE]
+    summed["uptime_s"] = max((part["uptime_s"] for part in parts), default=0.0)
+    return summed
 
 
 def _sum(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -107,7 +107,8 @@ class Ledger:
     def refusal(self, worst_usd: float) -> BudgetExceeded:
         """Give what is raised where *worst_usd* does not fit."""
         committed = (self._spent + self._reserved) / _PICO
-        return BudgetExceeded((self._cap or 0) / _PICO, committed, worst_usd, scope=self._scope)
+        held = self._reserved / _PICO
+        return BudgetExceeded((self._cap or 0) / _PICO, committed, worst_usd, scope=self._scope, held=held)
 
     def enlarge(self, usd: float) -> None:
         """Add *usd* to the cap, or take a negative one from it; without a cap nothing changes."""

@@ -287,7 +287,7 @@ class Caller:
                     return self._ledger.reserve(worst_usd)
                 except BudgetExceeded:
                     if not await self._ledger.more(worst_usd):
-                        raise
+                        return self._ledger.reserve(worst_usd)  # whose refusal tells what was found
             return self._ledger.reserve(worst_usd)
         except BudgetExceeded as error:
             self._note(target.name, "budget_exceeded", error.message)

@@ -24,7 +24,8 @@ from copykit.legacy import legacy_shape
 from copykit.models import CopywritingInput, CopywritingOutput
 from copykit.reports import CacheCleared, CatalogNames, HealthReport, Liveness, Readiness
 from copykit.routing.account import Account
-from copykit.server.asked import brief_of, items_of, json_of, told_s
+from copykit.server.again import FINAL
+from copykit.server.asked import brief_of, items_of, json_of, preferred, told_s
 from copykit.server.described.pages import page
 from copykit.server.doors.auth import Visitor
 from copykit.server.holdings import Holdings
@@ -183,11 +184,9 @@ class Answers:
 
     async def metrics(self, request: Request) -> Response:
         """Give the figures as JSON, or for Prometheus where the client asks for text."""
-        accepted = request.headers.get("accept", "")
-        plain = "text/plain" in accepted or "openmetrics" in accepted
-        if plain or (
-            not accepted.startswith("application/json") and request.url.path.startswith("/copywriting")
-        ):
+        kinds = ("application/json", "text/plain", "application/openmetrics-text")
+        by_path = kinds if not request.url.path.startswith("/copywriting") else (*kinds[1:], kinds[0])
+        if preferred(request.headers.get("accept", ""), by_path) != kinds[0]:
             return await self.prometheus(request)
         await self.pulse.look()
         return JsonResponse(await asyncio.to_thread(self.metered.figures.data))
@@ -264,9 +263,10 @@ class Answers:
         account = self._holdings.account(visitor)
         async with self._holdings.gate.place(visitor.tenant):
             await self._holdings.forecast.check(briefs, account)
-            items = _Items(legacy, request.state.request_id)
             written_by = _OnBehalf(self._engine, account, end_s)
+            items = _Items(legacy, request.state.request_id, written_by.took)
             told = await gather_as(written_by, briefs, items.item, self._engine.settings.batch.concurrency)
+        request.state.passing = items.passing
         summary = {"total": len(told), "succeeded": len(told) - items.failed, "failed": items.failed}
         body = b'{"results":[%b],"summary":%b}' % (b",".join(told), json.dumps(summary))
         return Response(body, media_type="application/json")
@@ -295,6 +295,8 @@ class _OnBehalf:
         self._account = account
         self._end_s = end_s
         self._began = time.monotonic()
+        self.took: dict[int, float] = {}
+        """Seconds of each brief that was written, by its place from 1."""
 
     async def generate(self, request: CopywritingInput, *, row: int | None = None) -> CopywritingOutput:
         """Answer one request of a batch."""
@@ -303,7 +305,10 @@ class _OnBehalf:
             if left_s <= 0:
                 raise DeadlineExceeded(self._end_s)
             request = request.model_copy(update={"deadline_s": min(request.deadline_s or left_s, left_s)})
-        return await self._engine.generate(request, row=row, account=self._account)
+        began = time.perf_counter()
+        output = await self._engine.generate(request, row=row, account=self._account)
+        self.took[row or 0] = time.perf_counter() - began
+        return output
 
 
 def _brief_or_error(fields: Any, allowed_s: float) -> CopywritingInput | CopykitError:
@@ -319,14 +324,17 @@ class _Items:
     Args:
         legacy: whether outputs have the first interface's shape.
         request_id: of the batch.
+        took: seconds of each brief, by its place from 1.
     """
 
-    def __init__(self, legacy: bool, request_id: str) -> None:
+    def __init__(self, legacy: bool, request_id: str, took: Mapping[int, float]) -> None:
         self._legacy = legacy
         self._request_id = request_id
-        self._began = time.perf_counter()
+        self._took = took
         self._logged: set[str] = set()
         self.failed = 0
+        self.passing = False
+        """Whether one failed that may succeed when it is asked for again."""
 
     def item(self, at: int, result: CopywritingOutput | CopykitError) -> bytes:
         """Encode the answer at one place, counted from 0."""
@@ -336,11 +344,14 @@ class _Items:
             if isinstance(result, ConfigurationError) and result.message not in self._logged:
                 self._logged.add(result.message)  # once, however many briefs of the batch met it
                 tell_setup(result, self._request_id)
-            told["error"] = problem_of(result).body(result.request_id or self._request_id)
+            problem = problem_of(result)
+            self.passing = self.passing or problem.status not in FINAL
+            told["error"] = problem.body(self._request_id)
         else:
-            took_s = time.perf_counter() - self._began
             told["status"] = result.variants[0].status
-            told["output"] = legacy_shape(result, took_s) if self._legacy else result.model_dump(mode="json")
+            told["output"] = (
+                legacy_shape(result, self._took[at + 1]) if self._legacy else result.model_dump(mode="json")
+            )
         return json.dumps(told)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from starlette.requests import Request
@@ -13,9 +14,10 @@ from copykit.models import CopywritingInput
 from copykit.server.kept.remembered import MAX_NAME
 from copykit.server.wire import BadBody, read_json
 
-__all__ = ["brief_of", "items_of", "json_of", "name_of", "told_s"]
+__all__ = ["brief_of", "items_of", "json_of", "name_of", "preferred", "told_s"]
 
 _LEAST_MS, _MOST_MS = 1, 86_400_000
+_WEIGHT = re.compile(r"[01](?:\.[0-9]{0,3})?")
 _LARGE = 64 * 1024
 """Bytes from which on a body is read in a thread: the loop has others to answer."""
 
@@ -34,9 +36,24 @@ def told_s(request: Request) -> float | None:
     text = request.headers.get("X-Request-Timeout-Ms")
     if text is None:
         return None
-    if not text.isascii() or not text.isdigit() or not _LEAST_MS <= int(text[:12]) <= _MOST_MS:
+    if len(text) > 12 or not (text.isascii() and text.isdigit()) or not _LEAST_MS <= int(text) <= _MOST_MS:
         raise InvalidRequest("X-Request-Timeout-Ms", text, "milliseconds, a whole number from 1 to 86400000")
     return int(text) / 1000
+
+
+def preferred(accept: str, kinds: Sequence[str]) -> str:
+    """Give that of *kinds* which a client would rather have (RFC 9110, section 12.5.1); the first one if all are alike."""
+    told: dict[str, float] = {}
+    for one in accept.split(","):
+        kind, *parameters = (part.strip().casefold() for part in one.split(";"))
+        weight = next((part[2:] for part in parameters if part.startswith("q=")), "1")
+        told[kind] = float(weight) if _WEIGHT.fullmatch(weight) else 0.0
+
+    def weight_of(kind: str) -> float:
+        general = (kind, f"{kind.partition('/')[0]}/*", "*/*")
+        return next((told[name] for name in general if name in told), 0.0)
+
+    return max(kinds, key=weight_of)
 
 
 def name_of(request: Request) -> str | None:

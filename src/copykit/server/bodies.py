@@ -25,7 +25,8 @@ async def read_body(request: Request, most: int, within_s: float) -> bytes:
     Raises:
         Refused: 413, 415 or 408, by what is wrong.
     """
-    kind, _, parameters = request.headers.get("content-type", "").partition(";")
+    kinds = request.headers.getlist("content-type")
+    kind, _, parameters = (kinds[0] if len(kinds) == 1 else "").partition(";")
     if kind.strip().casefold() != "application/json":
         raise Refused(415, "unsupported_media_type", "send application/json")
     charset = parameters.replace(" ", "").casefold()

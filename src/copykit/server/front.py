@@ -16,7 +16,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from copykit.server.doors.auth import ANYBODY, Doors, Visitor
+from copykit.server.doors.auth import ANYBODY, REFUSED, Doors, Visitor
 from copykit.server.frame import OWN_HEADERS, REQUEST_ID, Hosts
 from copykit.server.holdings import Holdings
 from copykit.server.kept.repeats import LONGEST_REQUEST
@@ -100,8 +100,13 @@ class Front:
         headers = [(b"x-request-id", request_id)]
         if visitor is not ANYBODY:
             try:
-                window = self._doors.counted(visitor.key, self._doors.peers.of_scope(scope))
-            except Refused:  # which the whole way says in full
+                peer = self._doors.peers.of_scope(scope)
+                if self._holdings.limits.is_here:
+                    window = self._doors.counted(visitor.key, peer)
+                else:
+                    window = await self._doors.count(visitor.key, peer)
+            except Refused as refusal:  # which the whole way says in full, without counting once more
+                scope["state"] = {**(scope.get("state") or {}), REFUSED: refusal}
                 await self._app(scope, receive, send)
                 return
             if window is not None:
@@ -132,7 +137,7 @@ class Front:
     def _visitor(self, head: dict[bytes, bytes], scope: Scope) -> Visitor | None:
         """Give who asks, if that is known without a look at the store."""
         keyring = self._holdings.keyring
-        if not keyring.is_fresh or not self._holdings.limits.is_here:
+        if not keyring.is_fresh:
             return None
         if keyring.open:
             return ANYBODY if self._doors.is_free(self._doors.peers.of_scope(scope)) else None

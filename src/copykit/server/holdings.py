@@ -57,7 +57,12 @@ class Holdings:
         self.store = None if settings.store_url is None else Store(settings.store_url)
         self.keyring = Keyring(self.store, settings.key, settings.pepper, may_open=settings.open)
         self.limits = Limits(settings)
-        self.gate = Gate(settings.in_flight, settings.queue_s, max(1, settings.streams // settings.workers))
+        self.gate = Gate(
+            settings.in_flight,
+            settings.queue_s,
+            settings.streams,
+            elsewhere=self._streams_elsewhere,
+        )
         self.tenants = TenantStats()
         self.everybody = Stats()
         self.remembered: Remembers = Memory()
@@ -104,17 +109,19 @@ class Holdings:
 
     async def aclose(self) -> None:
         """Write down what was spent, leave the crew, and close what is open."""
+        self.tell_repeats()
         self._service.engine.remove_hook(self.tenants)
         self._service.engine.remove_hook(self.everybody)
         await self.forecast.aclose()
-        if self.store is None or self._opening is None:
+        if self.store is None:
             await self.limits.aclose()
             return
+        opened = self._opening is not None and self._opening.done() and self._opening.exception() is None
         try:
-            if self.purse is not None:
+            if opened and self.purse is not None:
                 await self.purse.aclose()
-            if self.crew is not None:
-                await self.crew.leave()
+            if opened and self.crew is not None:
+                await self.crew.leave((t, self.tenants.of(t).counted()) for t in self.tenants.changed)
         except StoreUnavailable as error:
             _log.warning("%s; what was spent last counts as what was held", error.message)
         finally:
@@ -189,6 +196,8 @@ class Holdings:
         if self.purse is None or self.crew is None:
             return
         await self.purse.tick()
+        if self.gate.streams_changed and self.crew.has_others:
+            await self._tell_streams()
         soon = self.crew.has_others and 0 < len(self.tenants.changed) <= _FEW
         if soon or step % _BEATS == 0:
             changed, self.tenants.changed = self.tenants.changed, set()
@@ -202,6 +211,24 @@ class Holdings:
                 await self.crew.remove(dead)
         if step % _PURGES == 0:
             await self.remembered.purge()
+
+    async def _streams_elsewhere(self, key: str) -> int:
+        if self.crew is None or not self.crew.has_others:
+            return 0
+        try:
+            return await self._tell_streams(key)
+        except StoreUnavailable:  # nobody knows: then each worker allows its share
+            return self.settings.streams - max(1, self.settings.streams // self.settings.workers)
+
+    async def _tell_streams(self, key: str = "") -> int:
+        """Write down what changed; give the streams that *key* has open elsewhere."""
+        assert self.crew is not None  # noqa: S101  # whoever asks looked
+        changed, self.gate.streams_changed = self.gate.streams_changed, set()
+        try:
+            return await self.crew.streams({name: self.gate.streams_of(name) for name in changed}, key)
+        except StoreUnavailable:
+            self.gate.streams_changed |= changed
+            raise
 
     def _share_budget(self, purse: Purse) -> None:
         """Let the budget of the settings hold for all workers that were started together."""

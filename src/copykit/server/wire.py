@@ -265,7 +265,7 @@ def _members(error: CopykitError, attempts: Sequence[Any]) -> dict[str, Any]:
     elif isinstance(error, BudgetExceeded):
         members = {"scope": error.scope, "estimate": error.estimate}
         if error.scope in _OWN_BUDGETS:
-            members |= {"cap": error.cap, "spent": error.spent}
+            members |= {"cap": error.cap, "spent": error.spent, "held": error.held}
     elif isinstance(error, Overloaded):
         members = {"queued": error.queued, "limit": error.limit}
     elif isinstance(error, DeadlineExceeded):

@@ -14,10 +14,14 @@ from copykit.server.doors.peers import Peers
 from copykit.server.routes import RouteSpec
 from copykit.server.wire import Refused
 
-__all__ = ["ANYBODY", "Doors", "Visitor"]
+__all__ = ["ANYBODY", "REFUSED", "Doors", "Visitor"]
+
+REFUSED = "refused"
+"""In a request's state: what it was refused with where it was counted before."""
 
 _NO_KEY = "a key is wanted: send it as X-API-Key, or as Authorization: Bearer"
 _WRONG = "this key is not known, or has ended"
+_FOREIGN = "pages of other origins may change nothing on a server without keys; COPYKIT_CORS_ORIGINS names those that may"
 _CHALLENGE = {"WWW-Authenticate": 'ApiKey realm="copykit"'}
 _MOST_PEERS = 1000
 """Addresses of which is remembered whether they are this machine's own."""
@@ -68,8 +72,13 @@ class Doors:
             spec.scope == "public"
         ):  # also where the store is away: whether the process lives is for no store to say
             return ANYBODY
+        refusal = request.scope.get("state", {}).get(REFUSED)
+        if refusal is not None:
+            raise refusal
         await self._keyring.look()
         peer = self.peers.of(request)
+        if self._keyring.open and spec.method == "POST" and self._is_foreign(request):
+            raise Refused(403, "forbidden", _FOREIGN)
         if self.is_free(peer):
             return ANYBODY
         await self._count_peer(peer)
@@ -83,6 +92,13 @@ class Doors:
                 403, "forbidden", "this route tells of the whole server: a key of its operator is wanted"
             )
         return Visitor(key, await self._count_key(key))
+
+    def _is_foreign(self, request: Request) -> bool:
+        """Say whether a page of another origin sends this: a browser lets some requests out without asking first."""
+        origin = request.headers.get("origin")
+        if origin is None or origin in self._settings.cors_origins or "*" in self._settings.cors_origins:
+            return False
+        return origin.partition("://")[2] != request.headers.get("host")
 
     def is_free(self, peer: str) -> bool:
         """Say whether *peer* is neither asked for a key nor counted: a server without keys, asked from its own machine."""
@@ -104,6 +120,11 @@ class Doors:
         count = self._limits.count_here
         windows = [count(*bound) for bound in (self._of_peer(peer), *self._of_key(key))]
         return _narrowest(windows[1:])
+
+    async def count(self, key: Key, peer: str) -> Window | None:
+        """Do as `counted`, wherever requests are counted."""
+        await self._count_peer(peer)
+        return await self._count_key(key)
 
     async def _count_peer(self, peer: str) -> None:
         await self._limits.count(*self._of_peer(peer))

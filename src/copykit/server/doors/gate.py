@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter, OrderedDict, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from copykit.errors import Overloaded
@@ -23,16 +23,26 @@ class Gate:
     Args:
         limit: requests in work at once.
         queue_s: seconds that one may wait.
-        streams: of one key at once.
+        streams: of one key at once, over all workers.
         chance: in [0, 1): spreads the clients that are to come back.
+        elsewhere: gives the streams that a key has open at other workers.
     """
 
     def __init__(
-        self, limit: int, queue_s: float, streams: int, *, chance: Callable[[], float] = random.random
+        self,
+        limit: int,
+        queue_s: float,
+        streams: int,
+        *,
+        chance: Callable[[], float] = random.random,
+        elsewhere: Callable[[str], Awaitable[int]] | None = None,
     ) -> None:
         self.limit = limit
         self._queue_s = queue_s
         self._most_streams = streams
+        self._elsewhere = elsewhere or _nowhere
+        self.streams_changed: set[str] = set()
+        """Keys whose number of streams is another one since this was emptied."""
         self._chance = chance
         self.in_work: Counter[str] = Counter()
         """By tenant."""
@@ -55,6 +65,10 @@ class Gate:
         """Streams that are open."""
         return self._streams.total()
 
+    def streams_of(self, key: str) -> int:
+        """Give the streams that *key* has open here."""
+        return self._streams.get(key, 0)
+
     @asynccontextmanager
     async def place(self, tenant: str) -> AsyncIterator[None]:
         """Hold a place while the block runs.
@@ -75,17 +89,20 @@ class Gate:
         Raises:
             Refused: 429, it has as many as it may.
         """
-        if self._streams[key] >= self._most_streams:
-            raise Refused(
-                429,
-                "too_many_streams",
-                f"this key has {self._most_streams} streams open, which is the most",
-                headers={"Retry-After": "5"},
-            )
         self._streams[key] += 1
+        self.streams_changed.add(key)
         try:
+            own = self._streams[key]
+            if own > self._most_streams or own + await self._elsewhere(key) > self._most_streams:
+                raise Refused(
+                    429,
+                    "too_many_streams",
+                    f"this key has {self._most_streams} streams open, which is the most",
+                    headers={"Retry-After": "5"},
+                )
             yield
         finally:
+            self.streams_changed.add(key)
             self._streams[key] -= 1
             if not self._streams[key]:
                 del self._streams[key]
@@ -133,3 +150,7 @@ class Gate:
     def _overloaded(self) -> Overloaded:
         self.refused += 1
         return Overloaded(self.waiting, self.limit, retry_after_s=1.0 + 4.0 * self._chance())
+
+
+async def _nowhere(key: str) -> int:
+    return 0

@@ -8,23 +8,26 @@ import secrets
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from copykit import events
 from copykit.server.kept import store as table
 from copykit.server.kept.store import Store
-from copykit.stats import Stats, together
+from copykit.stats import Stats, added, together
 
 __all__ = ["DEAD_S", "Crew", "TenantStats", "Worker", "worker_id"]
 
 DEAD_S = 30.0
 """Without a sign of life after which a worker is gone: the loop of one that lives is never blocked so long."""
 _MOST_TENANTS = 1000
+_GONE = ""
+"""Stands for all workers that left while others served: what they counted still counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,15 +118,10 @@ class Crew:
             changed = await connection.execute(update(table.workers).where(own).values(beat=now))
             if not changed.rowcount:
                 row = {name: getattr(me, name) for name in Worker.__slots__}
+                await _begin(connection, me.id, now - DEAD_S)
                 await connection.execute(insert(table.workers).values(**{**row, "beat": now}))
             for tenant, counted in told:
-                of_tenant = (table.counts.c.worker == me.id) & (table.counts.c.tenant == tenant)
-                text = json.dumps(counted)
-                changed = await connection.execute(update(table.counts).where(of_tenant).values(told=text))
-                if not changed.rowcount:
-                    await connection.execute(
-                        insert(table.counts).values(worker=me.id, tenant=tenant, told=text)
-                    )
+                await _write(connection, me.id, tenant, counted)
             beats = (await connection.execute(select(table.workers.c.id, table.workers.c.beat))).all()
         return self._silent({row.id: row.beat for row in beats})
 
@@ -160,12 +158,31 @@ class Crew:
             found = (await connection.execute(select(table.counts.c.told).where(others))).scalars().all()
         return together([own, *map(json.loads, found)])
 
-    async def leave(self) -> None:
-        """Take this worker out."""
+    async def streams(self, own: Mapping[str, int], key: str = "") -> int:
+        """Write down how many streams keys have open here; give those that *key* has open at other workers.
+
+        Raises:
+            StoreUnavailable: the store did not answer.
+        """
+        streams = table.streams.c
+        async with self._store.writing() as connection:
+            for name, count in own.items():
+                mine = (streams.worker == self.me.id) & (streams.key_id == name)
+                await connection.execute(delete(table.streams).where(mine))
+                if count:
+                    row = {"worker": self.me.id, "key_id": name, "open": count}
+                    await connection.execute(insert(table.streams).values(**row))
+            others = (streams.worker != self.me.id) & (streams.key_id == key)
+            found = await connection.execute(select(func.sum(streams.open)).where(others))
+            return int(found.scalar() or 0)
+
+    async def leave(self, told: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        """Take this worker out, with what it counted last."""
+        await self.beat(told)
         await self.remove(self.me.id)
 
     async def remove(self, worker: str) -> None:
-        """Take *worker* out; what it held is counted before, or nobody would do it any more."""
+        """Take *worker* out; the money it held is counted before, or nobody would do it any more."""
         async with self._store.writing() as connection:
             await _leave(connection, worker)
 
@@ -175,6 +192,31 @@ def worker_id() -> str:
     return f"{socket.gethostname()[:32]}-{os.getpid()}-{secrets.token_hex(6)}"
 
 
-async def _leave(connection: Any, worker: str) -> None:
+async def _begin(connection: AsyncConnection, worker: str, alive_since: float) -> None:
+    """Forget what was counted before, if *worker* is the first of a server that begins."""
+    others = (table.workers.c.id != worker) & (table.workers.c.beat >= alive_since)
+    if (await connection.execute(select(table.workers.c.id).where(others).limit(1))).first() is None:
+        await connection.execute(delete(table.counts))
+        await connection.execute(delete(table.streams))
+
+
+async def _leave(connection: AsyncConnection, worker: str) -> None:
+    """Take *worker* out; its counts go to those of all that left."""
     await connection.execute(delete(table.workers).where(table.workers.c.id == worker))
+    await connection.execute(delete(table.streams).where(table.streams.c.worker == worker))
+    rows = {}
+    for name in (_GONE, worker):
+        found = await connection.execute(select(table.counts).where(table.counts.c.worker == name))
+        rows[name] = {row.tenant: json.loads(row.told) for row in found}
+    for tenant, counted in rows[worker].items():
+        before = rows[_GONE].get(tenant)
+        await _write(connection, _GONE, tenant, counted if before is None else added([counted, before]))
     await connection.execute(delete(table.counts).where(table.counts.c.worker == worker))
+
+
+async def _write(connection: AsyncConnection, worker: str, tenant: str, counted: dict[str, Any]) -> None:
+    of_tenant = (table.counts.c.worker == worker) & (table.counts.c.tenant == tenant)
+    told = json.dumps(counted)
+    changed = await connection.execute(update(table.counts).where(of_tenant).values(told=told))
+    if not changed.rowcount:
+        await connection.execute(insert(table.counts).values(worker=worker, tenant=tenant, told=told))

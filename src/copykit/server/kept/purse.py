@@ -32,6 +32,8 @@ _SHARE = 100
 holds is no reason to refuse another."""
 _LONGEST_S = 3600.0
 """That a request may go on after its budget was changed."""
+_PAUSES_S = (0.3, 0.4, 0.5)
+"""Between looks at an account whose money others hold: together longer than two steps, after which they give it back."""
 _REST_S = 0.5
 """That the store is left alone after it was silent."""
 _log = logging.getLogger("copykit.server")
@@ -60,8 +62,9 @@ class LeasedLedger(Ledger):
         """Of what was spent here, what the store knows; in trillionths."""
         self.busy = False
         """Whether money moved since the last `Purse.tick`: then room is kept for the next call."""
-        self.committed = 0
-        """What all workers together had spent or promised when this one was refused more, in trillionths."""
+        self.committed, self.lent = 0, 0
+        """What all workers together had spent or held when this one was refused more, and what of it was held, in
+        trillionths."""
         self._purse = purse
         self.parent = parent
         self.moving = asyncio.Lock()
@@ -70,14 +73,23 @@ class LeasedLedger(Ledger):
     def refusal(self, worst_usd: float) -> BudgetExceeded:
         """Give what is raised: of the whole account, not of the part that this worker holds."""
         cap_usd = 0.0 if self.budget is None else self.budget.usd
-        return BudgetExceeded(cap_usd, min(cap_usd, self.committed / _PICO), worst_usd, scope=self._scope)
+        committed_usd, held_usd = min(cap_usd, self.committed / _PICO), self.lent / _PICO
+        return BudgetExceeded(cap_usd, committed_usd, worst_usd, scope=self._scope, held=held_usd)
 
     async def fetch(self, worst_usd: float) -> bool:
-        """Take room out of the account until *worst_usd* fits; False if it has not so much left."""
+        """Take room out of the account until *worst_usd* fits; False if it has not so much left.
+
+        What other workers hold and do not use comes back within a second: so long it is waited for.
+        """
         if self.budget is None:
             return True
-        async with self.moving:
-            return await self._purse.fetch(self, round(worst_usd * _PICO))
+        for pause_s in (*_PAUSES_S, None):
+            async with self.moving:
+                fits = await self._purse.fetch(self, round(worst_usd * _PICO))
+            if fits or pause_s is None or not self.refusal(worst_usd).retryable:
+                return fits
+            await asyncio.sleep(pause_s)
+        return False
 
     async def all_left_usd(self) -> float | None:
         """Give what the account has left over all workers, what this one holds included; None without a budget."""
@@ -198,7 +210,10 @@ class Purse:
         assert ledger.budget is not None  # noqa: S101  # `LeasedLedger.fetch` asks for no other
         cap = round(ledger.budget.usd * _PICO)
         async with self._store.writing() as connection:
-            ledger.committed = await self._committed(connection, ledger)
+            spent, lent = await self._committed(connection, ledger)
+            ledger.committed = spent + lent
+            # of its own only what calls in progress may cost: the rest is spent, or free for the call at hand
+            ledger.lent = max(0, lent - ledger.unwritten() - ledger.room())
             free = cap - ledger.committed
             if free < need:
                 return False
@@ -234,7 +249,7 @@ class Purse:
         await self._turn(ledger)
         assert ledger.budget is not None  # noqa: S101  # `LeasedLedger.all_left_usd` asks for no other
         async with self._store.reading() as connection:
-            committed = await self._committed(connection, ledger)
+            committed = sum(await self._committed(connection, ledger))
         cap = round(ledger.budget.usd * _PICO)
         return (cap - committed + ledger.room()) / _PICO
 
@@ -285,7 +300,7 @@ class Purse:
             raise
         ledger.written += spent
 
-    async def _committed(self, connection: AsyncConnection, ledger: LeasedLedger) -> int:
+    async def _committed(self, connection: AsyncConnection, ledger: LeasedLedger) -> tuple[int, int]:
         """Give what was spent and what all workers hold."""
         if self._store.kind == "postgresql":  # where two may otherwise look before either has taken
             await connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(ledger.account))))
@@ -293,7 +308,7 @@ class Purse:
         spent = (await connection.execute(select(table.money.c.spent).where(of_account))).scalar() or 0
         lent = (table.leases.c.account == ledger.account) & (table.leases.c.period == ledger.period)
         held = (await connection.execute(select(func.sum(table.leases.c.held)).where(lent))).scalar() or 0
-        return int(spent) + int(held)
+        return int(spent), int(held)
 
     async def _hold(self, connection: AsyncConnection, ledger: LeasedLedger, more: int) -> bool:
         """Change what this worker holds; False if it holds nothing that could shrink."""

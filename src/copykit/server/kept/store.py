@@ -130,6 +130,14 @@ counts = Table(
     Column("told", Text, nullable=False),
     PrimaryKeyConstraint("worker", "tenant"),
 )
+streams = Table(
+    "copykit_streams",
+    tables,
+    Column("worker", String(64), nullable=False),
+    Column("key_id", String(16), nullable=False),
+    Column("open", Integer, nullable=False),
+    PrimaryKeyConstraint("worker", "key_id"),
+)
 answers = Table(
     "copykit_answers",
     tables,

@@ -15,7 +15,7 @@ SPOILT = "a line ends by CR or LF alone, or holds a control character"
 _CONTROL = bytes({*range(32), 127} - {*b"\t\r\n"})
 _TOKEN = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _HEAD = re.compile(
-    rb"(%b) [!-~]++ HTTP/1\.([01])\r\n(?:%b:[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+\r\n" % (_TOKEN, _TOKEN)
+    rb"(%b) ([!-~]++) HTTP/1\.([01])\r\n(?:%b:[^\x00-\x08\x0a-\x1f\x7f]*+\r\n)*+\r\n" % (_TOKEN, _TOKEN)
 )
 _FRAMING = re.compile(rb"\r\n(host|content-length|transfer-encoding|upgrade):[ \t]*+([^\r]*)", re.IGNORECASE)
 _LONGEST = 15
@@ -65,12 +65,13 @@ def read_head(data: bytes, most_fields: int) -> Head:
         raise BadHead(400, SPOILT if is_spoilt(data) else "not a request of HTTP/1.1")
     if data.count(b"\n") - 2 > most_fields:
         raise BadHead(431, f"at most {most_fields} header fields")
-    newest = whole[2] == b"1"
-    hosts, upgrades, lengths, codings = 0, 0, [], []
+    newest = whole[3] == b"1"
+    hosts, host, upgrades, lengths, codings = 0, b"", 0, [], []
     for name, value in _FRAMING.findall(data):
         size = len(name)  # each of the four has another one
         if size == 4:
             hosts += 1
+            host = value
         elif size == 14:
             lengths.append(value)
         elif size == 17:
@@ -79,10 +80,19 @@ def read_head(data: bytes, most_fields: int) -> Head:
             upgrades += 1
     if hosts > 1 or (hosts == 0 and newest):
         raise BadHead(400, "exactly one Host is wanted")
+    if whole[2][:1] != b"/" and whole[2] != b"*" and not _is_of(whole[2], host):
+        raise BadHead(400, "a path, or an address of this host, is wanted")
     if upgrades:  # there is no other protocol here, and parsers stop reading at such a wish
         kept = [line for line in data.split(b"\r\n") if not line.lower().startswith(b"upgrade:")]
         data = b"\r\n".join(kept)
     return Head(data, _body(lengths, codings, chunks=newest) if lengths or codings else 0)
+
+
+def _is_of(target: bytes, host: bytes) -> bool:
+    """Say whether *target*, an address, is of *host*: readers behind go by the one or by the other."""
+    scheme, found, rest = target.partition(b"://")
+    authority = re.split(rb"[/?#]", rest, maxsplit=1)[0].lower()
+    return bool(found) and scheme.lower() in (b"http", b"https") and authority == host.strip(b" \t").lower()
 
 
 def _body(lengths: list[bytes], codings: list[bytes], *, chunks: bool) -> int:
@@ -93,6 +103,8 @@ def _body(lengths: list[bytes], codings: list[bytes], *, chunks: bool) -> int:
             raise BadHead(400, "Transfer-Encoding: chunked, in HTTP/1.1, is the only one read here")
         return CHUNKED
     length = lengths[0].rstrip(b" \t")
-    if not length.isdigit() or len(length) > _LONGEST:
+    if length.isdigit() and len(length) > _LONGEST:
+        raise BadHead(413, "a body of this length is not read")
+    if not length.isdigit():
         raise BadHead(400, "Content-Length is no whole number")
     return int(length)

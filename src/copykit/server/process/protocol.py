@@ -31,7 +31,13 @@ _BUFFERED = 32 * 1024
 _RESUMED = 8 * 1024
 _REPEATED = 1024
 """Bytes of a head that is kept until the next one."""
-_CODES = {400: "malformed_request", 408: "request_timeout", 431: "headers_too_large", 503: "overloaded"}
+_CODES = {
+    400: "malformed_request",
+    408: "request_timeout",
+    413: "payload_too_large",
+    431: "headers_too_large",
+    503: "overloaded",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +319,12 @@ class _Bounded(asyncio.Protocol):
         if self._over:
             return
         super().on_response_complete()  # type: ignore[misc]  # of uvicorn's protocol
+        if (
+            self.transport.is_closing()
+        ):  # it was told that this was the last answer: what it sent behind is not read
+            self._over = True
+            self._held.clear()
+            return
         if self.transport.get_write_buffer_size():
             self._await_reader()
         if self._held:

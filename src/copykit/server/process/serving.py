@@ -18,7 +18,9 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 
+from copykit.errors import ConfigurationError, CopykitError
 from copykit.server.config import ServerSettings
+from copykit.server.holdings import Holdings
 from copykit.server.process.drain import Drain, ShuttingDown
 from copykit.server.process.protocol import Bounds, State, protocol_of
 from copykit.server.watch.figures import Figures
@@ -41,6 +43,8 @@ _MERCY_S = 4.5
 _TICK_S = 0.02
 _FILES = 65_536
 """Open files are enough for one process; some systems allow a thousand million, and tables of that size."""
+_CANNOT, _WRONG_SETTINGS = 1, 78
+"""Exit statuses of a server that did not begin."""
 _OWN_FILES = 256
 """Of them are not connections of clients."""
 
@@ -93,6 +97,7 @@ class Serving(uvicorn.Server):
         self.status = 0
         """Exit status, once it has run."""
         self._drain: Drain = app.state.drain
+        self._holdings: Holdings = app.state.holdings
         self._settings = settings
         self._worker = worker
         self._told_started = started
@@ -168,13 +173,25 @@ class Serving(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Open the application and the listener."""
-        if (
+        own = (
             threading.current_thread() is threading.main_thread()
-        ):  # in another one the process is not this server's
+        )  # in another one the process is not this server's
+        if own:
             threading.Thread(target=self._watch, name="last-moment", daemon=True).start()
+        try:
+            await self._holdings.open()
+        except CopykitError as error:  # in one line, which the lifespan's failure would not be
+            wrong = isinstance(error, ConfigurationError)
+            self.status = _WRONG_SETTINGS if wrong else _CANNOT
+            for problem in error.problems if isinstance(error, ConfigurationError) else [error.message]:
+                _log.critical("cannot start: %s", problem)
+            await self._holdings.aclose()
+            self.should_exit = True
+            return
         await super().startup(sockets)
-        gc.collect()
-        gc.freeze()  # what is loaded stays: each look through it would keep requests waiting for a tenth of a second
+        if own:
+            gc.collect()
+            gc.freeze()  # what is loaded stays: each look through it would keep requests waiting for a tenth of a second
         _log.info("serving")
         if self._told_started is not None:
             self._told_started()

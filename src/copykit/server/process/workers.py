@@ -56,8 +56,11 @@ class _Worker:
 
     def send(self, number: int) -> None:
         """Send a signal, if it lives."""
-        with suppress(ProcessLookupError):
-            self.process.send_signal(number)
+        if self.process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(
+                    self.process.pid, number
+                )  # `send_signal` asks for the status first, and keeps it to itself
 
     async def leave(self, number: int, within_s: float) -> int:
         """Ask it to end by signal *number*, and kill it if it does not; its exit status."""
