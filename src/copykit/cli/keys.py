@@ -69,34 +69,55 @@ def create(
     expires: Annotated[str, typer.Option(help="When it ends: 90d, 12h, 30m; empty for never.")] = "",
     rate: _Rate = "",
     budget: _Budget = "",
+    new_pepper: Annotated[
+        bool,
+        typer.Option(
+            "--new-pepper", help="Go over to this COPYKIT_KEY_PEPPER; keys made under another one end."
+        ),
+    ] = False,
     store: _Store = None,
     as_json: _Json = False,
 ) -> None:
     """Make a key. Its text is shown now and never again: only a digest of it is kept.
 
-    A running server takes it within a second.
+    A running server takes it within a second; with the first key of its store one without API_KEY begins to ask everybody
+    for a key. The pepper of the server has to be set here too.
 
     Example: copykit keys create "the shop" --tenant acme --scopes generate,read --expires 90d --budget 50/month
 
     Exit status: 0 made, 2 a value that there cannot be, 75 the store does not answer, 78 wrong settings.
     """
-    made, text = _done(
-        store,
-        lambda book: book.create(
+
+    async def work(book: KeyBook) -> tuple[Key, str, list[Key], list[Key]]:
+        """Make it; give it, its text, and all keys before and after."""
+        before = await book.every()
+        made, text = await book.create(
             name=name,
             tenant=tenant,
             scopes=_scopes(scopes),
             expires_in_s=_seconds("expires", expires) if expires else None,
             rate=rate.strip(),
             budget=_budget(budget),
-        ),
-    )
+            new_pepper=new_pepper,
+        )
+        return made, text, before, await book.every()
+
+    made, text, before, after = _done(store, work)
+    still = {key.id for key in after if key.works(time.time())}
+    ended = [key.id for key in before if key.works(time.time()) and key.id not in still]
     if as_json:
-        typer.echo(json.dumps({**tell_key(made), "key": text}, ensure_ascii=False))
+        told = {**tell_key(made), "first": not before, "ended": ended, "key": text}
+        typer.echo(json.dumps(told, ensure_ascii=False))
         return
     typer.echo(text)
     _say(f"{made.id}: {made.tenant or 'your own'}, {', '.join(made.scopes)}, ends {when(made.expires)}.")
     _say("Keep it now: it is not shown again. It is sent as X-API-Key or Authorization: Bearer.")
+    if not before:
+        _say("It is the first of this store: a server without API_KEY asks everybody for a key from now on.")
+    if ended:
+        _say(f"Ended, made under another pepper: {', '.join(ended)}.")
+    if new_pepper:
+        _say("Start the servers anew with this pepper.")
 
 
 @app.command("list")

@@ -13,7 +13,7 @@ from math import log2
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from copykit.errors import ConfigurationError, nearest_names
+from copykit.errors import ConfigurationError, CopykitError, nearest_names
 from copykit.settings import Secret, at_least, read_values
 
 __all__ = ["LOG_FORMATS", "LOG_LEVELS", "RATE", "ServerSettings", "data_folder", "file_url", "is_loopback"]
@@ -208,7 +208,7 @@ class ServerSettings:
     ) -> ServerSettings:
         """Read the environment over the table ``server`` of ``copykit.toml``; what is *given* wins.
 
-        Where a store is named and no key, the store is asked whether it holds keys.
+        Where a store is named, it is asked whether it holds keys, and whether they were made under this pepper.
 
         Args:
             keep: fill in a store in the data folder where none is named, as ``copykit run`` does.
@@ -224,11 +224,14 @@ class ServerSettings:
         if keep and own.get("store_url") is None:
             own["store_url"] = file_url(data_folder(str(own.get("data_dir", ""))))
         try:
-            if own.get("store_url") and own.get("key") is None and "keyed" not in own:
+            if own.get("store_url") and "keyed" not in own:
                 own["keyed"] = True  # unless the store says otherwise; the rest is looked at in any case
-                own["keyed"] = _keyed(str(own["store_url"]))
+                own["keyed"] = _keyed(str(own["store_url"]), own.get("pepper"))
         except ConfigurationError as error:
             problems += error.problems
+        except (CopykitError, ModuleNotFoundError):  # it does not answer, or nothing here could ask it
+            if own.get("key") is None:  # with one, authentication is on whatever the store holds
+                raise
         try:
             made = cls(**own)
         except ConfigurationError as error:
@@ -252,12 +255,13 @@ def file_url(folder: Path) -> str:
     return f"sqlite:///{folder.absolute() / 'server.sqlite'}"
 
 
-def _keyed(url: str) -> bool:
+def _keyed(url: str, pepper: object) -> bool:
     """Ask the store at *url* whether it holds keys; in a thread, for the caller may have a loop of its own running."""
-    from copykit.server.kept.store import has_keys
+    from copykit.server.doors.pepper import ask
 
+    given = pepper if isinstance(pepper, Secret) else None
     with ThreadPoolExecutor(1) as thread:
-        return thread.submit(lambda: asyncio.run(has_keys(url))).result()
+        return thread.submit(lambda: asyncio.run(ask(url, given))).result()
 
 
 def data_folder(data_dir: str = "") -> Path:

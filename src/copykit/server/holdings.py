@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from typing import Any
 
 from copykit.errors import ConfigurationError
 from copykit.routing.account import Account
 from copykit.routing.budget import Ledger
 from copykit.server.config import ServerSettings
+from copykit.server.doors import pepper
 from copykit.server.doors.auth import Visitor
 from copykit.server.doors.gate import Gate
 from copykit.server.doors.keyring import OPERATOR, Keyring
@@ -72,6 +74,8 @@ class Holdings:
         self.purse: Purse | None = None
         self._service = service
         self._epochs: dict[str, int] = {}
+        self._proven = False
+        """Whether the store knows that this pepper is the one of its keys."""
         self._opening: asyncio.Task[None] | None = None
         service.engine.add_hook(self.tenants)
         service.engine.add_hook(self.everybody)
@@ -85,7 +89,7 @@ class Holdings:
         """Open the store and read its keys; done once, also where an application is used without its lifespan.
 
         Raises:
-            ConfigurationError: the store is of a later version.
+            ConfigurationError: the store is of a later version, or its keys were made under another pepper.
             StoreUnavailable: it does not answer.
         """
         if self.store is None:
@@ -186,6 +190,8 @@ class Holdings:
 
     async def _open(self, store: Store) -> None:
         await store.open()
+        async with store.writing() as connection:
+            await pepper.begin(connection, self.settings.pepper, time.time())
         await self.keyring.look_now()
         if self.crew is not None:
             await self.crew.beat(())
@@ -193,6 +199,9 @@ class Holdings:
     async def _step(self, step: int) -> None:
         self.tell_repeats()
         await self.keyring.look()
+        if self.store is not None and self.keyring.has_opened and not self._proven:
+            await pepper.prove(self.store, self.settings.pepper)
+            self._proven = True
         if self.purse is None or self.crew is None:
             return
         await self.purse.tick()

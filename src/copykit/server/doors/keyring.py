@@ -65,6 +65,8 @@ class Keyring:
         self._keys: dict[str, Key] = {}
         self.tenants: dict[str, Tenant] = {}
         """By name, those that the store knows."""
+        self.has_opened = False
+        """Whether a key of the store was found right: then the pepper is the one that it was made under."""
         self._counters: dict[str, int] = {}
         self._found: dict[bytes, tuple[Key, float | None]] = {}
         self._looked = float("-inf")
@@ -106,7 +108,10 @@ class Keyring:
         for digest, end in key.secrets if key is not None else ((self._none, None),):
             if hmac.compare_digest(given, digest) and (end is None or now < end):
                 right, ends = True, end
-        return self._remember(seen_as, key, ends) if right and key is not None and key.works(now) else None
+        if not right or key is None or not key.works(now):
+            return None
+        self.has_opened = True
+        return self._remember(seen_as, key, ends)
 
     def _remember(self, seen_as: bytes, key: Key, ends: float | None) -> Key:
         """Keep that a text is *key*'s, by its digest, until keys change: a right key is found at once the next time."""
@@ -163,6 +168,7 @@ class Keyring:
             found = await connection.execute(select(table.counters.c.name, table.counters.c.value))
             counters = {name: int(value) for name, value in found}
             changed = counters.get("keys") != self._counters.get("keys") or self._looked == float("-inf")
+            was_open = self.open and self._looked != float("-inf")
             if changed:
                 keys = (await connection.execute(select(table.keys))).mappings().all()
                 secrets = (await connection.execute(select(table.secrets))).mappings().all()
@@ -172,6 +178,8 @@ class Keyring:
                 self._may_open = self._may_open and not keys
                 self._keys = {key.id: key for key in keys_of(keys, secrets)}
                 self.tenants = {tenant.name: tenant for tenant in tenants_of(tenants)}
+        if was_open and not self.open:
+            _log.warning("the store holds its first key; whoever sends none is answered 401 from now on")
         self._counters, self._trace = counters, trace
         self._looked = self._asked = began
         return changed

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from copykit.errors import InvalidRequest, nearest_names
 from copykit.server.config import RATE
+from copykit.server.doors.pepper import agree, change
 from copykit.server.kept import store as table
 from copykit.server.kept.store import Store, raise_counter
 from copykit.settings import Secret
@@ -137,10 +138,15 @@ class KeyBook:
         expires_in_s: float | None = None,
         rate: str = "",
         budget: Budget | None = None,
+        new_pepper: bool = False,
     ) -> tuple[Key, str]:
         """Make a key; gives it and its text, which is told this once.
 
+        Args:
+            new_pepper: end all keys that were made under another pepper than this one, instead of refusing.
+
         Raises:
+            ConfigurationError: the store's other keys, or its server, have another pepper.
             InvalidRequest: a scope, tenant, rate or budget that there cannot be.
         """
         wanted = _scopes(scopes)
@@ -153,6 +159,7 @@ class KeyBook:
         made = Key(chance.token_hex(4), tenant, name, wanted, now, expires, None, rate, budget)
         secret = chance.token_urlsafe(32)
         async with self.store.writing() as connection:
+            await (change if new_pepper else agree)(connection, self._pepper, now)
             if tenant and await _tenant_in(connection, tenant) is None:
                 await connection.execute(
                     insert(table.tenants).values(name=tenant, rate="", **_budget_row(None))
@@ -191,6 +198,7 @@ class KeyBook:
         """Give a key a new secret; the one before works *overlap_s* seconds more, any earlier one no longer.
 
         Raises:
+            ConfigurationError: the store's keys, or its server, have another pepper.
             InvalidRequest: no such key, or one that has ended.
         """
         if not 0 <= overlap_s < 1e10:
@@ -202,6 +210,7 @@ class KeyBook:
             raise InvalidRequest("key", key_id, f"it is {found.state(now)}; make a new one")
         secret = chance.token_urlsafe(32)
         async with self.store.writing() as connection:
+            await agree(connection, self._pepper, now)
             of_key = table.secrets.c.key_id == key_id
             never_ends = of_key & table.secrets.c.expires.is_(None)
             ends_later = of_key & table.secrets.c.expires.is_not(None)

@@ -36,7 +36,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from copykit.errors import ConfigurationError, CopykitError, MissingExtra
 from copykit.server.wire import StoreUnavailable
 
-__all__ = ["Store", "StoreUnavailable", "has_keys", "raise_counter"]
+__all__ = ["Store", "StoreUnavailable", "raise_counter"]
 
 SCHEMA = 1
 """Counted up when tables change; a store of a later one is refused rather than misread."""
@@ -308,21 +308,6 @@ class Store:
             )
         except ModuleNotFoundError as error:
             raise MissingExtra("the store in PostgreSQL", error.name or "asyncpg", "postgres") from None
-
-
-async def has_keys(url: str) -> bool:
-    """Say whether the store at *url* has ever held a key: then authentication is on, also when all have ended.
-
-    Raises:
-        ConfigurationError, MissingExtra, StoreUnavailable: as `Store` and `Store.open` do.
-    """
-    store = Store(url)
-    try:
-        await store.open()
-        async with store.reading() as connection:
-            return (await connection.execute(select(keys.c.id).limit(1))).first() is not None
-    finally:
-        await store.aclose()
 
 
 async def raise_counter(connection: AsyncConnection, name: str) -> None:
