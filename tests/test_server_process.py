@@ -75,9 +75,14 @@ def test_workers_are_replaced_one_by_one(place: Place) -> None:
 
     settings.write_text("[server]\nmax_batch_items = -1\nmax_bacth_body = 3\n", encoding="utf-8")
     server.send(signal.SIGHUP)
-    asyncio.run(until(lambda: "cannot start" in server.said()))
-    assert "max_batch_items" in server.said()
-    assert "max_bacth_body" in server.said()
+    asyncio.run(until(lambda: "the old ones go on" in server.said()))
+    why = next(
+        line for line in server.said().splitlines() if "cannot start | code=configuration_error" in line
+    )
+    assert "max_batch_items" in why
+    assert "max_bacth_body" in why
+    assert server.said().count("signal received | pid=") == 2
+    assert "signal=SIGHUP workers=2" in server.said()
     assert children(server) == after
     assert most_items() == 20
     assert not failed
@@ -186,6 +191,56 @@ def test_wrong_settings_are_told_all_at_once(place: Place) -> None:
     assert (done.returncode, done.stdout) == (78, "")
     for name in ("drain_s", "slow", "log_format", "json", "workers", "CACHE_TTL"):
         assert name in done.stderr, name
+
+
+@pytest.mark.parametrize("how", ["option", "variable", "file"])
+def test_where_lines_are_json_wrong_settings_are_one_too(place: Place, how: str) -> None:
+    """However JSON was asked for: a collector that reads lines only would miss the one that matters."""
+    pytest.importorskip("structlog", reason="needs the extra server")
+    wrongs = {"COPYKIT_DRAIN_S": "-1", "COPYKIT_WORKRS": "2"}
+    if how == "variable":
+        wrongs["COPYKIT_LOG_FORMAT"] = "json"
+    if how == "file":
+        (place.folder / "copykit.toml").write_text('[server]\nlog_format = "json"\n', encoding="utf-8")
+    done = subprocess.run(
+        place.command(*(["--log-format", "json"] if how == "option" else [])),
+        cwd=place.folder,
+        env=place.environment(**wrongs),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (78, "", 1)
+    line = json.loads(done.stderr)
+    told = (line["level"], line["event"], line["code"])
+    assert told == ("critical", "cannot start", "configuration_error")
+    assert len(line["problems"]) == 2
+    assert "nearest: COPYKIT_WORKERS" in " ".join(line["problems"])
+
+
+def test_a_signal_is_told_when_it_comes(place: Place) -> None:
+    """Not after the delay in which new requests are still taken; figures of the way out are fields."""
+    pytest.importorskip("structlog", reason="needs the extra server")
+    server = place.run("--drain-delay", "60", "--log-format", "json")
+
+    def lines(event: str) -> list[dict[str, Any]]:
+        told = [json.loads(line) for line in server.said().splitlines() if line.startswith("{")]
+        return [line for line in told if line["event"] == event]
+
+    server.send(signal.SIGTERM)
+    deadline = time.monotonic() + 30
+    while not lines("signal received"):
+        assert time.monotonic() < deadline, server.said()
+        time.sleep(0.05)
+    first = lines("signal received")[0]
+    assert (first["signal"], first["pid"], first["requests"]) == ("SIGTERM", server.process.pid, 0)
+    assert 0 < first["takes_requests_s"] <= 60
+    assert not lines("draining")
+    server.send(signal.SIGINT)
+    server.end(30)
+    assert [line["signal"] for line in lines("signal received")] == ["SIGTERM", "SIGINT"]
+    assert lines("draining")[0].keys() >= {"pid", "connections", "requests"}
+    assert [line["pid"] for line in (*lines("serving"), *lines("ended"))] == [server.process.pid] * 2
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(place: Place) -> None:

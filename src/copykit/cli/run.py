@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from copykit.cli.complaint import complain
+from copykit.cli.complaint import CONFIGURATION, complain
 from copykit.cli.run_check import check as looked_at
 from copykit.errors import ConfigurationError, CopykitError, MissingExtra
 from copykit.settings import Settings
@@ -98,13 +98,25 @@ def command(
         name = (error.name or "uvicorn").partition(".")[0]
         if name == "copykit":
             raise
-        status = complain(MissingExtra("the server", name, "server"))
-    except ConfigurationError as error:
-        status = complain(error)
-    except (CopykitError, OSError) as error:  # a store that does not answer, a port that is taken
-        complain(str(error))
-        status = _CANNOT
+        status = _refused(MissingExtra("the server", name, "server"), environment)
+    except (CopykitError, OSError) as error:  # also a store that does not answer, a port that is taken
+        status = _refused(error, environment)
     raise typer.Exit(status)
+
+
+def _refused(error: CopykitError | OSError, environment: Mapping[str, str]) -> int:
+    """Say why it does not serve, to a person or, where lines are JSON, to who collects them; the exit status."""
+    wrong = isinstance(error, ConfigurationError)
+    try:
+        from copykit.server.process.failure import log_failure, wants_json
+
+        if wants_json(environment):
+            log_failure(error, environment)
+            return CONFIGURATION if wrong else _CANNOT
+    except (ModuleNotFoundError, MissingExtra):  # then nothing writes log lines
+        pass
+    complain(error if isinstance(error, ConfigurationError) else str(error))
+    return CONFIGURATION if wrong else _CANNOT
 
 
 def _served(environment: dict[str, str], server: str, reload: bool, as_json: bool) -> int:

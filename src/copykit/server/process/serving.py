@@ -10,6 +10,7 @@ import signal
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -22,6 +23,7 @@ from copykit.errors import ConfigurationError, CopykitError
 from copykit.server.config import ServerSettings
 from copykit.server.holdings import Holdings
 from copykit.server.process.drain import Drain, ShuttingDown
+from copykit.server.process.failure import tell_failure
 from copykit.server.process.protocol import Bounds, State, protocol_of
 from copykit.server.watch.figures import Figures
 
@@ -109,6 +111,8 @@ class Serving(uvicorn.Server):
         self._forced = False
         self._last_moment = 0.0
         self._alarm, self._ended = threading.Event(), threading.Event()
+        self._heard: deque[str] = deque()
+        """Signals that came and were not told yet: a handler may run amid the writing of another line."""
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal, and leave."""
@@ -140,6 +144,7 @@ class Serving(uvicorn.Server):
         name = signal.Signals(sig).name
         if self._worker and name == "SIGINT":
             return
+        self._heard.append(name)
         if name == "SIGQUIT" or (self._left_at is not None and not self._worker):
             self._force(sig)
         elif self._left_at is None:
@@ -183,8 +188,7 @@ class Serving(uvicorn.Server):
         except CopykitError as error:  # in one line, which the lifespan's failure would not be
             wrong = isinstance(error, ConfigurationError)
             self.status = _WRONG_SETTINGS if wrong else _CANNOT
-            for problem in error.problems if isinstance(error, ConfigurationError) else [error.message]:
-                _log.critical("cannot start: %s", problem)
+            tell_failure(error)
             await self._holdings.aclose()
             self.should_exit = True
             return
@@ -192,13 +196,14 @@ class Serving(uvicorn.Server):
         if own:
             gc.collect()
             gc.freeze()  # what is loaded stays: each look through it would keep requests waiting for a tenth of a second
-        _log.info("serving")
+        _log.info("serving", extra={"pid": os.getpid()})
         if self._told_started is not None:
             self._told_started()
 
     async def on_tick(self, counter: int) -> bool:
         """Say whether nobody new is to be let in."""
         await super().on_tick(counter)
+        self._tell_signals()
         if self._left_at is not None and not self._parted:
             self._parted = True
             for connection in list(self._state.connections):
@@ -207,13 +212,12 @@ class Serving(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Let in who waits at the door, close it, and wait for what is in work."""
-        _log.info(
-            "draining: %d connections, %d requests", len(self._state.connections), len(self._state.tasks)
-        )
+        self._tell_signals()
+        _log.info("draining", extra=self._in_work())
         await self._close_door(sockets or [])
         await self._settle(self._limit(), patient=True)
         if self._state.tasks:
-            _log.warning("%d requests did not end in time and are broken off", len(self._state.tasks))
+            _log.warning("requests did not end in time and are broken off", extra=self._in_work())
         self._drain.end()
         await self._settle(time.monotonic() + self._farewell_s())
         for task in list(self._state.tasks):
@@ -230,7 +234,8 @@ class Serving(uvicorn.Server):
             async with asyncio.timeout(_CLOSING_S):
                 await self.lifespan.shutdown()
         self._last_moment = min(self._last_moment, time.monotonic() + 1.0)  # threads are not waited for
-        _log.info("ended")
+        self._tell_signals()
+        _log.info("ended", extra={"pid": os.getpid()})
 
     async def _close_door(self, sockets: list[socket.socket]) -> None:
         """Stop listening; connections that the kernel took in already are served, or a reset would meet them."""
@@ -279,6 +284,18 @@ class Serving(uvicorn.Server):
                     if connection.is_idle(_QUIET_S):  # type: ignore[union-attr]  # ours
                         connection.shutdown()
             await asyncio.sleep(_TICK_S)
+            self._tell_signals()
+
+    def _tell_signals(self) -> None:
+        """Say which signals came, and how long new requests are still taken after the first."""
+        while self._heard:
+            left_s = max(0.0, self._accept_until - time.monotonic())
+            told = {"signal": self._heard.popleft(), "takes_requests_s": round(left_s, 1), **self._in_work()}
+            _log.info("signal received", extra=told)
+
+    def _in_work(self) -> dict[str, int]:
+        connections, requests = len(self._state.connections), len(self._state.tasks)
+        return {"pid": os.getpid(), "connections": connections, "requests": requests}
 
     def _farewell_s(self) -> float:
         return _FAREWELL_S / 5 if self._forced else _FAREWELL_S

@@ -28,6 +28,7 @@ def main(listening: int, told: int, life: int) -> int:
     try:
         from copykit.server.app import create_app
         from copykit.server.config import ServerSettings
+        from copykit.server.process.failure import log_failure
         from copykit.server.process.serving import Serving
         from copykit.server.watch.logs import configure
     except ModuleNotFoundError as error:
@@ -40,13 +41,9 @@ def main(listening: int, told: int, life: int) -> int:
         settings = ServerSettings.from_env(keep=True)
         configure(settings.log_format, settings.log_level)
         app = create_app(server=settings)
-    except ConfigurationError as error:
-        for problem in error.problems:
-            print(problem, file=sys.stderr)
-        return _WRONG_SETTINGS
-    except CopykitError as error:  # a store that does not answer
-        print(error.message, file=sys.stderr)
-        return _CANNOT
+    except CopykitError as error:  # also a store that does not answer
+        log_failure(error, os.environ)
+        return _WRONG_SETTINGS if isinstance(error, ConfigurationError) else _CANNOT
 
     def started() -> None:
         os.write(told, b"1")

@@ -68,7 +68,7 @@ class _Worker:
         try:
             return await asyncio.wait_for(asyncio.shield(self.ended), within_s)
         except TimeoutError:
-            _log.error("worker %d did not end in time and is killed", self.process.pid)
+            _log.error("a worker did not end in time and is killed", extra={"worker": self.process.pid})
             self.send(signal.SIGKILL)
             return await self.ended
 
@@ -112,7 +112,7 @@ class Workers:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._leave, number)
-        loop.add_signal_handler(signal.SIGHUP, self.roll)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
         seen = None if self._watched is None else await asyncio.to_thread(self._watched)
         self._serving = [await self._begin() for _ in range(self._settings.workers)]
         ready = await asyncio.gather(*(self._is_ready(worker) for worker in self._serving))
@@ -171,7 +171,8 @@ class Workers:
                 continue
             if time.monotonic() - worker.began > _LIVED_S:
                 pause_s = _FIRST_PAUSE_S
-            _log.error("worker %d ended with %s; another begins in %g s", worker.process.pid, status, pause_s)
+            told = {"worker": worker.process.pid, "status": status, "again_in_s": pause_s}
+            _log.error("a worker ended by itself; another begins", extra=told)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
             self._serving[slot] = await self._begin()
@@ -211,7 +212,16 @@ class Workers:
             else:
                 _log.info("all workers are replaced")
 
+    def _hang_up(self) -> None:
+        self._tell(signal.SIGHUP)
+        self.roll()
+
+    def _tell(self, number: int) -> None:
+        told = {"pid": os.getpid(), "signal": signal.Signals(number).name, "workers": len(self._all)}
+        _log.info("signal received", extra=told)
+
     def _leave(self, number: int) -> None:
+        self._tell(number)
         self._last_signal = number
         if self._ending.is_set():
             self._forced.set()
