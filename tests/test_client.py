@@ -424,12 +424,16 @@ def test_headers_say_who_asks_and_how_long() -> None:
                 call(BRIEF, request_id="r-1", idempotency_key="once")
         with pytest.raises(ServiceError):
             client.batch([BRIEF], idempotency_key="once")
-    report, *writing = [request.headers for request in odd.seen]
+        with pytest.raises(ServiceError):
+            client.batch_legacy([BRIEF], timeout_s=9)
+    report, *writing, batch, bounded = [request.headers for request in odd.seen]
     assert (report["x-api-key"], report["accept"]) == (KEY, "application/json")
     assert not {"idempotency-key", "x-request-id", "x-request-timeout-ms", "content-type"} & set(report)
-    assert [one["idempotency-key"] for one in writing] == ["once"] * 3
-    assert [one.get("x-request-id") for one in writing] == ["r-1", "r-1", None]
+    assert [one.get("idempotency-key") for one in (*writing, batch, bounded)] == [*["once"] * 3, None]
+    assert [one.get("x-request-id") for one in (*writing, batch)] == ["r-1", "r-1", None]
     assert all(1 <= int(one["x-request-timeout-ms"]) <= 5000 for one in writing)
+    assert 5000 < int(batch["x-request-timeout-ms"]) <= 600_000  # of the whole batch, not of one brief
+    assert 5000 < int(bounded["x-request-timeout-ms"]) <= 9000
 
 
 def test_a_repeat_under_one_idempotency_key_is_done_once(client: Client) -> None:

@@ -157,7 +157,7 @@ class AsyncClient:
 
         Args:
             requests: the briefs; the service takes 10,000 unless it was told otherwise.
-            timeout_s: for all of them; each has the client's own time.
+            timeout_s: for all of them; the service gives each of them 300 s of it at most.
             request_id: as of `generate`.
             idempotency_key: as of `generate`.
         """
@@ -188,7 +188,7 @@ class AsyncClient:
         idempotency_key: str | None,
     ) -> BatchAnswer[B]:
         ask = _post(path, [_fields(request) for request in requests], request_id, idempotency_key)
-        body = await self._exchange.answered(ask, timeout_s=timeout_s, each_s=self._exchange.timeout_s)
+        body = await self._exchange.answered(ask, timeout_s=timeout_s)
         return _read(body, lambda told: answer_of(told, kind))
 
     def stream(

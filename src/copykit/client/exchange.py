@@ -90,12 +90,11 @@ class Exchange:
         if self._own:
             await self._http.aclose()
 
-    async def ask(self, ask: Ask, *, timeout_s: float | None = None, each_s: float | None = None) -> Reply:
+    async def ask(self, ask: Ask, *, timeout_s: float | None = None) -> Reply:
         """Give the answer to *ask*, whatever its status.
 
         Args:
-            timeout_s: for everything, repeats included; None takes the client's own.
-            each_s: told to the service as the time of each brief; None tells the time left.
+            timeout_s: for everything, repeats included; None takes the client's own. What is left is told to the service.
 
         Raises:
             DeadlineExceeded: no answer in time.
@@ -108,7 +107,7 @@ class Exchange:
             return await self._http.request(
                 ask.method,
                 self._url(ask),
-                headers=self._headers(ask, each_s or clock.left_s),
+                headers=self._headers(ask, clock.left_s),
                 body=ask.body,
                 timeout_s=clock.left_s + GRACE_S,
                 limit=LARGEST_ANSWER,
@@ -119,15 +118,13 @@ class Exchange:
         except ProviderError as error:
             raise _unanswered(error, clock) from error.__cause__
 
-    async def answered(
-        self, ask: Ask, *, timeout_s: float | None = None, each_s: float | None = None
-    ) -> bytes:
+    async def answered(self, ask: Ask, *, timeout_s: float | None = None) -> bytes:
         """Give the body of the answer to *ask* if it is a success.
 
         Raises:
             CopykitError: what the service told, or that it told nothing.
         """
-        reply = await self.ask(ask, timeout_s=timeout_s, each_s=each_s)
+        reply = await self.ask(ask, timeout_s=timeout_s)
         if reply.status != 200:
             raise refusal(reply)
         return reply.body
