@@ -10,7 +10,7 @@ from typing import NamedTuple
 from copykit.data import load_toml
 from copykit.lazy import lazy
 
-__all__ = ["AND", "HEAD_FIRST", "head_of", "loose_words", "phrase_words", "without_variant"]
+__all__ = ["AND", "HEAD_FIRST", "head_of", "loose_words", "phrase_words", "shop_words", "without_variant"]
 
 _SHORT_NAME = 22
 """Columns up to which a name stands in a headline as it is."""
@@ -91,6 +91,13 @@ def loose_words(language: str) -> frozenset[str]:
     """Give the words that no phrase of *language* may begin or end with: articles, prepositions, "and"."""
     dangling = phrase_words().get(language, {}).get("dangling", "")
     return frozenset((*dangling.split(), *_noun_words().get(language, {}).get("loose", "").split()))
+
+
+@cache
+def shop_words(language: str) -> frozenset[str]:
+    """Give the nouns and adjectives of *language* (base tag) that shops use, with plurals; none where nobody listed them."""
+    nouns = _nouns(language)
+    return nouns.things | nouns.stuff | nouns.describes
 
 
 @cache

@@ -9,6 +9,7 @@ from itertools import combinations
 from copykit.accel import fuzzy
 from copykit.brief.brief import Brief
 from copykit.brief.catalog import FieldSpec, Placement
+from copykit.drafts.brief_language import reads_otherwise
 from copykit.drafts.coverage import covered
 from copykit.drafts.draft import Draft
 from copykit.drafts.editorial import EditorialRule, editorial_draft, editorial_field, split
@@ -67,6 +68,18 @@ def whole_draft(
                 f"for {brief.use_case.id} the brief lacks {', '.join(missing)}",
                 measured=len(missing),
                 source="brief",
+            )
+        )
+    spoken = "" if written_by_model else reads_otherwise(brief)
+    if spoken:
+        base = brief.language.tag.partition("-")[0]
+        found.append(
+            violation(
+                "B-02",
+                "",
+                f"the description reads as {spoken!r}, the copy is {base!r}",
+                measured=spoken,
+                limit=base,
             )
         )
     if brief.tone.id in _LIGHT and brief.use_case.id in _GRAVE:

@@ -563,14 +563,18 @@ class BodyWriter:
         for step in list(page.steps):
             if page.state()[1] or len(page.steps) < 3 or not self._tells_a_fact(page):
                 return
-            is_phrase = not any(map(self._tells, step.lines)) and not any(map(self._is_quoted, step.lines))
-            if (
-                is_phrase
-                and step.function not in ("action", "proof", "offer")
-                and page.call not in step.lines
-            ):
+            if step.function not in ("action", "offer") and not step.closed and self._is_phrase(page, step):
                 page.steps.remove(step)
                 page.changed()
+
+    def _is_phrase(self, page: _Page, step: _Step) -> bool:
+        """Whether a step holds authored words alone."""
+        material, low = self._material, "\n".join(step.lines).casefold()
+        labelled = (value for _, value in (*material.details, *material.terms))
+        told = (*material.said_points, material.complement, material.audience, page.call, *labelled)
+        if any(piece.casefold() in low for piece in told if piece):
+            return False
+        return not any(self._tells(line) or self._is_quoted(line) for line in step.lines)
 
     def _fewer_steps(self, page: _Page) -> None:
         # Where little more than a headline is shown, what is advised is what is seen.

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from copykit.brief.catalog import language
+from copykit.data import load_toml
 from copykit.drafts.coverage import stems
 from copykit.drafts.wording import wording_of
 from copykit.lazy import lazy
@@ -140,9 +141,18 @@ class Chooser:
         """Keep the frames whose slots can be filled and whose sentences suit the tone, as many as asked for."""
         brief = self._material.brief
         fillable = [f for f in frames if f.slots <= self._have]
+        if brief.placement.kind != "social":  # nobody can send or scroll past a search ad
+            feed = _feed_words(brief.language.tag.partition("-")[0])
+            fillable = [f for f in fillable if not any(word in f.text.lower() for word in feed)] or fillable
         usable = [f for f in fillable if f.words <= brief.tone.max_sentence_words] or fillable
         share = _NARROWEST + (1 - _NARROWEST) * brief.request.creativity_level
         return _front(usable, share)
+
+
+@cache
+def _feed_words(language: str) -> tuple[str, ...]:
+    """Give the pieces of words by which a phrase is one for social media (``data/phrases/feeds.toml``)."""
+    return tuple(load_toml("phrases/feeds.toml").get(language, ()))
 
 
 @lru_cache(maxsize=16384)
