@@ -472,6 +472,9 @@ def test_a_new_connection_is_not_idle_yet(parser: str) -> None:
                 await asyncio.sleep(0)
             assert made.is_idle()  # type: ignore[union-attr]
             assert not made.is_idle(60.0)  # type: ignore[union-attr]
+            assert not made.has_unread()  # type: ignore[union-attr]
+            writer.write(GET)  # goes out at once; the server reads at its next turn
+            assert made.has_unread()  # type: ignore[union-attr]
             writer.close()
 
     asyncio.run(story())

@@ -248,6 +248,8 @@ def _detail(error: CopykitError) -> str:
         return "the budget of the whole server has too little left for this request"
     if isinstance(error, ConfigurationError):
         return "the service is not set up for this request"
+    if isinstance(error, StoreUnavailable):  # what is wrong with it is for the log
+        return "what the server keeps cannot be reached now"
     return error.message
 
 

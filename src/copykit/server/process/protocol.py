@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import select
 import socket
 import time
 from collections.abc import Callable
@@ -252,6 +253,19 @@ class _Bounded(asyncio.Protocol):
         What connects sends its request next, so a new one is not idle yet.
         """
         return not self.is_busy() and not self._held and time.monotonic() - self._made_at >= for_s
+
+    def has_unread(self) -> bool:
+        """Say whether something came that this process did not read yet: to close then would reset the connection."""
+        try:
+            waiting = select.poll()
+            waiting.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+            return bool(waiting.poll(0))
+        except (
+            AttributeError,
+            OSError,
+            ValueError,
+        ):  # a system without poll, a connection that is closed already
+            return False
 
     def on_message_begin(self) -> None:
         """Refuse what follows a body in chunks (httptools tells of it; h11 stops by itself)."""

@@ -281,7 +281,7 @@ class Serving(uvicorn.Server):
                 return
             if now >= quiet_at:
                 for connection in list(self._state.connections):
-                    if connection.is_idle(_QUIET_S):  # type: ignore[union-attr]  # ours
+                    if connection.is_idle(_QUIET_S) and not connection.has_unread():  # type: ignore[union-attr]  # ours
                         connection.shutdown()
             await asyncio.sleep(_TICK_S)
             self._tell_signals()
