@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -139,6 +140,9 @@ def test_it_serves_as_nobody_on_a_read_only_root(container: Container) -> None:
     assert status["NoNewPrivs"] == "1"
     assert {int(status[name], 16) for name in ("CapEff", "CapPrm", "CapBnd", "CapAmb")} == {0}
     assert KEY.encode() not in (process / "cmdline").read_bytes()
+    until = time.monotonic() + 30
+    while '"listening"' not in container.log and time.monotonic() < until:  # once the last worker serves
+        time.sleep(0.1)
     first, *rest = [json.loads(line) for line in container.log.splitlines()]
     assert {"timestamp", "level", "logger", "event"} <= set.intersection(*map(set, [first, *rest]))
     listening = next(line for line in rest if line["event"] == "listening")
