@@ -22,6 +22,7 @@ from copykit.brief.subject import complement_of, subject_of
         ("en", "Discover our hand-knitted wool sweater, made in Scotland.", "Hand-knitted wool sweater"),
         ("de", "Unsere neue Espressomaschine macht Kaffee in 20 Sekunden.", "Espressomaschine"),
         ("de", "Entdecken Sie unseren neuen ledernen Rucksack mit drei Fächern.", "Rucksack"),
+        ("de", "Unsere neue Kaffeemühle mahlt leise.", "Kaffeemühle"),
         ("es", "Nuestra nueva cafetera italiana hace café en 20 segundos.", "Cafetera italiana"),
         ("fr", "Notre nouvelle machine à café prépare un espresso en 20 secondes.", "Machine à café"),
         ("fr", "Découvrez notre savon artisanal à la lavande.", "Savon artisanal"),
@@ -45,6 +46,10 @@ def test_the_subject_of_a_sentence_is_the_thing(language: str, text: str, thing:
         ("en", "Learn Spanish with native teachers online."),
         ("en", "We clean offices in Berlin."),
         ("en", "You will love it."),
+        ("en", "Our team cooks for you."),
+        ("en", "Our bakery makes bread every morning. The flour comes from Kent."),
+        ("en", "Our app helps you find recipes."),
+        ("es", "Nuestro taller repara relojes antiguos en 48 horas."),
         ("en", "Is our desk made of oak?"),
         ("en", "Our team of experts can repair your roof within 24 hours."),
         ("de", "Wir backen jeden Morgen Brot."),
@@ -75,6 +80,8 @@ def test_a_complement_belongs_to_its_noun() -> None:
     text = "B2B payroll software for companies with 10 to 200 employees, hosted in Europe"
     assert complement_of("B2B payroll software", text, "en") == "for companies with 10 to 200 employees"
     assert complement_of("Wanderschuhe", "Wanderschuhe mit Vibram-Sohle", "de") == "mit Vibram-Sohle"
+    assert complement_of("Cat litter", "Cat litter made of tofu, 6 l", "en") == "made of tofu"
+    assert complement_of("Desk", "Desk that folds flat", "en") == ""
     assert complement_of("Desk", "Desk with drawers is new.", "en") == ""
     assert complement_of("Desk", "Desk, oiled", "en") == ""
 

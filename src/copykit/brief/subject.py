@@ -36,6 +36,7 @@ class _Words(NamedTuple):
     ends: frozenset[str]
     after: frozenset[str]
     binds: frozenset[str]
+    vague: frozenset[str]
     never: frozenset[str]
     """What no noun phrase holds: pronouns, conjunctions, verbs."""
     prefixes: tuple[str, ...]
@@ -58,6 +59,7 @@ def _words(language: str) -> _Words | None:
         ends=frozenset(entry["ends"].split()),
         after=frozenset(entry["after"].replace(",", "").split()),
         binds=frozenset(entry["binds"].split()),
+        vague=frozenset(entry.get("vague", "").split()),
         never=frozenset(never),
         prefixes=tuple(
             sorted((*ours, *entry["novel"].split(), *entry["presents"].split()), key=len, reverse=True)
@@ -110,11 +112,20 @@ def complement_of(item: str, text: str, language: str) -> str:
 
 
 @cache
+def _articles(language: str) -> frozenset[str]:
+    return frozenset(phrase_words().get(language, {}).get("articles", "").split())
+
+
+@cache
 def _prepositions(language: str) -> frozenset[str]:
     phrases = phrase_words().get(language, {})
-    cuts, dangling = (frozenset(phrases.get(key, "").split()) for key in ("cuts", "dangling"))
+    cuts, dangling, back = (
+        frozenset(phrases.get(key, "").split()) for key in ("cuts", "dangling", "anaphora")
+    )
     words = _words(language)
-    return (cuts & dangling) - (AND - _WITH) - (words.ours if words else frozenset())
+    if words is None:
+        return frozenset()
+    return (cuts & (dangling | words.after)) - (AND - _WITH) - words.ours - (back - dangling) - {"who"}
 
 
 def _spaced(sentence: str, words: _Words, language: str, *, is_first: bool) -> str:
@@ -124,11 +135,12 @@ def _spaced(sentence: str, words: _Words, language: str, *, is_first: bool) -> s
     determined = 0
     while determined < len(tokens) and tokens[determined].casefold() in words.ours:
         determined += 1
-    if not (determined or opening or is_first):
-        return ""
-    phrase, ended = _until_verb(tokens[determined:], words, numbers_end=language == "hi")
-    # Without a word that opens the phrase, only the verb behind it shows that it is one.
-    sure = ended == "verb" or (ended != "" and bool(determined or opening))
+    is_own = bool(determined) and tokens[0].casefold() not in _articles(language)
+    if not (is_own or opening or is_first):
+        return ""  # "The flour comes from Kent": a later sentence speaks of parts
+    phrase, ended = _until_verb(tokens[determined:], words, language)
+    # Without a phrase that presents the thing, only the verb behind it shows that it is one.
+    sure = ended == "verb" or (ended != "" and bool(opening))
     if not sure or (language == "hi" and not determined):
         return ""
     while phrase and phrase[0].casefold() in words.novel:
@@ -139,13 +151,15 @@ def _spaced(sentence: str, words: _Words, language: str, *, is_first: bool) -> s
         phrase = _uninflected(phrase, language, is_determined=bool(determined))
     if not 1 <= len(phrase) <= _MOST_WORDS or not all(_is_word(token) for token in phrase):
         return ""
+    if len(phrase) == 1 and phrase[0].casefold() in words.vague:
+        return ""
     inside = [token for token in phrase if token not in words.binds]
     if any(token.casefold() in words.never or token.casefold() in words.ours for token in inside):
         return ""
     return " ".join(phrase) if any(len(token) > 2 for token in phrase) else ""
 
 
-def _until_verb(tokens: Sequence[str], words: _Words, *, numbers_end: bool) -> tuple[list[str], str]:
+def _until_verb(tokens: Sequence[str], words: _Words, language: str) -> tuple[list[str], str]:
     """Give the words before the first verb, preposition or mark, and which of them it is: ``verb``, ``mark`` or none."""
     phrase: list[str] = []
     for at, token in enumerate(tokens):
@@ -155,10 +169,12 @@ def _until_verb(tokens: Sequence[str], words: _Words, *, numbers_end: bool) -> t
                 return phrase, "mark"
             phrase.append(bare)
             continue
-        if bare.casefold() in words.ends or (numbers_end and phrase and bare[:1].isdigit()):
+        if bare.casefold() in words.ends or (language == "hi" and phrase and bare[:1].isdigit()):
             return phrase, "verb"
         if bare.casefold() in words.after or not bare:
             return phrase, "mark"
+        if language == "de" and bare.islower() and phrase and phrase[-1][:1].isupper():
+            return phrase, "verb"  # German writes nouns large: what follows one and is small is no part of it
         phrase.append(bare)
         if token[-1] in _MARKS:
             return phrase, "mark"

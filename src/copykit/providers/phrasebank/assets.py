@@ -87,9 +87,9 @@ class Assets:
         if spec.role == "description":
             alone = not self._material.brief.points
             assets.extend(self._quoted(room, max(count // 2, int(alone))))
-        # A search ad of phrases alone says nothing: one of its assets may be one.
+        # A search ad of phrases alone says nothing: two of its assets may be one.
         is_named = self._material.brief.placement.independent and self._material.label
-        generic = 1 if is_named else max(1, count // 5, spec.min_count)
+        generic = max(1, min(2, count // 5)) if is_named else max(1, count // 5, spec.min_count)
         # One text that stands alone says which thing it is; in a set, some do.
         self._must_name = count == 1 and not self._named
         for label in self._material.labels:

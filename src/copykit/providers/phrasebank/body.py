@@ -72,6 +72,8 @@ class _Page:
     tail: str
     careful: bool = False
     """Whether every line is checked before it is added."""
+    typed: bool = False
+    """Whether the text goes out in plain characters, and is measured in them."""
     call: str = ""
     greeting: str = ""
     _low: str | None = None
@@ -102,6 +104,8 @@ class _Page:
         """Give what the text measures, in the unit aimed at and in that of each hard bound."""
         if self._total is None:
             pieces = [line for step in self.steps for line in step.lines]
+            if self.typed:
+                pieces = [piece.translate(_PLAIN_TYPE) for piece in pieces]
             gap = sum(len(step.lines) - 1 for step in self.steps) * len(self.joiner)
             gap += (len(self.steps) - 1) * len(self.glue)
             for piece in filter(None, (self.tail, self.greeting)):
@@ -184,6 +188,7 @@ class BodyWriter:
         self._named, self._proved, self._called, self._just_named = False, 0, "", False
         material = self._material
         page = _Page(room, [], self._material.join, self._glue(room), tail, self._careful)
+        page.typed = material.brief.placement.platform == "sms"
         long = room.chars / len(structure.steps) >= _COMFORT_PER_STEP
         for at, (name, function) in enumerate(zip(structure.steps, structure.functions, strict=True)):
             later = _NAMING_STEPS.intersection(structure.functions[at + 1 :])
@@ -381,7 +386,11 @@ class BodyWriter:
         """Let the line that names the thing say what belongs to its noun, where the noun ends the line."""
         material = self._material
         phrase, item = material.phrase, material.brief.item
-        if not phrase or page.says(phrase):
+        if (
+            not phrase
+            or page.says(phrase)
+            or (not material.complement and any(map(page.says, material.loose)))
+        ):
             return
         for step in page.steps:
             for at, line in enumerate(step.lines):
@@ -445,7 +454,8 @@ class BodyWriter:
                     return False
                 phrase = step.lines[0]
                 names = self._material.label.casefold() in phrase.casefold() or phrase == page.call
-                if step.function != function or step.closed or names or self._is_quoted(phrase):
+                told = any(point.casefold() in phrase.casefold() for point in self._material.said_points)
+                if step.function != function or step.closed or names or told or self._is_quoted(phrase):
                     continue
                 step.lines[0] = line
                 page.changed()
@@ -498,7 +508,7 @@ class BodyWriter:
             yield home, self._fact_line(label, value)
         yield page.home("interest", "solution", "attention"), material.audience
         unsaid = [p for p in material.said_points if not page.says(p)]
-        if unsaid:
+        if unsaid and not (short and self._makes_room(page, self._listed(unsaid[:4]))):
             yield proof, self._listed(unsaid[:4])
         quotes = list(self._quotable(page.room))
         yield page.home("interest", "solution", "proof"), next(iter(quotes), "")
@@ -572,9 +582,17 @@ class BodyWriter:
         material, low = self._material, "\n".join(step.lines).casefold()
         labelled = (value for _, value in (*material.details, *material.terms))
         told = (*material.said_points, material.complement, material.audience, page.call, *labelled)
-        if any(piece.casefold() in low for piece in told if piece):
+        if any(piece.casefold() in low for piece in told if piece) or any(map(self._is_quoted, step.lines)):
             return False
-        return not any(self._tells(line) or self._is_quoted(line) for line in step.lines)
+        return not any(map(self._tells, step.lines)) or self._is_named_in_quote(page, low)
+
+    def _is_named_in_quote(self, page: _Page, said: str) -> bool:
+        """Whether *said* names no more than the noun, and a sentence of the brief in the text has it."""
+        brief = self._material.brief
+        if brief.name or not brief.item or any(point.casefold() in said for point in brief.points):
+            return False
+        lines = (line.casefold() for step in page.steps for line in step.lines if self._is_quoted(line))
+        return any(brief.item.casefold() in line for line in lines)
 
     def _fewer_steps(self, page: _Page) -> None:
         # Where little more than a headline is shown, what is advised is what is seen.
