@@ -155,6 +155,12 @@ def test_few_phrases_ask_with_this_and_a_colon(tag: str) -> None:
         ("es", "Oak desk with cable tray", "en"),
         ("en", "Cafetera italiana de aluminio para 6 tazas", "es"),
         ("ja", "Waterproof hiking boots with Vibram sole", "another script"),
+        (
+            "zh",
+            "Arctic Cozy Knit Unisex Beanie是您在寒冷的月份保持温暖的帽子。采用柔软耐用的针织混纺材料制成。",
+            "",
+        ),
+        ("hi", "Tiramisu restorante", ""),
         ("de", "Sneaker Canvas Low Top White", ""),
         ("de", "Smart Home Hub with Alexa", ""),
         ("de", "T-Shirt Run for Fun, Baumwolle", ""),

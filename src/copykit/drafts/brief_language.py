@@ -10,6 +10,8 @@ from copykit.drafts.wording import Wording, wording_of
 
 __all__ = ["reads_otherwise"]
 
+_MOSTLY = 0.5
+"""Share of foreign letters up to which a description only names something in another script."""
 _CONTENT = 4
 """Letters of a small word that may be a noun."""
 _LEAST = 2
@@ -37,7 +39,7 @@ def reads_otherwise(brief: Brief) -> str:
     if wrong is None or not (len(words) >= _MANY or own.isdisjoint(words)):
         return likely
     if not isinstance(wrong.measured, str):
-        return "another script"
+        return "another script" if (wrong.measured or 0.0) > _MOSTLY and len(words) >= _FEWEST else ""
     named = all(len(word) < _CONTENT or word in wording.foreign.words for word in small.intersection(words))
     return "" if named and len(words) < _MANY else likely or wrong.measured
 
