@@ -184,6 +184,7 @@ def test_copykit_knows_what_the_files_set(where: str, tmp_path: Path) -> None:
             given[name] = str(file)
     for name, text in (
         ("API_KEY_FILE", "Zk3v9QwRt7Yp2LmX8sBd4FhJ6nCgA1eU_w"),
+        ("COPYKIT_KEY_PEPPER_FILE", "vB8-n2KfYq0sLz5TjW7xRd1Ec4HmUg9PaO3i"),
         ("COPYKIT_STORE_URL_FILE", "postgresql://copykit:canary@db.example/copykit\n"),
     ):
         if name in given:

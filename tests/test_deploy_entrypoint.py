@@ -180,7 +180,7 @@ def test_workers_follow_what_the_cgroup_grants(
 
 @contained
 def test_a_folder_that_cannot_be_written_is_one_line(container: Container) -> None:
-    """78, with the user and what to do, before anything starts."""
+    """78, with the user and what to do, and what else is wrong."""
     os.chown(container.data, 0, 0)
     told = subprocess.run(
         container.command(cpu="max 100000", memory="max", TMPDIR="/nowhere"),
@@ -189,11 +189,10 @@ def test_a_folder_that_cannot_be_written_is_one_line(container: Container) -> No
         timeout=60,
     )
     assert told.returncode == 78
-    assert [line.split(":")[1].strip() for line in told.stderr.splitlines()] == [
-        "COPYKIT_DATA_DIR=/data",
-        "TMPDIR=/nowhere",
-    ]
-    assert "user 10001 cannot write there" in told.stderr
+    *fitted, line = told.stderr.splitlines()
+    assert len(fitted) == 1
+    for part in ("/data/server.sqlite: user 10001 cannot write there", "TMPDIR=/nowhere: user 10001"):
+        assert part in line
 
 
 def test_a_look_tells_every_mistake_at_once(tmp_path: Path) -> None:
@@ -212,7 +211,7 @@ def test_a_look_tells_every_mistake_at_once(tmp_path: Path) -> None:
     lines = told.stderr.splitlines()
     assert told.stdout == ""
     assert all(line.startswith("copykit: ") for line in lines)
-    for wanted in ("COPYKIT_DATA_DIR=", "API_KEY: ", "server.drain_s"):
+    for wanted in ("COPYKIT_DATA_DIR", "API_KEY: ", "server.drain_s"):
         assert sum(wanted in line for line in lines) == 1, told.stderr
     assert "chmod o=" in told.stderr
     assert KEY not in told.stderr

@@ -390,7 +390,7 @@ def test_the_configuration_shows_no_secret(desk: Desk) -> None:
         ({"key": Secret("your-secure-api-key")}, "sample from a document"),
         ({"key": Secret("a" * 64)}, "too easily guessed"),
         ({"key": Secret("0123456789abcdef0123")}, "128 bits"),
-        ({"port": 70_000}, "at most 65535"),
+        ({"port": 70_000}, "a whole number from 0 to 65535"),
         ({"max_body": 1, "body_s": 0}, "server.body_s"),
     ],
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from copykit.errors import ConfigurationError
-from copykit.settings import RoutingSettings, Settings, at_least
+from copykit.settings import MOST_ENTRIES, MOST_WORKERS, RoutingSettings, Settings, within
 
 __all__ = ["PerformanceConfig"]
 
@@ -42,10 +42,10 @@ class PerformanceConfig:
 
     def __post_init__(self) -> None:
         if self.max_workers is not None:
-            at_least("max_workers", self.max_workers, 1, whole=True)
-        at_least("batch_size", self.batch_size, 1, whole=True)
+            within("max_workers", self.max_workers, 1, MOST_WORKERS, whole=True)
+        within("batch_size", self.batch_size, 1, MOST_WORKERS, whole=True)
         if self.cache_size is not None:
-            at_least("cache_size", self.cache_size, 0, whole=True)
+            within("cache_size", self.cache_size, 0, MOST_ENTRIES, whole=True)
         if not 0 <= self.gpu_memory_fraction <= 1:
             raise ConfigurationError(f"gpu_memory_fraction={self.gpu_memory_fraction}: must be 0 to 1")
 

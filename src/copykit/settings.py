@@ -11,12 +11,13 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from copykit.accel import registry
-from copykit.errors import ConfigurationError, nearest_names
+from copykit.errors import ConfigurationError, excerpt, nearest_names
 
 __all__ = [
     "BALANCES",
@@ -28,10 +29,20 @@ __all__ = [
     "RoutingSettings",
     "Secret",
     "Settings",
-    "at_least",
+    "outside",
     "read_values",
     "secret_text",
+    "within",
 ]
+
+MOST_S = 315_360_000
+"""Ten years: what is kept longer is not kept for a time."""
+MOST_USD = 1e9
+MOST_WORKERS = 10_000
+"""Requests of a batch in progress at once."""
+MOST_ENTRIES = 100_000_000
+"""Results kept in memory."""
+_DAY_S = 86_400
 
 
 class Secret:
@@ -89,12 +100,12 @@ class CacheSettings:
     """Seconds after which an entry is written anew."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.url, str):
-            raise ConfigurationError(f"cache.url={self.url!r}: must be text, e.g. memory://")
+        url: object = self.url  # as `outside` has it
         problems = [
-            *too_little("cache.max_entries", self.max_entries, 0, whole=True),
-            *too_little("cache.max_bytes", self.max_bytes, 0, whole=True),
-            *too_little("cache.ttl_s", self.ttl_s, 0.001),
+            *([] if isinstance(url, str) else [f"cache.url={excerpt(url)}: must be text, e.g. memory://"]),
+            *outside("cache.max_entries", self.max_entries, 0, MOST_ENTRIES, whole=True),
+            *outside("cache.max_bytes", self.max_bytes, 0, 2**40, whole=True),
+            *outside("cache.ttl_s", self.ttl_s, 0.001, MOST_S),
         ]
         if problems:
             raise ConfigurationError(problems)
@@ -104,6 +115,8 @@ Group = tuple[tuple[str, float], ...]
 """Targets of which any may be asked first, each with its weight; a single one is asked in its place."""
 
 BALANCES = ("weighted", "least_loaded", "fastest")
+PRICED = ("input", "output", "cached", "cache_write", "reasoning")
+"""Kinds of tokens that have a price; the first two always."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,20 +159,19 @@ class RoutingSettings:
         problems: list[str] = []
         for name in ("budget_usd", "request_budget_usd"):
             if getattr(self, name) is not None:
-                problems += too_little(f"routing.{name}", getattr(self, name), 0)
-        names: object = self.providers  # as `at_least` has it
+                problems += outside(f"routing.{name}", getattr(self, name), 0, MOST_USD)
+        names: object = self.providers  # as `outside` has it
         if not isinstance(names, tuple | list) or not all(isinstance(n, str) and n.strip() for n in names):
-            raise ConfigurationError(f"routing.providers={names!r}: must be a list of names")
-        problems += too_little("routing.deadline_s", self.deadline_s, 0.001)
-        problems += too_little("routing.repeats", self.repeats, 0, whole=True)
-        problems += too_little("routing.most_calls", self.most_calls, 1, whole=True)
-        shares = too_little("routing.hedge_share", self.hedge_share, 0)
-        problems += [*shares, *_deployment_problems(self.deployments), *self._balance_problems()]
-        breaker: object = self.breaker
-        if not isinstance(breaker, bool):
-            problems.append(f"routing.breaker={self.breaker!r}: must be true or false")
-        if not shares and self.hedge_share > 1:
-            problems.append(f"routing.hedge_share={self.hedge_share!r}: must be a share, 0 to 1")
+            problems.append(f"routing.providers={excerpt(names)}: must be a list of names")
+        problems += outside("routing.deadline_s", self.deadline_s, 0.001, _DAY_S)
+        problems += outside("routing.repeats", self.repeats, 0, 100, whole=True)
+        problems += outside("routing.most_calls", self.most_calls, 1, 100_000, whole=True)
+        problems += outside("routing.hedge_share", self.hedge_share, 0, 1)
+        problems += [*_deployment_problems(self.deployments), *self._balance_problems()]
+        problems += price_problems(self.prices, "routing.prices")
+        for name in ("breaker", "fall_back_on_refusal"):
+            if not isinstance(getattr(self, name), bool):
+                problems.append(f"routing.{name}={excerpt(getattr(self, name))}: must be true or false")
         if problems:
             raise ConfigurationError(problems)
 
@@ -189,7 +201,7 @@ class RoutingSettings:
             return []
         near = nearest_names(str(self.balance), BALANCES, 1)
         hint = f"nearest: {near[0]}" if near else "one of " + ", ".join(BALANCES)
-        return [f"routing.balance={self.balance!r}: unknown; {hint}"]
+        return [f"routing.balance={excerpt(self.balance)}: unknown; {hint}"]
 
 
 def _deployment_problems(deployments: object) -> list[str]:
@@ -218,6 +230,30 @@ def _deployment_problems(deployments: object) -> list[str]:
     return problems
 
 
+def price_problems(prices: object, name: str = "prices") -> list[str]:
+    """Say what is wrong with *prices*, dollars per million tokens by kind of token, by target (`RoutingSettings.prices`)."""
+    if not isinstance(prices, Mapping):
+        return [f"{name}={excerpt(prices)}: must be a table of targets"]
+    problems = []
+    for target, cells in prices.items():
+        if not isinstance(cells, Mapping):
+            problems.append(
+                f"{name}.{target}={excerpt(cells)}: must be a table, e.g. {{input = 2.0, output = 8.0}}"
+            )
+            continue
+        for kind, value in cells.items():
+            if kind not in PRICED:
+                near = nearest_names(str(kind), PRICED, 1)
+                hint = f"nearest: {near[0]}" if near else ", ".join(PRICED)
+                problems.append(f"{name}.{target}: {excerpt(kind)} is no kind of token; {hint}")
+            elif outside(kind, value, 0, MOST_USD):
+                problems.append(
+                    f"{name}.{target}: {kind}={excerpt(value)} must be dollars per million tokens, 0 to {MOST_USD:.15g}"
+                )
+        problems += [f"{name}.{target}: {kind} is missing" for kind in PRICED[:2] if kind not in cells]
+    return problems
+
+
 @dataclass(frozen=True, slots=True)
 class BatchSettings:
     """How many requests of a batch are in progress at once, and what it may cost unasked."""
@@ -227,8 +263,8 @@ class BatchSettings:
     """Dollars that a run may cost at worst before ``copykit batch`` asks whether it is meant."""
 
     def __post_init__(self) -> None:
-        problems = too_little("batch.concurrency", self.concurrency, 1, whole=True)
-        problems += too_little("batch.confirm_usd", self.confirm_usd, 0)
+        problems = outside("batch.concurrency", self.concurrency, 1, MOST_WORKERS, whole=True)
+        problems += outside("batch.confirm_usd", self.confirm_usd, 0, MOST_USD)
         if problems:
             raise ConfigurationError(problems)
 
@@ -372,7 +408,7 @@ class Settings:
         check_targets: Callable[[Iterable[str], ProvidersSettings], Iterable[str]] | None,
     ) -> Settings | list[str]:
         """Give the settings, or all that is wrong with them: what raises must not hold what was read."""
-        values, problems = read_values(environment, file)
+        values, problems, unread = _read_values(environment, file, None)
         ignored = []
         forcing = {registry.variable(name): name for name in registry.capability_names()}
         known = {*_VARIABLES, *SERVER_VARIABLES, *_OTHER}
@@ -380,13 +416,13 @@ class Settings:
         for name, text in environment.items():
             if name in known:
                 continue
-            if name in _NOT_YET and text:
-                ignored.append(f"{name} is set; {_NOT_YET[name]}")
+            if name in _WITHOUT_EFFECT and text:
+                ignored.append(f"{name} has no effect: {_WITHOUT_EFFECT[name]}")
             elif name in forcing:
                 problems.extend(registry.refusals(forcing[name], text))
             elif name.startswith("COPYKIT_") and not name.startswith("COPYKIT_TEST_"):
                 problems.append(f"{name}: unknown variable{_hint(name, [*known, *forcing])}")
-        return _assembled(cls, values, problems, tuple(ignored), check_targets)
+        return _assembled(cls, values, unread, problems, tuple(ignored), check_targets)
 
 
 def read_values(
@@ -401,8 +437,16 @@ def read_values(
     Returns:
         Values by ``group.name``, and what is wrong with those that cannot be read.
     """
+    values, problems, _ = _read_values(environment, file, group)
+    return values, problems
+
+
+def _read_values(
+    environment: Mapping[str, str], file: Path | None, group: str | None
+) -> tuple[dict[str, Any], list[str], set[str]]:
+    """Do as `read_values`; tells also the names of what was given and cannot be read."""
     variables = SERVER_VARIABLES if group == "server" else _VARIABLES
-    values, problems = _read_file(file or environment.get("COPYKIT_CONFIG"), group)
+    values, problems, unread = _read_file(file or environment.get("COPYKIT_CONFIG"), group)
     for name, (key, kind) in variables.items():
         text = environment.get(name)
         try:
@@ -417,9 +461,11 @@ def read_values(
             values[key] = kind(text)
         except ConfigurationError as error:
             problems.extend(f"{name}: {problem}" for problem in error.problems)
+            unread.add(key)
         except ValueError:
-            problems.append(f"{name}={text!r}: not {_WANTED[kind]}")
-    return values, problems
+            problems.append(f"{name}={excerpt(text)}: not {_WANTED[kind]}")
+            unread.add(key)
+    return values, problems, unread
 
 
 def secret_text(path: Path) -> str:
@@ -508,10 +554,12 @@ _FIRST_NAMES = {"GEMINI_API_KEY": "GOOGLE_API_KEY"}
 """A variable, and the one that is taken instead where both are set, as the provider's own client does."""
 _EMPTY_SAYS = ("COPYKIT_CACHE_URL", "COPYKIT_RATE", "COPYKIT_IP_RATE", "COPYKIT_FAILURE_RATE")
 """Variables that mean something when empty; any other is then as good as not set."""
-_NOT_YET = {
-    "REDIS_URL": "the shared cache is not built yet",
-    "BATCH_SIZE": "no backend with grouped calls exists yet",
+_WITHOUT_EFFECT = {
+    "REDIS_URL": "each process keeps its own results (COPYKIT_CACHE_URL); COPYKIT_LIMITS_URL names a Redis that counts "
+    "requests for all workers of a server",
+    "BATCH_SIZE": "no backend takes calls in groups; MAX_WORKERS is how many requests of a batch are in progress at once",
 }
+"""Variables of the first interface that nothing here answers to, and what does."""
 _OTHER = ("COPYKIT_CONFIG", "COPYKIT_RUN_ID", "COPYKIT_URL")
 """Variables that are read elsewhere."""
 _FILE = "_FILE"
@@ -568,21 +616,27 @@ _FILE_ONLY = (
 """Settings that code and ``copykit.toml`` name, and no variable does."""
 
 
-def _read_file(path: Path | str | None, wanted: str | None) -> tuple[dict[str, Any], list[str]]:
+def _read_file(path: Path | str | None, wanted: str | None) -> tuple[dict[str, Any], list[str], set[str]]:
     explicit = path is not None
     found = Path(path) if path is not None else Path("copykit.toml")
     if not found.is_file():
-        return {}, [f"{found}: no such configuration file"] if explicit else []
+        return {}, [f"{found}: no such configuration file"] if explicit else [], set()
     try:
         table = tomllib.loads(found.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        return {}, [f"{found}: {error}"]
+    except OSError as error:
+        return {}, [f"{found}: {error.strerror}"], set()
+    except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, a number of thousands of digits
+        return {}, [f"{found}: {error}"], set()
     values: dict[str, Any] = {}
     problems: list[str] = []
+    unread: set[str] = set()
     names = (*_FILE_ONLY, *_SERVER_FILE_ONLY)
     kinds: dict[str, Callable[[str], Any]] = {**dict(_ALL.values()), **dict.fromkeys(names, _as_it_is)}
     for group, entries in table.items():
         if (group == "server") != (wanted == "server"):
+            continue
+        if group in (*_GROUPS, "server") and not isinstance(entries, dict):
+            problems.append(f"{found}: {group} must be a table, [{group}]")
             continue
         for name, value in entries.items() if isinstance(entries, dict) else [("", entries)]:
             key = f"{group}.{name}".rstrip(".")
@@ -593,7 +647,8 @@ def _read_file(path: Path | str | None, wanted: str | None) -> tuple[dict[str, A
                 values[key] = _from_file(kinds[key], value)
             except ConfigurationError as error:
                 problems.extend(f"{found}: {key}: {problem}" for problem in error.problems)
-    return values, problems
+                unread.add(key)
+    return values, problems, unread
 
 
 def _from_file(kind: Callable[[str], Any], value: Any) -> Any:
@@ -622,35 +677,62 @@ _GROUPS: dict[str, Callable[..., Any]] = {
 def _assembled(
     kind: type[Settings],
     values: dict[str, Any],
+    unread: set[str],
     problems: list[str],
     ignored: tuple[str, ...],
     check_targets: Callable[[Iterable[str], ProvidersSettings], Iterable[str]] | None,
 ) -> Settings | list[str]:
     groups: dict[str, Any] = {}
+    given = {name: _of_group(values, name) for name in _GROUPS}
     for name, group in _GROUPS.items():
-        own = {key.partition(".")[2]: value for key, value in values.items() if key.startswith(f"{name}.")}
         try:
-            groups[name] = group(**own)
+            groups[name] = group(**given[name])
         except ConfigurationError as error:
             problems.extend(error.problems)
         except TypeError as error:
             problems.append(f"{name}: {error}")
-    if check_targets and "routing" in groups and "providers" in groups:
-        problems.extend(check_targets(groups["routing"].targets, groups["providers"]))
+    if check_targets:
+        targets = _sound_targets(given["routing"])
+        unsure = dict.fromkeys(_of_group(dict.fromkeys(unread), "providers"), "")
+        problems.extend(check_targets(targets, _unchecked({**given["providers"], **unsure})))
     return problems or kind(**groups, ignored=ignored)
 
 
-def at_least(name: str, value: object, bound: float, *, whole: bool = False) -> None:
-    """Refuse *value* for the setting *name* unless it is a number of at least *bound*."""
-    if problems := too_little(name, value, bound, whole=whole):
+def _of_group(values: Mapping[str, Any], group: str) -> dict[str, Any]:
+    return {key.partition(".")[2]: value for key, value in values.items() if key.startswith(f"{group}.")}
+
+
+def _sound_targets(given: Mapping[str, Any]) -> tuple[str, ...]:
+    """Give the targets that *given*, fields of `RoutingSettings`, names, by what of it is right."""
+    sound: dict[str, Any] = {}
+    for name in ("providers", "deployments"):
+        with suppress(KeyError, ConfigurationError):
+            RoutingSettings(**{name: given[name]})
+            sound[name] = given[name]
+    wrong = given.get("deployments") if "deployments" not in sound else None
+    aliases = wrong if isinstance(wrong, Mapping) else {}
+    return tuple(name for name in RoutingSettings(**sound).targets if name not in aliases)
+
+
+def _unchecked(given: Mapping[str, Any]) -> ProvidersSettings:
+    """Give what tells which of the providers' keys and addresses are there, whatever is wrong with them."""
+    made = ProvidersSettings()
+    for name, value in given.items():
+        object.__setattr__(made, name, value)
+    return made
+
+
+def within(name: str, value: object, least: float, most: float, *, whole: bool = False) -> None:
+    """Refuse *value* for the setting *name* unless it is a number from *least* to *most*."""
+    if problems := outside(name, value, least, most, whole=whole):
         raise ConfigurationError(problems)
 
 
-def too_little(name: str, value: object, bound: float, *, whole: bool = False) -> list[str]:
-    """Say what is wrong with *value* for the setting *name*, which has to be a number of at least *bound*."""
+def outside(name: str, value: object, least: float, most: float, *, whole: bool = False) -> list[str]:
+    """Say what is wrong with *value* for the setting *name*, which has to be a number from *least* to *most*."""
     # a form filled from a file or by a caller without a type checker may hold anything
     kinds = int if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not bound <= value < 1e15:
+    if isinstance(value, bool) or not isinstance(value, kinds) or not least <= value <= most:
         wanted = "a whole number" if whole else "a number"
-        return [f"{name}={value!r}: must be {wanted} of at least {bound:g}"]
+        return [f"{name}={excerpt(value)}: must be {wanted} from {least:.15g} to {most:.15g}"]
     return []

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from copykit.caching.base import Cache
 from copykit.caching.memory import MemoryCache
-from copykit.errors import ConfigurationError, nearest_names
+from copykit.errors import ConfigurationError, excerpt, nearest_names
 from copykit.settings import CacheSettings
 
-__all__ = ["cache_from", "register_cache"]
+__all__ = ["cache_from", "cache_problems", "register_cache"]
+
+_PASSWORD = re.compile(r"//[^/@\s]*@")
 
 _makers: dict[str, Callable[[CacheSettings], Cache]] = {
     "memory": lambda settings: MemoryCache(settings.max_entries, settings.max_bytes)
@@ -21,6 +24,17 @@ def register_cache(scheme: str, maker: Callable[[CacheSettings], Cache]) -> None
     _makers[scheme] = maker
 
 
+def cache_problems(url: str) -> list[str]:
+    """Say what is wrong with the address *url* of a cache: a scheme for which none is registered."""
+    scheme = url.partition(":")[0]
+    if not url or scheme in _makers:
+        return []
+    near = nearest_names(scheme, _makers, 1)
+    known = ", ".join(f"{name}://" for name in _makers)
+    hint = f"; nearest: {near[0]}" if near else ""
+    return [f"cache.url={_PASSWORD.sub('//***@', excerpt(url, 200))}: unknown cache; known: {known}{hint}"]
+
+
 def cache_from(settings: CacheSettings) -> Cache | None:
     """Make the cache of *settings*; None when caching is off.
 
@@ -29,13 +43,6 @@ def cache_from(settings: CacheSettings) -> Cache | None:
     """
     if not settings.url or not settings.max_entries:
         return None
-    scheme = settings.url.partition(":")[0]
-    maker = _makers.get(scheme)
-    if maker is None:
-        near = nearest_names(scheme, _makers, 1)
-        known = ", ".join(f"{name}://" for name in _makers)
-        raise ConfigurationError(
-            f"cache.url={settings.url!r}: unknown cache; known: {known}"
-            + (f"; nearest: {near[0]}" if near else "")
-        )
-    return maker(settings)
+    if problems := cache_problems(settings.url):
+        raise ConfigurationError(problems)
+    return _makers[settings.url.partition(":")[0]](settings)

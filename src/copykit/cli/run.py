@@ -10,14 +10,15 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from copykit.cli.complaint import CONFIGURATION, complain
 from copykit.cli.run_check import check as looked_at
-from copykit.errors import ConfigurationError, CopykitError, MissingExtra
+from copykit.errors import ConfigurationError, CopykitError, MissingExtra, excerpt, nearest_names
 from copykit.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,6 +28,17 @@ __all__ = ["command"]
 
 _BACKLOG = 2048
 _CANNOT = 1
+_SERVERS = ("uvicorn", "granian")
+_OPTIONS = {
+    "COPYKIT_HOST": "--host",
+    "COPYKIT_PORT": "--port",
+    "COPYKIT_WORKERS": "--workers",
+    "COPYKIT_INSECURE": "--insecure",
+    "COPYKIT_DRAIN_DELAY_S": "--drain-delay",
+    "COPYKIT_LOG_FORMAT": "--log-format",
+    "COPYKIT_LOG_LEVEL": "--log-level",
+}
+"""Options by the variables that they go before."""
 
 
 def command(
@@ -34,14 +46,21 @@ def command(
         str | None,
         typer.Option(help="Address to listen on; one that others reach wants API_KEY.  [127.0.0.1]"),
     ] = None,
-    port: Annotated[int | None, typer.Option(help="Port; 0 takes a free one.  [8000]")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes that serve together.  [1]")] = None,
+    port: Annotated[
+        str | None, typer.Option(metavar="INTEGER", help="Port; 0 takes a free one.  [8000]")
+    ] = None,
+    workers: Annotated[
+        str | None, typer.Option(metavar="INTEGER", help="Processes that serve together.  [1]")
+    ] = None,
     server: Annotated[str, typer.Option(help="uvicorn, or granian (extra fast).")] = "uvicorn",
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Listen where others reach it although no key is set.")
     ] = False,
     drain_delay: Annotated[
-        float | None, typer.Option(help="Seconds after SIGTERM in which new requests are still taken.  [0]")
+        str | None,
+        typer.Option(
+            metavar="FLOAT", help="Seconds after SIGTERM in which new requests are still taken.  [0]"
+        ),
     ] = None,
     log_format: Annotated[str | None, typer.Option(help="text or json.  [text]")] = None,
     log_level: Annotated[
@@ -72,28 +91,19 @@ def command(
     Exit status: 0 ended, or --check found nothing wrong; 1 it cannot serve there; 78 wrong settings; 143 or 130 a second
     signal ended it at once.
     """
-    given = {
-        "COPYKIT_HOST": host,
-        "COPYKIT_PORT": port,
-        "COPYKIT_WORKERS": workers,
-        "COPYKIT_INSECURE": "true" if insecure else None,
-        "COPYKIT_DRAIN_DELAY_S": drain_delay,
-        "COPYKIT_LOG_FORMAT": log_format,
-        "COPYKIT_LOG_LEVEL": log_level,
-    }
-    environment = {**os.environ, **{name: str(value) for name, value in given.items() if value is not None}}
-    if reload:
-        environment.setdefault("COPYKIT_DRAIN_S", "1")  # whoever edits does not wait for old work
+    said = (host, port, workers, "true" if insecure else None, drain_delay, log_format, log_level)
+    given = {name: value for name, value in zip(_OPTIONS, said, strict=True) if value is not None}
+    environment = {**os.environ, **given}
+    if reload and "COPYKIT_DRAIN_DELAY_S" not in environment and "COPYKIT_DRAIN_S" not in environment:
+        # whoever edits does not wait for old work
+        environment |= {"COPYKIT_DRAIN_S": "1", "COPYKIT_DRAIN_DELAY_S": "0"}
     try:
-        if server not in ("uvicorn", "granian"):
-            raise ConfigurationError([f"--server={server!r}: must be uvicorn or granian"])
-        if server == "granian" and reload:
-            raise ConfigurationError(["--reload: with --server uvicorn only"])
-        status = (
-            looked_at(lambda: _settings(environment), as_json)
-            if check
-            else _served(environment, server, reload, as_json)
-        )
+        if check:
+            status = looked_at(lambda: _settings(environment, given, server, reload), server, as_json)
+        else:
+            status = _served(
+                *_settings(environment, given, server, reload), environment, server, reload, as_json
+            )
     except ModuleNotFoundError as error:
         name = (error.name or "uvicorn").partition(".")[0]
         if name == "copykit":
@@ -119,16 +129,21 @@ def _refused(error: CopykitError | OSError, environment: Mapping[str, str]) -> i
     return CONFIGURATION if wrong else _CANNOT
 
 
-def _served(environment: dict[str, str], server: str, reload: bool, as_json: bool) -> int:
+def _served(
+    settings: ServerSettings,
+    engine: Settings,
+    environment: dict[str, str],
+    server: str,
+    reload: bool,
+    as_json: bool,
+) -> int:
     """Serve, by one process or several; the exit status."""
+    from copykit.server.reading import without_effect
     from copykit.server.watch.logs import configure
 
-    settings, engine = _settings(environment)
     configure(settings.log_format, settings.log_level, environment=environment)
-    if os.name == "nt" and server == "uvicorn" and (settings.workers > 1 or reload):
-        raise ConfigurationError(
-            ["--workers, --reload: need signals that Windows does not have; use --server granian"]
-        )
+    for line in without_effect(settings, engine, server):
+        logging.getLogger("copykit.server").warning("%s", line)
     listening = _listening(settings.host, settings.port)
     bound = listening.getsockname()[1]
 
@@ -162,24 +177,42 @@ def _served(environment: dict[str, str], server: str, reload: bool, as_json: boo
         return asyncio.run(Workers(settings, listening, environment, started, watched).run())
 
 
-def _settings(environment: Mapping[str, str]) -> tuple[ServerSettings, Settings]:
-    """Read both halves of the settings, and tell the mistakes of both at once."""
-    from copykit.providers.registry import check_targets
-    from copykit.server.config import ServerSettings
+def _settings(
+    environment: Mapping[str, str], given: Iterable[str], server: str, reload: bool
+) -> tuple[ServerSettings, Settings]:
+    """Read both halves of the settings, and tell the mistakes of both and of the options at once.
 
-    problems: list[str] = []
-    server = engine = None
+    Args:
+        given: variables in whose place an option stands: what cannot be read is told by the name that was used.
+    """
+    from copykit.server.reading import read_settings
+
+    wrong: list[str] = []
+    if server not in _SERVERS:
+        near = nearest_names(server, _SERVERS, 1)
+        hint = f"nearest: {near[0]}" if near else "one of " + ", ".join(_SERVERS)
+        wrong.append(f"--server={excerpt(server)}: unknown; {hint}")
+    if server == "granian" and reload:
+        wrong.append("--reload: with --server uvicorn only")
+    if server == "granian" and find_spec("granian") is None:
+        wrong.append(MissingExtra("--server granian", "granian", "fast").message)
     try:
-        server = ServerSettings.from_env(environment, keep=True)
+        settings, engine = read_settings(environment, wrong=wrong)
     except ConfigurationError as error:
-        problems += error.problems
-    try:
-        engine = Settings.from_env(environment, check_targets=check_targets)
-    except ConfigurationError as error:
-        problems += error.problems
-    if server is None or engine is None:
-        raise ConfigurationError(list(dict.fromkeys(problems)))
-    return server, engine
+        raise ConfigurationError([_by_option(problem, given) for problem in error.problems]) from None
+    if os.name == "nt" and server == "uvicorn" and (settings.workers > 1 or reload):
+        raise ConfigurationError(
+            "--workers, --reload: need signals that Windows does not have; use --server granian"
+        )
+    return settings, engine
+
+
+def _by_option(problem: str, given: Iterable[str]) -> str:
+    """Give *problem* with the option's name where it begins with a variable that an option stands for."""
+    for variable in given:
+        if problem.startswith(f"{variable}="):
+            return _OPTIONS[variable] + problem.removeprefix(variable)
+    return problem
 
 
 def _listening(host: str, port: int) -> socket.socket:

@@ -21,11 +21,12 @@ __all__ = ["check"]
 _CANNOT = 1
 
 
-def check(read: Callable[[], tuple[ServerSettings, Settings]], as_json: bool) -> int:
+def check(read: Callable[[], tuple[ServerSettings, Settings]], by: str, as_json: bool) -> int:
     """Say what would be served, or all that is wrong, a line each; the exit status that `run` would have.
 
     Args:
         read: gives both halves of the settings.
+        by: the program that would serve.
         as_json: say it as one object on standard output, ``ok`` with ``problems`` or what would be served.
 
     Raises:
@@ -36,7 +37,7 @@ def check(read: Callable[[], tuple[ServerSettings, Settings]], as_json: bool) ->
     status = 0
     try:
         settings, engine = read()
-        told = _served(settings, engine)
+        told = _served(settings, engine, by)
     except ConfigurationError as error:
         problems, status = tuple(error.problems), CONFIGURATION
     except (CopykitError, OSError) as error:
@@ -44,8 +45,8 @@ def check(read: Callable[[], tuple[ServerSettings, Settings]], as_json: bool) ->
     if as_json:
         typer.echo(json.dumps({"ok": not problems, "problems": problems, **told}, ensure_ascii=False))
         return status
-    for problem in problems:
-        typer.echo(f"copykit: {problem}", err=True)
+    for line in (*problems, *told.get("without_effect", ())):
+        typer.echo(f"copykit: {line}", err=True)
     if not problems:
         keys = "on" if told["authentication"] else "off: whoever reaches this address may use it"
         typer.echo(
@@ -58,7 +59,7 @@ def check(read: Callable[[], tuple[ServerSettings, Settings]], as_json: bool) ->
     return status
 
 
-def _served(settings: ServerSettings, engine: Settings) -> dict[str, Any]:
+def _served(settings: ServerSettings, engine: Settings, by: str) -> dict[str, Any]:
     """Make the application, open the store it names, close both again, and give what would be served.
 
     Raises:
@@ -67,6 +68,7 @@ def _served(settings: ServerSettings, engine: Settings) -> dict[str, Any]:
     """
     from copykit.server.app import create_app
     from copykit.server.kept.store import Store
+    from copykit.server.reading import without_effect
 
     async def opened() -> None:
         """Open and close."""
@@ -92,4 +94,5 @@ def _served(settings: ServerSettings, engine: Settings) -> dict[str, Any]:
         "store": report["store_url"] or "in memory",
         "targets": list(engine.routing.targets),
         "allowed_hosts": list(settings.allowed_hosts),
+        "without_effect": list(without_effect(settings, engine, by)),
     }

@@ -14,8 +14,9 @@ from threading import Lock
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from copykit.errors import BudgetExceeded, ConfigurationError, nearest_names
+from copykit.errors import BudgetExceeded, ConfigurationError
 from copykit.models import Usage
+from copykit.settings import price_problems
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -295,7 +296,6 @@ def _told(usage: Usage) -> float | None:
 
 
 _FREE = Price("free", Rate(0), Rate(0))
-_CELLS = ("input", "output", "cached", "cache_write", "reasoning")
 
 
 class Prices:
@@ -398,13 +398,10 @@ def _per_token(usd_per_mtok: float | Decimal) -> int:
 
 
 def _read_overrides(overrides: Mapping[str, Mapping[str, float]]) -> dict[str, Price]:
-    problems, prices = [], {}
+    if problems := price_problems(overrides):
+        raise ConfigurationError(problems)
+    prices = {}
     for target, cells in overrides.items():
-        wrong = [_complaint(name, value) for name, value in cells.items()]
-        wrong += [f"{name} is missing" for name in ("input", "output") if name not in cells]
-        if any(wrong):
-            problems += [f"prices.{target}: {text}" for text in wrong if text]
-            continue
         rates = {name: Rate(_per_token(value)) for name, value in cells.items()}
         prices[target] = Price(
             "override",
@@ -414,15 +411,4 @@ def _read_overrides(overrides: Mapping[str, Mapping[str, float]]) -> dict[str, P
             cache_write=rates.get("cache_write"),
             reasoning=rates.get("reasoning"),
         )
-    if problems:
-        raise ConfigurationError(problems)
     return prices
-
-
-def _complaint(name: str, value: object) -> str:
-    if name not in _CELLS:
-        near = nearest_names(name, _CELLS, 1)
-        return f"{name!r} is no kind of token; " + (f"nearest: {near[0]}" if near else ", ".join(_CELLS))
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value) or value < 0:
-        return f"{name}={value!r} must be dollars per million tokens, 0 or more"
-    return ""

@@ -22,7 +22,8 @@ from copykit.server.again import FINAL, once
 from copykit.server.answers import Answers, answer, tell_setup
 from copykit.server.asked import told_s
 from copykit.server.bodies import read_body
-from copykit.server.config import ServerSettings, is_loopback
+from copykit.server.bounds import is_loopback
+from copykit.server.config import ServerSettings
 from copykit.server.doors.auth import Doors, Visitor
 from copykit.server.frame import Frame, Hosts
 from copykit.server.front import Front

@@ -5,52 +5,16 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
-from ipaddress import ip_address, ip_network
-from math import log2
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from copykit.errors import ConfigurationError, CopykitError, nearest_names
-from copykit.settings import Secret, at_least, read_values
+from copykit.errors import ConfigurationError, CopykitError
+from copykit.server.bounds import problems_of, store_problems
+from copykit.settings import Secret, read_values
 
-__all__ = ["LOG_FORMATS", "LOG_LEVELS", "RATE", "ServerSettings", "data_folder", "file_url", "is_loopback"]
-
-LOG_FORMATS = ("text", "json")
-LOG_LEVELS = ("critical", "error", "warning", "info", "debug")
-
-_SAMPLES = frozenset({"your-secure-api-key", "your-api-key", "changeme", "secret", "test"})
-"""Keys that documents show: everybody knows them."""
-_KEY_BITS = 128
-_DISTINCT = 10
-"""Different characters that a random key of this length has at least, but for one in many millions."""
-RATE = re.compile(r"([1-9][0-9]{0,8})\s*/\s*(second|minute|hour|day)")
-"""How bounds on requests are written: ``600/minute``."""
-_BOUNDS: tuple[tuple[str, float], ...] = (
-    ("port", 0),
-    ("max_body", 1024),
-    ("max_batch_body", 1024),
-    ("max_batch_items", 1),
-    ("max_header_bytes", 1024),
-    ("max_header_fields", 8),
-    ("workers", 1),
-    ("in_flight", 1),
-    ("streams", 1),
-    ("body_s", 0.001),
-    ("header_s", 0.001),
-    ("deadline_s", 0.001),
-    ("longest_s", 0.001),
-    ("queue_s", 0.0),
-    ("keep_alive_s", 0.0),
-    ("stalled_s", 0.001),
-    ("drain_delay_s", 0.0),
-    ("drain_s", 0.0),
-)
-"""The least of each; a whole one is of a setting that is whole."""
-_MOST = (("port", 65_535), ("workers", 256))
-_RATES = ("rate", "ip_rate", "failure_rate")
+__all__ = ["ServerSettings", "data_folder", "file_url"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +98,7 @@ class ServerSettings:
     log_level: str = "info"
 
     def __post_init__(self) -> None:
-        if problems := self._problems():
+        if problems := problems_of({field.name: getattr(self, field.name) for field in fields(self)}):
             raise ConfigurationError(problems)
 
     def __repr__(self) -> str:
@@ -146,61 +110,6 @@ class ServerSettings:
     def open(self) -> bool:
         """Whether authentication is off: no key is set and the store holds none."""
         return self.key is None and not self.keyed
-
-    def _problems(self) -> list[str]:
-        problems: list[str] = []
-        for name, least in _BOUNDS:
-            try:
-                at_least(f"server.{name}", getattr(self, name), least, whole=isinstance(least, int))
-            except ConfigurationError as error:
-                problems += error.problems
-        for name, most in _MOST:
-            value: object = getattr(self, name)  # as `at_least` has it
-            if isinstance(value, int) and value > most:
-                problems.append(f"server.{name}={value!r}: at most {most}")
-        for name in _RATES:
-            problems += _rate_problems(name, getattr(self, name))
-        problems += _choice_problems("log_format", self.log_format, LOG_FORMATS)
-        problems += _choice_problems("log_level", self.log_level, LOG_LEVELS)
-        problems += self._origin_problems()
-        problems += [p for peer in self.trusted_proxies for p in _network_problems(peer)]
-        if self.limits_url and urlsplit(self.limits_url).scheme not in ("redis", "rediss", "unix"):
-            problems.append("server.limits_url: must begin with redis://, rediss:// or unix://")
-        return problems + self._door_problems()
-
-    def _origin_problems(self) -> list[str]:
-        problems = []
-        for origin in self.cors_origins:
-            if origin == "*":
-                if self.cors_credentials:
-                    problems.append(
-                        "server.cors_origins='*' with cors_credentials: every page could act for its visitors; "
-                        "name the origins"
-                    )
-                continue
-            parts = urlsplit(origin)
-            if (
-                parts.scheme not in ("http", "https")
-                or not parts.netloc
-                or f"{parts.scheme}://{parts.netloc}" != origin
-            ):
-                problems.append(
-                    f"server.cors_origins: {origin!r} is no origin; write https://shop.example, without a path"
-                )
-        return problems
-
-    def _door_problems(self) -> list[str]:
-        problems = []
-        if self.key is not None and (weak := _weakness(self.key.reveal())):
-            problems.append(
-                f"API_KEY: {weak}; make one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
-            )
-        if self.open and not self.insecure and not is_loopback(self.host):
-            problems.append(
-                f"server.host={self.host!r}: others reach it and no key is set: set API_KEY, make one with "
-                "copykit keys create, or say --insecure"
-            )
-        return problems
 
     @classmethod
     def from_env(
@@ -223,22 +132,25 @@ class ServerSettings:
         own |= given
         if keep and own.get("store_url") is None:
             own["store_url"] = file_url(data_folder(str(own.get("data_dir", ""))))
-        try:
-            if own.get("store_url") and "keyed" not in own:
-                own["keyed"] = True  # unless the store says otherwise; the rest is looked at in any case
-                own["keyed"] = _keyed(str(own["store_url"]), own.get("pepper"))
-        except ConfigurationError as error:
-            problems += error.problems
-        except (CopykitError, ModuleNotFoundError):  # it does not answer, or nothing here could ask it
-            if own.get("key") is None:  # with one, authentication is on whatever the store holds
-                raise
+        away: Exception | None = None
+        if "keyed" not in own and _names_store(own.get("store_url")):
+            own["keyed"] = True  # unless the store says otherwise; the rest is looked at in any case
+            try:
+                own["keyed"] = _keyed(own["store_url"], own.get("pepper"))
+            except ConfigurationError as error:
+                problems += error.problems
+            except (CopykitError, ModuleNotFoundError) as error:
+                # it does not answer, or nothing here could ask it; with a key of the operator's authentication is on
+                away = error if own.get("key") is None else None
         try:
             made = cls(**own)
         except ConfigurationError as error:
             problems += error.problems
         del values, own  # as above: an address may hold a password
         if problems:
-            raise ConfigurationError(problems)
+            raise ConfigurationError(list(dict.fromkeys(problems)))
+        if away is not None:
+            raise away
         return made
 
     def report(self) -> dict[str, object]:
@@ -253,6 +165,11 @@ class ServerSettings:
 def file_url(folder: Path) -> str:
     """Give the address of the store in *folder*."""
     return f"sqlite:///{folder.absolute() / 'server.sqlite'}"
+
+
+def _names_store(url: object) -> bool:
+    """Say whether *url* is the address of a store that can be asked."""
+    return isinstance(url, str) and bool(url) and not store_problems(url)
 
 
 def _keyed(url: str, pepper: object) -> bool:
@@ -270,55 +187,3 @@ def data_folder(data_dir: str = "") -> Path:
         return Path(data_dir)
     state = os.environ.get("XDG_STATE_HOME")
     return (Path(state) if state else Path.home() / ".local" / "state") / "copykit"
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether only this machine reaches *host*."""
-    if host.casefold() == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def _rate_problems(name: str, text: object) -> list[str]:
-    if text == "" or (isinstance(text, str) and RATE.fullmatch(text.strip())):
-        return []
-    return [f"server.{name}={text!r}: write a number and a time, e.g. 600/minute; empty for no bound"]
-
-
-def _choice_problems(name: str, value: object, choices: Iterable[str]) -> list[str]:
-    known = tuple(choices)
-    if value in known:
-        return []
-    near = nearest_names(str(value), known, 1)
-    hint = f"nearest: {near[0]}" if near else "one of " + ", ".join(known)
-    return [f"server.{name}={value!r}: unknown; {hint}"]
-
-
-def _network_problems(peer: str) -> list[str]:
-    try:
-        ip_network(peer, strict=False)
-    except ValueError:
-        return [f"server.trusted_proxies: {peer!r} is no address or network, e.g. 10.0.0.0/8"]
-    return []
-
-
-def _weakness(key: str) -> str:
-    """Say why *key* is no key, without telling it."""
-    if key.casefold() in _SAMPLES:
-        return "this is a sample from a document"
-    pool = (
-        16
-        if re.fullmatch(r"[0-9a-fA-F]+", key)
-        else sum(
-            size
-            for pattern, size in (("[a-z]", 26), ("[A-Z]", 26), ("[0-9]", 10), ("[^a-zA-Z0-9]", 2))
-            if re.search(pattern, key)
-        )
-    )
-    bits = len(key) * log2(max(2, pool))
-    if bits < _KEY_BITS or len(set(key)) < _DISTINCT:
-        return f"too easily guessed: at least {_KEY_BITS} bits of chance are wanted"
-    return ""

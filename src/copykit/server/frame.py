@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from copykit.server.answers import answer
-from copykit.server.config import is_loopback
+from copykit.server.bounds import is_loopback
 from copykit.server.wire import Problem
 
 __all__ = ["OWN_HEADERS", "REQUEST_ID", "Frame", "Hosts"]

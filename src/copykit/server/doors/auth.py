@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from starlette.requests import Request
 
-from copykit.server.config import ServerSettings, is_loopback
+from copykit.server.bounds import is_loopback
+from copykit.server.config import ServerSettings
 from copykit.server.doors.keyring import Keyring
 from copykit.server.doors.keys import SCOPES, Key, id_of
 from copykit.server.doors.limits import Limits, Window

@@ -16,7 +16,7 @@ from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from copykit.errors import InvalidRequest, nearest_names
-from copykit.server.config import RATE
+from copykit.server.bounds import RATE
 from copykit.server.doors.pepper import agree, change
 from copykit.server.kept import store as table
 from copykit.server.kept.store import Store, raise_counter

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from math import ceil
 from typing import Any, Literal, NamedTuple
 
-from copykit.server.config import RATE, ServerSettings
+from copykit.server.bounds import RATE
+from copykit.server.config import ServerSettings
 from copykit.server.doors.windows import Windows
 from copykit.server.wire import Refused
 

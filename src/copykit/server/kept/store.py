@@ -34,17 +34,13 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from copykit.errors import ConfigurationError, CopykitError, MissingExtra
+from copykit.server.bounds import DRIVERS, store_problems
 from copykit.server.wire import StoreUnavailable
 
 __all__ = ["Store", "StoreUnavailable", "raise_counter"]
 
 SCHEMA = 1
 """Counted up when tables change; a store of a later one is refused rather than misread."""
-_DRIVERS = {
-    "sqlite": "sqlite+aiosqlite",
-    "postgresql": "postgresql+asyncpg",
-    "postgres": "postgresql+asyncpg",
-}
 _LIBRARIES = ("sqlalchemy", "sqlite3", "aiosqlite", "asyncpg")
 _LOCK = 0x636F7079
 """PostgreSQL's advisory lock while tables are made: workers start together."""
@@ -167,14 +163,13 @@ class Store:
     """
 
     def __init__(self, url: str) -> None:
+        if problems := store_problems(url):
+            raise ConfigurationError(problems)
         try:
             self._url = make_url(url)
-        except ArgumentError:
+        except (ArgumentError, ValueError):
             raise ConfigurationError("server.store_url: no address such as sqlite:////path/to/file") from None
-        driver = _DRIVERS.get(self._url.drivername, self._url.drivername)
-        if driver not in _DRIVERS.values():
-            known = "sqlite:////path or postgresql://host/name"
-            raise ConfigurationError(f"server.store_url: {self._url.drivername!r} is not served; use {known}")
+        driver = DRIVERS.get(self._url.drivername, self._url.drivername)
         self._url = self._url.set(drivername=driver)
         self.kind: Literal["sqlite", "postgresql"] = "sqlite" if driver.startswith("sqlite") else "postgresql"
         """``sqlite`` or ``postgresql``."""
@@ -281,7 +276,7 @@ class Store:
             finally:
                 os.close(file)
         except OSError as error:
-            raise ConfigurationError(f"server.store_url: {path}: {error.strerror}") from None
+            raise ConfigurationError(_unusable(path, error)) from None
         if begins not in (b"", _SQLITE):
             raise ConfigurationError(f"server.store_url: {path}: the file is damaged or no SQLite database")
 
@@ -308,6 +303,15 @@ class Store:
             )
         except ModuleNotFoundError as error:
             raise MissingExtra("the store in PostgreSQL", error.name or "asyncpg", "postgres") from None
+
+
+def _unusable(path: Path, error: OSError) -> str:
+    """Say that the file of a store cannot be had, and what to do."""
+    user = f"user {os.getuid()}" if hasattr(os, "getuid") else "this user"
+    return (
+        f"server.store_url: {path}: {user} cannot write there ({error.strerror}); name a folder that it owns in "
+        "COPYKIT_DATA_DIR, in a container a volume, or set COPYKIT_STORE_URL"
+    )
 
 
 async def raise_counter(connection: AsyncConnection, name: str) -> None:

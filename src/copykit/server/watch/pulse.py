@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Callable
 from copykit.accel import system
 from copykit.accel.report import Report, report
 from copykit.reports.health import MachineInShort
-from copykit.server.config import data_folder, is_loopback
+from copykit.server.bounds import is_loopback
+from copykit.server.config import data_folder
 from copykit.server.holdings import Holdings
 from copykit.server.kept.purse import LeasedLedger
 from copykit.server.kept.store import StoreUnavailable

@@ -19,7 +19,7 @@ from copykit.data import load_toml
 from copykit.errors import ConfigurationError, MissingExtra, nearest_names
 from copykit.server.watch.identity import version
 
-__all__ = ["Traces", "traces_from_env"]
+__all__ = ["Traces", "trace_problems", "traces_from_env"]
 
 _EXPORTERS = ("otlp", "console", "none")
 _PROTOCOL = "http/protobuf"
@@ -171,10 +171,7 @@ def traces_from_env(environment: Mapping[str, str]) -> Traces | None:
         ConfigurationError: another exporter, or another protocol than ``http/protobuf``; all mistakes at once.
         MissingExtra: it is asked for, and the extra ``otel`` is not installed.
     """
-    if environment.get("OTEL_SDK_DISABLED", "").strip().casefold() == "true":
-        return None
-    problems: list[str] = []
-    traces, metrics = (_exporter(environment, signal, problems) for signal in ("TRACES", "METRICS"))
+    traces, metrics, problems = _asked(environment)
     if problems:
         raise ConfigurationError(problems)
     if traces is None and metrics is None:
@@ -183,6 +180,26 @@ def traces_from_env(environment: Mapping[str, str]) -> Traces | None:
     name = {} if environment.get("OTEL_SERVICE_NAME") else {"service.name": "copykit"}
     resource = resources.Resource.create({**name, "service.version": version()})
     return Traces(_spans(traces, resource), _meters(metrics, resource))
+
+
+def trace_problems(environment: Mapping[str, str]) -> list[str]:
+    """Say what is wrong with OpenTelemetry's variables, and whether its package is missing; sends nothing."""
+    traces, metrics, problems = _asked(environment)
+    if traces is not None or metrics is not None:
+        try:
+            _module("opentelemetry.sdk.resources")
+        except MissingExtra as error:
+            problems.append(error.message)
+    return problems
+
+
+def _asked(environment: Mapping[str, str]) -> tuple[str | None, str | None, list[str]]:
+    """Give the exporters of spans and of metrics that are asked for, and what is wrong with them."""
+    problems: list[str] = []
+    if environment.get("OTEL_SDK_DISABLED", "").strip().casefold() == "true":
+        return None, None, problems
+    traces, metrics = (_exporter(environment, signal, problems) for signal in ("TRACES", "METRICS"))
+    return traces, metrics, problems
 
 
 def _exporter(environment: Mapping[str, str], signal: str, problems: list[str]) -> str | None:
