@@ -337,3 +337,27 @@ def test_what_is_secret_is_hard_to_guess(field: str, variable: str) -> None:
         assert "token_urlsafe(32)" in told
         assert len(weak) == 1 or weak not in told
     ServerSettings(**{field: Secret(KEY)})
+
+
+def test_the_document_has_every_setting() -> None:
+    """Name, variable, default and bounds of each field, as they are; and no other."""
+    part = DOCUMENT.read_text(encoding="utf-8").partition("\n## Settings\n")[2].partition("\n## ")[0]
+    rows = [
+        [cell.strip() for cell in line.split("|")[1:-1]]
+        for line in part.splitlines()
+        if line.startswith("| `")
+    ]
+    variables = {key.removeprefix("server."): variable for variable, (key, _) in SERVER_VARIABLES.items()}
+    assert sorted(row[0].strip("`") for row in rows) == sorted(field.name for field in fields(ServerSettings))
+    assert {row[1].strip("`") for row in rows} - {""} == set(SERVER_VARIABLES)
+    for name, variable, default, unit, bounds, what in ([cell.strip("`") for cell in row] for row in rows):
+        held = getattr(ServerSettings(), name)
+        shown = "none" if held in (None, "", ()) else str(held).lower() if isinstance(held, bool) else held
+        assert variable == variables.get(name, ""), name
+        assert default == (f"{shown:.15g}" if isinstance(shown, int | float) else shown), name
+        assert what, name
+        assert bounds, name
+        if name in NUMBERS:
+            least, most = NUMBERS[name]
+            assert bounds == f"{least:.15g} to {most:.15g}", name
+            assert unit == "s" or not name.endswith("_s"), name

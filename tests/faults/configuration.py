@@ -8,17 +8,20 @@ import pickle
 import re
 import signal
 import socket
+import tempfile
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import httpx2
 
+from copykit.caching.key import request_key
 from copykit.errors import ConfigurationError
+from copykit.models import CopywritingInput
 
 from .catalogue import fault
-from .desk import BRIEF, SLACK, Process, serving
+from .desk import BRIEF, SLACK, Process
 from .over_http import SERVER_KEY
 from .stage import NotHere, Stage, _with_locals
 from .vendors import KEYS
@@ -235,17 +238,47 @@ def f09(stage: Stage) -> None:
 
 @configured("F11", "two workers with different configurations")
 def f11(stage: Stage) -> None:
-    """Each tells the digest of its own as a figure, and a result's key holds the versions that it was made with."""
-    digests = set()
-    for streams in (5, 6):
-        with serving(stage, streams=streams) as desk:
-            told = desk.ask("GET", "/metrics/prometheus").text
-            found = re.findall(r'config="([0-9a-f]+)"', told)
-            assert found, "no figure tells the configuration"
-            digests.add(found[0])
-            versions = desk.ask(body=BRIEF).json()["receipt"]["versions"]
-            assert set(versions) >= {"prompt", "platforms"}
-    assert len(digests) == 2, digests
+    """
+    Both serve over one store at once. Each tells the digest of its own as a figure, the report of each names both and
+    says that they differ, and a result's key holds the versions that it was made with, so that no other's is found.
+    """
+    headers = {"x-api-key": SERVER_KEY}
+    digests: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as held:
+        given = {"API_KEY": SERVER_KEY, "COPYKIT_DATA_DIR": folder}
+        urls = []
+        for streams in (5, 6):
+            toml = f'[server]\nstreams = {streams}\nrate = ""\nip_rate = ""\n'
+            process = Process(stage, "run", "--port", "0", toml=toml, environment=given)
+            urls.append(held.enter_context(process.serve()))
+        receipts = []
+        for url in urls:
+            told = httpx2.get(f"{url}/metrics/prometheus", headers=headers, timeout=30).text
+            found = re.findall(r'^copykit_build_info\{config="([0-9a-f]+)"', told, re.MULTILINE)
+            assert len(found) == 1, "no figure tells the configuration"
+            digests[url] = found[0]
+            answer = httpx2.post(f"{url}/v11/generate", json=BRIEF, headers=headers, timeout=30)
+            assert answer.status_code == 200, answer.text
+            receipts.append(answer.json()["receipt"])
+        assert len(set(digests.values())) == 2, digests
+        for url in urls:
+            until = time.monotonic() + 30
+            while True:  # until each has told the store of itself
+                report = httpx2.get(f"{url}/health", headers=headers, timeout=30).json()
+                if {one["config"] for one in report["workers"]["all"]} == set(digests.values()):
+                    break
+                assert time.monotonic() < until, report["workers"]
+                time.sleep(0.2)
+            assert "workers run with different configurations" in report["reasons"], report["reasons"]
+    versions = receipts[0]["versions"]
+    assert versions == receipts[1]["versions"]
+    assert set(versions) >= {"prompt", "platforms"}
+    brief = CopywritingInput(**BRIEF)
+    keys = [
+        request_key(brief, target="phrasebank", versions={**versions, **other})
+        for other in ({}, {"prompt": "another"}, {"platforms": "another"})
+    ]
+    assert len(set(keys)) == 3, "another version would be given this one's result"
 
 
 @configured("F10", "a reload with a file that is wrong")
