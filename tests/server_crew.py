@@ -4,25 +4,73 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
 
-from copykit import CopywritingServiceV11, Settings
+from copykit import CopywritingServiceV11, Settings, register_provider
+from copykit.brief.prompt import Prompt
+from copykit.providers.base import Completion
+from copykit.providers.registry import unregister_provider
 from copykit.server import ServerSettings, create_app
 from copykit.server.config import file_url
 from copykit.server.doors.keys import KeyBook
 from copykit.server.kept.store import Store
 from copykit.settings import RoutingSettings
+from copykit.testing import FakeProvider
 
 T = TypeVar("T")
 
 BRIEF = {"product_description": "Standing desk, oiled oak, 120 x 60 cm", "target_platform": "x"}
 SEEN_S = 1.2
 """After which every worker has looked at the store: twice its half second."""
+
+
+class Priced(FakeProvider):
+    """A model whose calls have bounds: 1,000 bytes in, 100 tokens out."""
+
+    timeout_s = 5.0
+
+    def model_of(self, prompt: Prompt) -> str:
+        """One model, whatever is asked."""
+        return prompt.model or self.model
+
+    def most(self, prompt: Prompt) -> tuple[int, int]:
+        """The same bounds for every prompt."""
+        return 1_000, 100
+
+
+@contextmanager
+def priced_target() -> Iterator[dict[str, Any]]:
+    """Have a target ``priced`` whose calls cost 0.0011 USD at worst, and 0.00003 as they are; gives routing's prices."""
+    said = {"text": "Standing desk in oiled oak, 120 x 60 cm."}
+    register_provider("priced", lambda: Priced("priced").will_say(said))
+    try:
+        yield {"prices": {"priced": {"input": 1.0, "output": 1.0}}}
+    finally:
+        unregister_provider("priced")
+
+
+@contextmanager
+def held_target() -> Iterator[asyncio.Queue[asyncio.Event]]:
+    """Have a target ``held`` whose calls wait, each for its own event; gives those in the order of the calls."""
+    gates: asyncio.Queue[asyncio.Event] = asyncio.Queue()
+
+    class Held(FakeProvider):
+        async def complete(self, prompt: Prompt) -> Completion:
+            gate = asyncio.Event()
+            gates.put_nowait(gate)
+            await gate.wait()
+            return await super().complete(prompt)
+
+    register_provider("held", lambda: Held("held").will_say({"text": "Standing desk in oiled oak."}))
+    try:
+        yield gates
+    finally:
+        unregister_provider("held")
 
 
 class WorkerAtHand:

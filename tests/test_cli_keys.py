@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,9 @@ pytest.importorskip("aiosqlite", reason="needs the extra server")
 
 from typer.testing import CliRunner
 
-from copykit import register_provider
-from copykit.brief.prompt import Prompt
 from copykit.cli.app import app
-from copykit.providers.registry import unregister_provider
 from copykit.server.config import file_url
-from copykit.testing import FakeProvider
-from server_crew import BRIEF, SEEN_S, crew, told
+from server_crew import BRIEF, SEEN_S, crew, priced_target, told
 
 
 class Desk:
@@ -145,26 +142,11 @@ def test_an_id_that_there_is_not_is_told_with_the_nearest(desk: Desk, verb: str)
     assert "key='***'" in desk.run(verb, secret).output
 
 
-class Priced(FakeProvider):
-    """A model whose calls cost 0.0011 USD at worst, and 0.00003 as they are."""
-
-    timeout_s = 5.0
-
-    def model_of(self, prompt: Prompt) -> str:
-        """One model, whatever is asked."""
-        return prompt.model or self.model
-
-    def most(self, prompt: Prompt) -> tuple[int, int]:
-        """The same bounds for every prompt."""
-        return 1_000, 100
-
-
 @pytest.fixture
-def priced() -> Any:
-    """A target ``priced``."""
-    register_provider("priced", lambda: Priced("priced").will_say({"text": "Standing desk in oiled oak."}))
-    yield {"prices": {"priced": {"input": 1.0, "output": 1.0}}}
-    unregister_provider("priced")
+def priced() -> Iterator[Any]:
+    """Have a target ``priced``."""
+    with priced_target() as routing:
+        yield routing
 
 
 def test_running_workers_take_what_was_set_within_a_second(desk: Desk, tmp_path: Path, priced: Any) -> None:

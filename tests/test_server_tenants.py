@@ -6,6 +6,7 @@ import asyncio
 import gc
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,41 +15,21 @@ import pytest
 pytest.importorskip("sse_starlette", reason="needs the extra server")
 pytest.importorskip("aiosqlite", reason="needs the extra server")
 
-from copykit import register_provider
-from copykit.brief.prompt import Prompt
 from copykit.errors import ConfigurationError, InvalidRequest
-from copykit.providers.base import Completion
-from copykit.providers.registry import unregister_provider
 from copykit.server import ServerSettings
 from copykit.server.config import file_url
 from copykit.server.doors.keys import Budget, KeyBook
 from copykit.server.kept.store import Store, StoreUnavailable
 from copykit.server.routes import ROUTES
-from copykit.testing import FakeClock, FakeProvider
-from server_crew import BRIEF, SEEN_S, WorkerAtHand, crew, told
-
-
-class Priced(FakeProvider):
-    """A model whose calls have bounds: 1,000 bytes in, 100 tokens out."""
-
-    timeout_s = 5.0
-
-    def model_of(self, prompt: Prompt) -> str:
-        """One model, whatever is asked."""
-        return prompt.model or self.model
-
-    def most(self, prompt: Prompt) -> tuple[int, int]:
-        """The same bounds for every prompt."""
-        return 1_000, 100
+from copykit.testing import FakeClock
+from server_crew import BRIEF, SEEN_S, WorkerAtHand, crew, held_target, priced_target, told
 
 
 @pytest.fixture
-def priced() -> Any:
-    """A target ``priced`` whose calls cost 0.0011 USD at worst, and 0.00003 as they are."""
-    said = {"text": "Standing desk in oiled oak, 120 x 60 cm."}
-    register_provider("priced", lambda: Priced("priced").will_say(said))
-    yield {"prices": {"priced": {"input": 1.0, "output": 1.0}}}
-    unregister_provider("priced")
+def priced() -> Iterator[Any]:
+    """Have a target ``priced``."""
+    with priced_target() as routing:
+        yield routing
 
 
 def test_a_key_opens_what_its_scopes_name_and_nothing_else(tmp_path: Path) -> None:
@@ -325,16 +306,6 @@ def test_wrong_keys_are_counted_and_right_ones_let_in_all_the_same(tmp_path: Pat
 
 def test_streams_of_one_key_are_bounded(tmp_path: Path) -> None:
     """One more than it may is 429; when one ends there is room again."""
-    gates: asyncio.Queue[asyncio.Event] = asyncio.Queue()
-
-    class Held(FakeProvider):
-        async def complete(self, prompt: Prompt) -> Completion:
-            gate = asyncio.Event()
-            gates.put_nowait(gate)
-            await gate.wait()
-            return await super().complete(prompt)
-
-    register_provider("held", lambda: Held("held").will_say({"text": "Standing desk in oiled oak."}))
 
     async def story() -> tuple[int, int, int]:
         async with crew(tmp_path, targets=("held",), streams=2) as (book, (worker,)):
@@ -357,10 +328,8 @@ def test_streams_of_one_key_are_bounded(tmp_path: Path) -> None:
             after = await last
             return refused.status_code, after.status_code, gate.streams + gate.taken
 
-    try:
+    with held_target() as gates:
         assert told(story) == (429, 200, 0)
-    finally:
-        unregister_provider("held")
 
 
 def test_ends_of_keys_are_by_the_clock(tmp_path: Path) -> None:
@@ -613,16 +582,6 @@ def test_a_damaged_store_is_told_as_damaged(tmp_path: Path) -> None:
 
 def test_streams_of_a_key_are_bounded_over_all_workers(tmp_path: Path) -> None:
     """One worker may hold all of them; then the other has none for it, and has again when they end."""
-    gates: asyncio.Queue[asyncio.Event] = asyncio.Queue()
-
-    class Held(FakeProvider):
-        async def complete(self, prompt: Prompt) -> Completion:
-            gate = asyncio.Event()
-            gates.put_nowait(gate)
-            await gate.wait()
-            return await super().complete(prompt)
-
-    register_provider("held", lambda: Held("held").will_say({"text": "Standing desk in oiled oak."}))
 
     async def story() -> list[int]:
         async with crew(tmp_path, 2, targets=("held",), streams=4) as (book, (one, two)):
@@ -653,10 +612,8 @@ def test_streams_of_a_key_are_bounded_over_all_workers(tmp_path: Path) -> None:
         async with asyncio.timeout(30):
             return await story()
 
-    try:
+    with held_target() as gates:
         assert told(bounded) == [200] * 8 + [429] * 3
-    finally:
-        unregister_provider("held")
 
 
 def test_what_a_worker_counted_is_counted_when_it_is_gone(tmp_path: Path) -> None:
