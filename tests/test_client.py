@@ -291,6 +291,12 @@ def test_a_client_reads_the_environment_only_when_told(
     assert repr(AsyncClient.from_env({})) == "AsyncClient('http://127.0.0.1:8000')"
 
 
+def test_a_wrong_call_names_the_client_that_was_called() -> None:
+    """Nobody who uses the blocking one has heard of the other."""
+    with Client() as client, pytest.raises(TypeError, match=r"^Client\.generate\(\)"):
+        client.generate()  # type: ignore[call-arg]
+
+
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [

@@ -552,3 +552,18 @@ def test_the_published_bounds_are_those_that_hold(desk: Desk) -> None:
         catalog.tone(name)
     for name in told["use_case"]["anyOf"][0]["enum"]:
         catalog.use_case(name)
+
+
+def test_a_host_that_is_not_served_is_named_in_the_log_once_a_minute(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """With the variable that would serve it, escaped and cut; the client learns nothing of it."""
+    desk = Desk()
+    first = desk.ask("GET", "/health/live", headers={"host": "shop.example" + "x" * 200}, key=False)
+    assert first.status_code == 400
+    assert "COPYKIT" not in first.text
+    desk.ask("GET", "/health/live", headers={"host": "another.example"}, key=False)
+    told = [record.message for record in caplog.records if "COPYKIT_ALLOWED_HOSTS" in record.message]
+    assert len(told) == 1
+    assert told[0].startswith("Host 'shop.example")
+    assert len(told[0]) < 120

@@ -257,6 +257,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(place: Place) -> None:
     )
     assert time.monotonic() - began < 2 * SLACK
     assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (78, "", 1)
+    assert "COPYKIT_DATA_DIR: " in done.stderr
     assert "file/data" in done.stderr
 
 

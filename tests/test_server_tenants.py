@@ -19,6 +19,7 @@ from copykit.errors import ConfigurationError, InvalidRequest
 from copykit.server import ServerSettings
 from copykit.server.config import file_url
 from copykit.server.doors.keys import Budget, KeyBook
+from copykit.server.kept.outage import Outage
 from copykit.server.kept.store import Store, StoreUnavailable
 from copykit.server.routes import ROUTES
 from copykit.testing import FakeClock
@@ -486,6 +487,12 @@ def move_away(folder: Path) -> None:
         file.rename(file.with_name("elsewhere-" + file.name))
 
 
+def put_back(folder: Path) -> None:
+    """Undo `move_away`."""
+    for file in folder.glob("elsewhere-*"):
+        file.rename(file.with_name(file.name.removeprefix("elsewhere-")))
+
+
 def test_a_silent_store_is_503_and_says_when_to_come_back(tmp_path: Path) -> None:
     """Its file was taken away: keys end five seconds later, with a problem that may be repeated."""
 
@@ -502,6 +509,45 @@ def test_a_silent_store_is_503_and_says_when_to_come_back(tmp_path: Path) -> Non
     assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
     assert answer.json()["retryable"] is True
     assert int(answer.headers["retry-after"]) >= 1
+
+
+def test_an_outage_is_told_when_it_begins_and_when_it_is_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In one line each, however often a worker tries; the store that is put back is used without a new start."""
+
+    async def story() -> int:
+        async with crew(tmp_path) as (book, (worker,)):
+            _, key = await book.create(scopes=["read"])
+            await asyncio.sleep(SEEN_S)
+            caplog.clear()
+            caplog.set_level("INFO", logger="copykit.server")
+            move_away(tmp_path)
+            await asyncio.sleep(6)
+            put_back(tmp_path)
+            deadline = asyncio.get_running_loop().time() + 30
+            while (  # noqa: ASYNC110 -- the log is what is waited for
+                "answers again" not in caplog.text and asyncio.get_running_loop().time() < deadline
+            ):
+                await asyncio.sleep(0.1)
+            return (await worker.ask("GET", "/catalog", key=key)).status_code
+
+    assert told(story) == 200
+    lines = [record for record in caplog.records if "the store" in record.message]
+    assert [record.levelname for record in lines] == ["WARNING", "INFO"]
+    assert "put it back" in lines[0].why  # type: ignore[attr-defined]
+    assert lines[1].after_s > 0  # type: ignore[attr-defined]
+
+
+def test_an_outage_that_lasts_is_told_once_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """By a clock that is moved by hand."""
+    now = 0.0
+    outage = Outage(lambda: now)
+    outage.is_over()
+    for second in range(150):
+        now = float(second)
+        outage.goes_on("gone")
+    assert [record.for_s for record in caplog.records] == [0.0, 60.0, 120.0]  # type: ignore[attr-defined]
 
 
 def test_a_key_beyond_its_own_bound_costs_its_tenant_nothing(tmp_path: Path) -> None:

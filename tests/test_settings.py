@@ -246,3 +246,27 @@ def test_addresses_with_passwords_stand_in_files_too(tmp_path: Path) -> None:
     _, (problem,) = read_values(environment, group="server")
     assert "chmod o=" in problem
     assert "canary" not in problem
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (
+            "COPYKIT_MAX_BATCH_ITEMS",
+            "no variable sets max_batch_items: write it under [server] in copykit.toml",
+        ),
+        ("COPYKIT_MOST_CALLS", "no variable sets most_calls: write it under [routing] in copykit.toml"),
+        ("COPYKIT_MAX_BATCH_ITMS", "no variable sets max_batch_items"),
+    ],
+)
+def test_a_variable_for_what_only_the_file_sets_is_told_where_it_stands(name: str, told: str) -> None:
+    """The name was right, the place was not."""
+    with pytest.raises(ConfigurationError) as caught:
+        Settings.from_env({name: "5"})
+    assert f"{name}: unknown variable; {told}" in str(caught.value)
+
+
+def test_a_keys_file_that_cannot_be_read_is_blamed_by_its_own_variable(tmp_path: Path) -> None:
+    """Not the key's, which is not set."""
+    with pytest.raises(ConfigurationError, match="OPENAI_API_KEY_FILE: "):
+        Settings.from_env({"OPENAI_API_KEY_FILE": str(tmp_path / "none")})

@@ -58,5 +58,5 @@ def legacy_shape(output: CopywritingOutput, took_s: float) -> dict[str, Any]:
         "cost_usd": output.usage.cost_usd,
         "cached": output.cached,
         "processing_time_ms": round(took_s * 1000, 3),
-        "created_at": output.created_at.isoformat(),
+        "created_at": output.created_at.isoformat().replace("+00:00", "Z"),
     }

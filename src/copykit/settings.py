@@ -421,7 +421,7 @@ class Settings:
             elif name in forcing:
                 problems.extend(registry.refusals(forcing[name], text))
             elif name.startswith("COPYKIT_") and not name.startswith("COPYKIT_TEST_"):
-                problems.append(f"{name}: unknown variable{_hint(name, [*known, *forcing])}")
+                problems.append(f"{name}: unknown variable{_variable_hint(name, [*known, *forcing])}")
         return _assembled(cls, values, unread, problems, tuple(ignored), check_targets)
 
 
@@ -448,11 +448,12 @@ def _read_values(
     variables = SERVER_VARIABLES if group == "server" else _VARIABLES
     values, problems, unread = _read_file(file or environment.get("COPYKIT_CONFIG"), group)
     for name, (key, kind) in variables.items():
-        text = environment.get(name)
+        text, named = environment.get(name), name
         try:
             if _may_stand_in_a_file(name) and (path := environment.get(name + _FILE)):
                 if text:
                     raise ConfigurationError(f"set it or {name}{_FILE}, not both")
+                named = name + _FILE
                 text = secret_text(Path(path))
             if text is None or (not text and name not in _EMPTY_SAYS):
                 continue
@@ -460,7 +461,7 @@ def _read_values(
                 continue
             values[key] = kind(text)
         except ConfigurationError as error:
-            problems.extend(f"{name}: {problem}" for problem in error.problems)
+            problems.extend(f"{named}: {problem}" for problem in error.problems)
             unread.add(key)
         except ValueError:
             problems.append(f"{name}={excerpt(text)}: not {_WANTED[kind]}")
@@ -664,6 +665,18 @@ def _hint(name: str, known: Iterable[str]) -> str:
     own = {known_name.removeprefix("COPYKIT_"): known_name for known_name in known}
     near = nearest_names(name.removeprefix("COPYKIT_"), own, 1, meaning=own)
     return f"; nearest: {near[0]}" if near else ""
+
+
+def _variable_hint(name: str, known: Iterable[str]) -> str:
+    """Say what was meant: another variable, or what the file alone sets."""
+    wanted = name.removeprefix("COPYKIT_").casefold()
+    of_file = {key.partition(".")[2]: key for key in (*_SERVER_FILE_ONLY, *_FILE_ONLY)}
+    hint = "" if wanted in of_file else _hint(name, known)
+    near = () if hint else nearest_names(wanted, of_file, 1)
+    if not near:
+        return hint
+    group, _, entry = of_file[near[0]].partition(".")
+    return f"; no variable sets {entry}: write it under [{group}] in copykit.toml"
 
 
 _GROUPS: dict[str, Callable[..., Any]] = {

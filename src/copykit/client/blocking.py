@@ -42,7 +42,11 @@ class _Waiting(Generic[P, T]):
 
         @wraps(method)
         def waiting(*args: P.args, **kwargs: P.kwargs) -> T:
-            return run(method(ahead, *args, **kwargs))
+            try:
+                coming = method(ahead, *args, **kwargs)
+            except TypeError as error:  # of the call itself: the method has not begun
+                raise TypeError(str(error).replace("AsyncClient.", "Client.")) from None
+            return run(coming)
 
         return waiting
 

@@ -211,10 +211,10 @@ def _endpoint(
 async def _refused(request: Request, error: Exception) -> Response:
     """Say as a problem what the router refuses."""
     status = error.status_code if isinstance(error, HTTPException) else 500
-    code, detail = {
-        404: ("not_found", "there is no such route; /openapi.json lists all"),
-        405: ("method_not_allowed", "this route takes another method"),
-    }.get(status, ("refused", "the request cannot be served"))
     headers = (error.headers or {}) if isinstance(error, HTTPException) else {}
+    code, detail = {
+        404: ("not_found", "there is no such route; /docs shows all, /openapi.json lists them"),
+        405: ("method_not_allowed", f"this route takes {headers.get('Allow', 'another method')}"),
+    }.get(status, ("refused", "the request cannot be served"))
     request.state.problem = code
     return answer(Problem(status, code, detail, own_headers=dict(headers)), request.state.request_id)

@@ -131,7 +131,11 @@ class ServerSettings:
         own = {name.removeprefix("server."): value for name, value in values.items()}
         own |= given
         if keep and own.get("store_url") is None:
-            own["store_url"] = file_url(data_folder(str(own.get("data_dir", ""))))
+            folder = data_folder(str(own.get("data_dir", "")))
+            if why := _unusable(folder):
+                problems.append(f"COPYKIT_DATA_DIR: {folder}: {why}")
+            else:
+                own["store_url"] = file_url(folder)
         away: Exception | None = None
         if "keyed" not in own and _names_store(own.get("store_url")):
             own["keyed"] = True  # unless the store says otherwise; the rest is looked at in any case
@@ -160,6 +164,15 @@ class ServerSettings:
             if told[name]:
                 told[name] = re.sub(r"//[^/@\s]*@", "//***@", told[name])
         return told
+
+
+def _unusable(folder: Path) -> str:
+    """Make *folder*, for its owner alone, if it is not there; why it cannot hold a file, empty if it can."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        return error.strerror or type(error).__name__
+    return "" if os.access(folder, os.W_OK | os.X_OK) else "no right to write there"
 
 
 def file_url(folder: Path) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
+import time
 from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from copykit.errors import excerpt
 from copykit.server.answers import answer
 from copykit.server.bounds import is_loopback
 from copykit.server.wire import Problem
@@ -24,6 +27,9 @@ OWN_HEADERS = (
     (b"referrer-policy", b"no-referrer"),
 )
 """Of every answer that does not say otherwise itself."""
+_TOLD_EACH_S = 60.0
+"""Between two lines on hosts that are not served."""
+_log = logging.getLogger("copykit.server")
 _MOST_HOSTS = 1000
 """Values of ``Host`` whose verdict is remembered."""
 
@@ -71,6 +77,7 @@ class Frame:
     def __init__(self, app: ASGIApp, *, hosts: Hosts) -> None:
         self._app = app
         self._hosts = hosts
+        self._told_at = float("-inf")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -101,7 +108,17 @@ class Frame:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         if len(hosts) <= 1 and self._hosts.serve(hosts[0] if hosts else None, scope):
             return None
+        self._tell_host(hosts)
         return Problem(400, "unknown_host", "this host is not served here")
+
+    def _tell_host(self, hosts: list[bytes]) -> None:
+        """Say in the log which host it was, at most once a minute: anybody may send as many as they like."""
+        now = time.monotonic()
+        if now - self._told_at < _TOLD_EACH_S:
+            return
+        self._told_at = now
+        name = excerpt(hosts[0].decode("latin-1")) if hosts else "none"
+        _log.warning("Host %s is not in COPYKIT_ALLOWED_HOSTS", name)
 
 
 def _header(scope: Scope, name: bytes) -> str | None:

@@ -20,6 +20,7 @@ from copykit.server.doors.keys import MOST_USD, Budget
 from copykit.server.doors.limits import Limits
 from copykit.server.forecast import Forecast
 from copykit.server.kept.crew import Crew, TenantStats, worker_id
+from copykit.server.kept.outage import Outage
 from copykit.server.kept.purse import Purse, Spent
 from copykit.server.kept.remembered import Memory, Remembers, Shared
 from copykit.server.kept.repeats import Repeats
@@ -77,6 +78,7 @@ class Holdings:
         self._proven = False
         """Whether the store knows that this pepper is the one of its keys."""
         self._opening: asyncio.Task[None] | None = None
+        self._outage = Outage()
         service.engine.add_hook(self.tenants)
         service.engine.add_hook(self.everybody)
         if self.store is not None:
@@ -104,8 +106,9 @@ class Holdings:
         while True:
             try:
                 await self._step(step)
+                self._outage.is_over()
             except StoreUnavailable as error:
-                _log.warning("%s; tried again in %g s", error.message, STEP_S)
+                self._outage.goes_on(self.keyring.trouble or error.message)
             except Exception:  # a defect must not end what keeps money and workers in step
                 _log.exception("a step failed; tried again in %g s", STEP_S)
             step += 1
@@ -199,6 +202,8 @@ class Holdings:
     async def _step(self, step: int) -> None:
         self.tell_repeats()
         await self.keyring.look()
+        if self.keyring.trouble:  # also while what was known still counts
+            raise StoreUnavailable(self.keyring.trouble)
         if self.store is not None and self.keyring.has_opened and not self._proven:
             await pepper.prove(self.store, self.settings.pepper)
             self._proven = True

@@ -71,6 +71,8 @@ class Keyring:
         self._found: dict[bytes, tuple[Key, float | None]] = {}
         self._looked = float("-inf")
         self._asked = self._failed = float("-inf")
+        self.trouble = ""
+        """Why the last look failed; empty if it did not."""
         self._trace: tuple[int, ...] | None = None
         self._looking = asyncio.Lock()
 
@@ -139,10 +141,7 @@ class Keyring:
                 try:
                     return await self._read(self._store)
                 except StoreUnavailable as error:
-                    self._failed = self._steady()
-                    _log.warning(
-                        "%s; keys are those of %.1f s ago", error.message, self._failed - self._looked
-                    )
+                    self._failed, self.trouble = self._steady(), error.message
             if (
                 self._steady() - self._looked > STALE_S
             ):  # all that wait here are told at once, not one after another
@@ -182,6 +181,7 @@ class Keyring:
             _log.warning("the store holds its first key; whoever sends none is answered 401 from now on")
         self._counters, self._trace = counters, trace
         self._looked = self._asked = began
+        self.trouble = ""
         return changed
 
 

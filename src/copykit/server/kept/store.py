@@ -257,7 +257,9 @@ class Store:
         except OSError:
             found = None
         if found is None or (found.st_dev, found.st_ino) != self._file:
-            raise StoreUnavailable("the store's file was taken away or replaced: start the server anew")
+            raise StoreUnavailable(
+                "its file is not at its place any more: put it back, or start the server anew with another"
+            )
 
     def _make_file(self) -> None:
         """Make file and folder for their owner alone, before a database would make them for everybody."""
