@@ -142,7 +142,7 @@ class Serving(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin the way out, or shorten it; runs between two steps of whatever the process does."""
         name = signal.Signals(sig).name
-        if self._worker and name == "SIGINT":
+        if self._worker and (name == "SIGINT" or (self._left_at is not None and name != "SIGQUIT")):
             return
         self._heard.append(name)
         if name == "SIGQUIT" or (self._left_at is not None and not self._worker):
