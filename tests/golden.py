@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,16 +16,19 @@ from typing import Any
 
 import httpx2
 
+import copykit
 from copykit import CopywritingServiceV11, Settings, register_provider
 from copykit.errors import ContentRefused, ProviderUnavailable, RateLimited
-from copykit.models import Usage
+from copykit.models import CopywritingOutput, Usage
 from copykit.providers.base import Completion
 from copykit.providers.registry import unregister_provider
 from copykit.server import ServerSettings, create_app
+from copykit.server.described.samples import SHORT
 from copykit.settings import RoutingSettings, Secret
 from copykit.testing import FakeProvider
 
 FOLDER = Path(__file__).parent / "golden"
+SAMPLE = Path(copykit.__file__).parent / "data" / "answer.json"
 KEY = "Zk3v9QwRt7Yp2LmX8sBd4FhJ6nCgA1eU_w"
 SHOES: dict[str, Any] = {
     "product_description": "Zapatos deportivos de alta gama",
@@ -246,8 +250,24 @@ def written(case: Case) -> str:
     return json.dumps(told(case), ensure_ascii=False, indent=2) + "\n"
 
 
+def sample() -> str:
+    """Give the text of ``data/answer.json``: what the phrase bank writes to the short brief of the description."""
+
+    async def story() -> tuple[CopywritingOutput, float]:
+        async with CopywritingServiceV11(Settings(routing=RoutingSettings(("phrasebank",)))) as service:
+            await service.generate({**SHORT, "seed": 1})  # data files are read by the first
+            began = time.perf_counter()
+            return await service.generate(dict(SHORT)), time.perf_counter() - began
+
+    output, took_s = asyncio.run(story())
+    about = "Written by tests/golden.py with copykit's phrase bank; created_at says when."
+    told = {"about": about, "took_s": round(took_s, 6), "output": output.model_dump(mode="json")}
+    return json.dumps(told, ensure_ascii=False, indent=2) + "\n"
+
+
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
+    SAMPLE.write_text(sample(), encoding="utf-8")
     for name, case in CASES.items():
         (FOLDER / f"{name}.json").write_text(written(case), encoding="utf-8")
     for path in FOLDER.glob("*.json"):

@@ -10,7 +10,8 @@ pytest.importorskip("sse_starlette", reason="needs the extra server")
 
 from copykit.legacy import LegacyResult
 from copykit.models import CopywritingOutput
-from golden import CASES, FOLDER, written
+from copykit.server.described.openapi import document
+from golden import CASES, FOLDER, SAMPLE, sample, written
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -35,3 +36,21 @@ def test_the_legacy_shape_is_a_subset_of_the_whole_one() -> None:
     assert set(whole) | {"cached", "created_at"} == set(CopywritingOutput.model_fields)
     assert (legacy["content"], legacy["platform"]) == (whole["text"], whole["placement"])
     assert [v["fields"] for v in legacy["variants"]] == [v["fields"] for v in whole["variants"]]  # type: ignore[attr-defined]
+
+
+def test_answers_in_the_description_are_true_ones() -> None:
+    """Each route that gives copy shows an answer that the phrase bank wrote, and that its own schema takes."""
+    held = json.loads(SAMPLE.read_text(encoding="utf-8"))
+    now = json.loads(sample())
+    assert now["output"].keys() == held["output"].keys()
+    assert held["output"]["receipt"]["served_by"].startswith("phrasebank:")
+    shown = {}
+    for path, methods in document(keyed=True)["paths"].items():
+        for told in methods.values():
+            for content in told["responses"]["200"]["content"].values():
+                if "example" in content:
+                    shown[path] = content["example"]
+    assert CopywritingOutput.model_validate(shown["/v11/generate"]).text == held["output"]["text"]
+    assert LegacyResult.model_validate(shown["/generate"]).content == held["output"]["text"]
+    for path, gives in (("/v11/batch-generate", "/v11/generate"), ("/generate/batch", "/generate")):
+        assert [item["output"] for item in shown[path]["results"]] == [shown[gives]]

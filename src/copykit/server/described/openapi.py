@@ -15,7 +15,7 @@ from copykit.problems import ProblemBody
 from copykit.server.described.brief_schema import bound
 from copykit.server.described.field_words import describe
 from copykit.server.described.report_schemas import report_schemas
-from copykit.server.described.samples import BODIES, problem
+from copykit.server.described.samples import BODIES, answer, problem
 from copykit.server.routes import PREFIXES, ROUTES, RouteSpec
 
 __all__ = ["document"]
@@ -150,6 +150,8 @@ def _operation(spec: RouteSpec, prefix: str, keyed: bool) -> dict[str, Any]:
         },
         "x-scope": spec.scope,
     }
+    if (example := answer(spec.gives)) is not None:
+        told["responses"]["200"]["content"]["application/json"]["example"] = example
     if spec.path == "/health/ready":
         told["responses"]["503"] = {"description": "Not now.", "content": _content(spec.gives)}
     if spec.takes:

@@ -1,12 +1,15 @@
-"""Bodies that stand in the description of the routes as examples: of requests, and of each kind of problem."""
+"""Bodies that stand in the description of the routes as examples: of requests, of answers, of each kind of problem."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from copykit.data import load_json
+from copykit.legacy import legacy_shape
+from copykit.models import CopywritingOutput
 from copykit.server.wire import Problem
 
-__all__ = ["BODIES", "problem"]
+__all__ = ["BODIES", "SHORT", "answer", "problem"]
 
 BRIEF = {
     "product_name": "Norr",
@@ -65,6 +68,29 @@ _LIKELY: dict[int, tuple[str, str, bool, dict[str, Any]]] = {
     503: ("all_providers_cooling", "no provider may be asked now", True, {"retry_after_s": 4.5}),
     504: ("deadline_exceeded", "no answer within the deadline of 60 s", True, {"after_s": 60.0}),
 }
+
+
+def answer(schema: str) -> dict[str, Any] | None:
+    """Give an answer of *schema* as the phrase bank wrote it to the short brief; None of one that is no copy.
+
+    ``python tests/golden.py`` writes ``data/answer.json`` anew, which holds it.
+    """
+    told = load_json("answer.json")
+    output: dict[str, Any] = told["output"]
+    if schema == "Result":
+        return output
+    legacy = legacy_shape(CopywritingOutput.model_validate(output), told["took_s"])
+    if schema == "LegacyResult":
+        return legacy
+    if schema not in ("BatchResult", "LegacyBatchResult"):
+        return None
+    item = {
+        "index": 0,
+        "status": "ok",
+        "error": None,
+        "output": output if schema == "BatchResult" else legacy,
+    }
+    return {"results": [item], "summary": {"total": 1, "succeeded": 1, "failed": 0}}
 
 
 def problem(status: int) -> dict[str, Any]:
