@@ -463,7 +463,7 @@ def test_the_command_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
         (
             {"COPYKIT_DRAIN_S": "-1", "COPYKIT_PROVIDES": "openai", "COPYKIT_DATA_DIR": "/dev/null/x"},
             78,
-            ["server.drain_s", "nearest: COPYKIT_PROVIDERS", "server.store_url"],
+            ["server.drain_s", "nearest: COPYKIT_PROVIDERS", "COPYKIT_DATA_DIR: "],
         ),
         ({"COPYKIT_DATA_DIR": "damaged"}, 78, ["the file is damaged or no SQLite database"]),
         ({"COPYKIT_DATA_DIR": "torn"}, 1, ["the store's file is damaged"]),

@@ -134,6 +134,7 @@ class ServerSettings:
             folder = data_folder(str(own.get("data_dir", "")))
             if why := _unusable(folder):
                 problems.append(f"COPYKIT_DATA_DIR: {folder}: {why}")
+                own.setdefault("keyed", True)  # nobody knows whether it holds keys
             else:
                 own["store_url"] = file_url(folder)
         away: Exception | None = None
