@@ -294,16 +294,22 @@ ROWS: list[tuple[dict[str, Any] | str, str]] = [
 ]
 FINE: list[dict[str, Any]] = [
     {"description": "Oak \u202ebench\u202c, 140 cm"},
-    {"description": "42", "title": ""},
-    {"description": "https://shop.example/bench", "title": ""},
     {"title": "N" * 300},
     {"material": "x" * 100_000},
     {"price": "9" * 50_000},
 ]
+SAYING_NOTHING: list[dict[str, Any]] = [
+    {"description": "42", "title": ""},
+    {"description": "https://shop.example/bench", "title": ""},
+]
+"""Rows that can be read and name nothing that is sold: no copy of them could be published."""
 
 
 def test_a_bad_row_fails_with_its_reason_and_stops_nothing(tmp_path: Path) -> None:
-    """Every bad row comes back failed with the reason, every odd and every good one with copy, in order."""
+    """
+    Every bad row comes back failed with the reason, every odd and every good one with copy, in order; one that names
+    nothing is rejected, and says so.
+    """
     base = {"title": "Tarn", "description": "Oak bench, 140x40 cm, oiled", "language": "en"}
     lines, expected = (
         [json.dumps({**base, "id": "first", "link": "", "highlights": []})],
@@ -316,6 +322,9 @@ def test_a_bad_row_fails_with_its_reason_and_stops_nothing(tmp_path: Path) -> No
     for number, row in enumerate(FINE):
         lines.append(json.dumps({**base, "id": f"odd {number}", **row}))
         expected.append("")
+    for number, row in enumerate(SAYING_NOTHING):
+        lines.append(json.dumps({**base, "id": f"empty {number}", **row}))
+        expected.append("C-26")
     source, out = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_text("\n".join(lines) + "\n", encoding="utf-8")
     command = [
@@ -337,7 +346,10 @@ def test_a_bad_row_fails_with_its_reason_and_stops_nothing(tmp_path: Path) -> No
     results = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
     assert [result["row"] for result in results] == list(range(1, len(expected) + 1))
     for result, reason in zip(results, expected, strict=True):
-        if reason:
+        if reason == "C-26":
+            rules = [found["rule"] for found in result["output"]["variants"][0]["violations"]]
+            assert (result["status"], reason in rules) == ("rejected", True), result["id"]
+        elif reason:
             assert result["status"] == "failed", result["id"]
             assert reason in result["error"]["message"], result["id"]
             assert len(result["error"]["message"]) < 400

@@ -128,7 +128,7 @@ def test_a_file_names_deployments(tmp_path: Path) -> None:
         ({"deployments": {"main": [3]}}, "3 is no target"),
         ({"deployments": ["one"]}, "must map an alias to its targets"),
         ({"balance": "least-loaded"}, "nearest: least_loaded"),
-        ({"hedge_share": 2}, "must be a share, 0 to 1"),
+        ({"hedge_share": 2}, "must be a number from 0 to 1"),
         ({"repeats": 1.5}, "must be a whole number"),
         ({"breaker": "yes"}, "must be true or false"),
     ],

@@ -395,10 +395,10 @@ def test_all_mistakes_of_overrides_are_told_at_once() -> None:
         Prices(wrong)
     assert caught.value.problems == (
         "prices.a:b: 'cashed' is no kind of token; nearest: cached",
-        "prices.c:d: input=-1 must be dollars per million tokens, 0 or more",
+        "prices.c:d: input=-1 must be dollars per million tokens, 0 to 1000000000",
         "prices.c:d: output is missing",
-        "prices.e:f: input='x' must be dollars per million tokens, 0 or more",
-        "prices.e:f: output=True must be dollars per million tokens, 0 or more",
+        "prices.e:f: input='x' must be dollars per million tokens, 0 to 1000000000",
+        "prices.e:f: output=True must be dollars per million tokens, 0 to 1000000000",
     )
 
 
