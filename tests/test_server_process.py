@@ -221,7 +221,7 @@ def test_where_lines_are_json_wrong_settings_are_one_too(place: Place, how: str)
 def test_a_signal_is_told_when_it_comes(place: Place) -> None:
     """Not after the delay in which new requests are still taken; figures of the way out are fields."""
     pytest.importorskip("structlog", reason="needs the extra server")
-    server = place.run("--drain-delay", "60", "--log-format", "json")
+    server = place.run("--drain-delay", "60", "--log-format", "json", COPYKIT_DRAIN_S="90")
 
     def lines(event: str) -> list[dict[str, Any]]:
         told = [json.loads(line) for line in server.said().splitlines() if line.startswith("{")]

@@ -104,6 +104,6 @@ def test_a_key_a_cache_and_a_budget_are_those_of_both(
     assert ask(two, gone["key"]).status_code == 200
     keys(place, "revoke", gone["id"])
     revoked_s = seconds_until(lambda: ask(two, gone["key"]).status_code == 401)
-    assert ask(one, gone["key"]).status_code == 401
+    seconds_until(lambda: ask(one, gone["key"]).status_code == 401)
     with capsys.disabled():
         print(f"[cleared {cleared_s:.2f} s, spent {spent_s:.2f} s, revoked {revoked_s:.2f} s]", end=" ")
