@@ -183,7 +183,9 @@ class RepairStory(RuleBasedStateMachine):
             assert faults.isdisjoint(seen)
             seen |= faults
             assert len(faults) <= len(provider.whole)
-            assert all(one.text not in GOOD[one.spec.name] for one in prompt.wanted)
+            # equal texts of an answer are one, so places move, and a good text may come to stand there twice
+            wrong = [one for one in prompt.wanted if rules_of(one) != {"M-12"}]
+            assert all(one.text not in GOOD[one.spec.name] for one in wrong)
             alone = build_repair(BRIEF, prompt.wanted, nonce="0" * 16, model=prompt.model)
             assert len(prompt.system + prompt.user) == len(alone.system + alone.user)
             most = sum(len(one.text) + sum(map(len, one.problems)) + 120 for one in prompt.wanted)
