@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import time
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from copykit.errors import ConfigurationError
@@ -131,10 +131,7 @@ async def _live(connection: AsyncConnection, now: float) -> bool:
 
 
 async def _keep(connection: AsyncConnection, pepper: Secret | None) -> None:
-    value = fingerprint(pepper)
-    row = update(table.meta).where(table.meta.c.name == _NAME).values(value=value)
-    if not (await connection.execute(row)).rowcount:
-        await connection.execute(insert(table.meta).values(name=_NAME, value=value))
+    await table.put(connection, table.meta, {"name": _NAME}, {"value": fingerprint(pepper)})
 
 
 async def _lock(connection: AsyncConnection) -> None:

@@ -167,11 +167,12 @@ class Crew:
         streams = table.streams.c
         async with self._store.writing() as connection:
             for name, count in own.items():
-                mine = (streams.worker == self.me.id) & (streams.key_id == name)
-                await connection.execute(delete(table.streams).where(mine))
                 if count:
-                    row = {"worker": self.me.id, "key_id": name, "open": count}
-                    await connection.execute(insert(table.streams).values(**row))
+                    at = {"worker": self.me.id, "key_id": name}
+                    await table.put(connection, table.streams, at, {"open": count})
+                else:
+                    mine = (streams.worker == self.me.id) & (streams.key_id == name)
+                    await connection.execute(delete(table.streams).where(mine))
             others = (streams.worker != self.me.id) & (streams.key_id == key)
             found = await connection.execute(select(func.sum(streams.open)).where(others))
             return int(found.scalar() or 0)
@@ -215,8 +216,5 @@ async def _leave(connection: AsyncConnection, worker: str) -> None:
 
 
 async def _write(connection: AsyncConnection, worker: str, tenant: str, counted: dict[str, Any]) -> None:
-    of_tenant = (table.counts.c.worker == worker) & (table.counts.c.tenant == tenant)
-    told = json.dumps(counted)
-    changed = await connection.execute(update(table.counts).where(of_tenant).values(told=told))
-    if not changed.rowcount:
-        await connection.execute(insert(table.counts).values(worker=worker, tenant=tenant, told=told))
+    at = {"worker": worker, "tenant": tenant}
+    await table.put(connection, table.counts, at, {"told": json.dumps(counted)})

@@ -338,8 +338,5 @@ def period_of(budget: Budget | None, now: float) -> str:
 
 
 async def _add_spent(connection: AsyncConnection, account: str, period: str, amount: int) -> None:
-    of_account = (table.money.c.account == account) & (table.money.c.period == period)
-    more = table.money.c.spent + amount
-    changed = await connection.execute(update(table.money).where(of_account).values(spent=more))
-    if not changed.rowcount:
-        await connection.execute(insert(table.money).values(account=account, period=period, spent=amount))
+    at, more = {"account": account, "period": period}, table.money.c.spent + amount
+    await table.put(connection, table.money, at, {"spent": more}, first={"spent": amount})

@@ -6,7 +6,7 @@ SQLite in a file of its own (write-ahead log, every commit on disk before it cou
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from importlib import import_module
 from pathlib import Path
@@ -37,7 +37,7 @@ from copykit.errors import ConfigurationError, CopykitError, MissingExtra
 from copykit.server.bounds import DRIVERS, store_problems
 from copykit.server.wire import StoreUnavailable
 
-__all__ = ["Store", "StoreUnavailable", "raise_counter"]
+__all__ = ["Store", "StoreUnavailable", "put", "raise_counter"]
 
 SCHEMA = 1
 """Counted up when tables change; a store of a later one is refused rather than misread."""
@@ -318,11 +318,26 @@ def _unusable(path: Path, error: OSError) -> str:
 
 async def raise_counter(connection: AsyncConnection, name: str) -> None:
     """Count up what workers look at, in the same transaction as the change that they are to see."""
-    counted = await connection.execute(
-        update(counters).where(counters.c.name == name).values(value=counters.c.value + 1)
-    )
-    if not counted.rowcount:
-        await connection.execute(insert(counters).values(name=name, value=1))
+    await put(connection, counters, {"name": name}, {"value": counters.c.value + 1}, first={"value": 1})
+
+
+async def put(
+    connection: AsyncConnection,
+    into: Table,
+    at: Mapping[str, Any],
+    values: Mapping[str, Any],
+    *,
+    first: Mapping[str, Any] | None = None,
+) -> None:
+    """Write *values* into the row of *into* whose columns hold what *at* says.
+
+    Args:
+        first: what a new row holds where there is none; the *values* themselves if not given.
+    """
+    here = [into.c[name] == value for name, value in at.items()]
+    changed = await connection.execute(update(into).where(*here).values(**values))
+    if not changed.rowcount:
+        await connection.execute(insert(into).values(**at, **(values if first is None else first)))
 
 
 @contextmanager
