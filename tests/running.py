@@ -153,13 +153,17 @@ class Place:
         """End what still runs; nothing of it told a traceback."""
         for running in self.started:
             if running.process.poll() is None:
+                running.send(
+                    signal.SIGSTOP
+                )  # or it would begin another worker for each that is killed before it
                 for child in (*running.children(), running.process.pid):
                     with suppress(ProcessLookupError):
                         os.kill(child, signal.SIGKILL)
                 running.process.wait()
             assert running.process.stdout is not None
             running.process.stdout.close()
-            assert "Traceback" not in running.said()
+            said = running.said()
+            assert "Traceback" not in said, said
 
 
 async def ask_many(url: str, count: int, first: int = 0, key: str = "") -> list[httpx2.Response | Exception]:

@@ -6,7 +6,9 @@ import asyncio
 import gc
 import json
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +17,15 @@ import pytest
 pytest.importorskip("sse_starlette", reason="needs the extra server")
 pytest.importorskip("aiosqlite", reason="needs the extra server")
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+
 from copykit.errors import ConfigurationError, InvalidRequest
 from copykit.server import ServerSettings
 from copykit.server.config import file_url
 from copykit.server.doors.keys import Budget, KeyBook
 from copykit.server.kept.outage import Outage
 from copykit.server.kept.store import Store, StoreUnavailable
+from copykit.server.kept.streams import OpenStreams
 from copykit.server.routes import ROUTES
 from copykit.testing import FakeClock
 from server_crew import BRIEF, SEEN_S, WorkerAtHand, crew, held_target, priced_target, told
@@ -718,3 +723,81 @@ def test_pages_of_other_origins_change_nothing_on_an_open_server(tmp_path: Path)
             return [answer.status_code for answer in (*asked, await worker.ask("POST", "/v11/cache/clear"))]
 
     assert told(story) == [403, 403, 200, 200, 200]
+
+
+def test_a_store_that_is_closed_gives_no_connection(tmp_path: Path) -> None:
+    """One in use is given back first, and whoever comes later is refused rather than given one that stays open."""
+
+    async def story() -> list[str]:
+        seen = []
+        store = Store(file_url(tmp_path))
+        await store.open()
+        inside, go_on = asyncio.Event(), asyncio.Event()
+
+        async def use() -> None:
+            async with store.writing():
+                inside.set()
+                await go_on.wait()
+            seen.append("given back")
+
+        using = asyncio.ensure_future(use())
+        await inside.wait()
+        closing = asyncio.ensure_future(store.aclose())
+        await asyncio.sleep(0.05)
+        with pytest.raises(StoreUnavailable, match="closed"):
+            async with store.reading():
+                seen.append("a connection after the end")
+        go_on.set()
+        await closing
+        seen.append("closed")
+        await using
+        await store.open()
+        await store.aclose()
+        return seen
+
+    assert told(story) == ["given back", "closed"]
+    gc.collect()  # a connection that was left open would warn
+
+
+def test_streams_are_written_in_the_order_of_their_counts(tmp_path: Path) -> None:
+    """However many ask at once: the count that stays is the last one, and whoever waits is answered by one writing."""
+
+    class Slow(Store):
+        """Makes the first writing wait until others have asked."""
+
+        written = 0
+
+        @asynccontextmanager
+        async def writing(self) -> AsyncIterator[AsyncConnection]:
+            self.written += 1
+            await asyncio.sleep(0.05 if self.written == 2 else 0)
+            async with super().writing() as connection:
+                yield connection
+
+    async def story() -> tuple[list[int], int, int]:
+        store = Slow(file_url(tmp_path))
+        await store.open()
+        own, changed = Counter[str](), set[str]()
+        one = OpenStreams(store, "one", lambda key: own[key], changed)
+        other = OpenStreams(store, "other", lambda _: 0, set())
+        store.written = 1
+
+        async def another() -> int:
+            own["k"] += 1
+            changed.add("k")
+            return await one.elsewhere("k")
+
+        asking = [asyncio.ensure_future(another()) for _ in range(5)]
+        await asyncio.sleep(0.01)
+        asking += [asyncio.ensure_future(another()) for _ in range(5)]
+        await asyncio.sleep(0)
+        asking[0].cancel()  # who began the first writing leaves in the midst of it
+        found = await asyncio.gather(*asking, return_exceptions=True)
+        written = store.written - 1
+        seen = await other.elsewhere("k")
+        await store.aclose()
+        return [answer for answer in found if isinstance(answer, int)], seen, written
+
+    answers, seen, written = told(story)
+    assert (answers, seen) == ([0] * 9, 10)
+    assert written <= 3

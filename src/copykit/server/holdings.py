@@ -25,6 +25,7 @@ from copykit.server.kept.purse import Purse, Spent
 from copykit.server.kept.remembered import Memory, Remembers, Shared
 from copykit.server.kept.repeats import Repeats
 from copykit.server.kept.store import Store, StoreUnavailable, raise_counter
+from copykit.server.kept.streams import OpenStreams
 from copykit.server.watch.identity import config_digest
 from copykit.service import CopywritingServiceV11
 from copykit.stats import Stats, together
@@ -73,6 +74,7 @@ class Holdings:
         self.forecast = Forecast(service.engine)
         self.crew: Crew | None = None
         self.purse: Purse | None = None
+        self.streams: OpenStreams | None = None
         self._service = service
         self._epochs: dict[str, int] = {}
         self._proven = False
@@ -85,6 +87,9 @@ class Holdings:
             self.remembered = Shared(self.store, self.worker)
             self.crew = Crew(self.store, self.worker, self.config)
             self.purse = Purse(self.store, self.worker)
+            self.streams = OpenStreams(
+                self.store, self.worker, self.gate.streams_of, self.gate.streams_changed
+            )
             self._share_budget(self.purse)
 
     async def open(self) -> None:
@@ -207,11 +212,11 @@ class Holdings:
         if self.store is not None and self.keyring.has_opened and not self._proven:
             await pepper.prove(self.store, self.settings.pepper)
             self._proven = True
-        if self.purse is None or self.crew is None:
+        if self.purse is None or self.crew is None or self.streams is None:
             return
         await self.purse.tick()
         if self.gate.streams_changed and self.crew.has_others:
-            await self._tell_streams()
+            await self.streams.tell()
         soon = self.crew.has_others and 0 < len(self.tenants.changed) <= _FEW
         if soon or step % _BEATS == 0:
             changed, self.tenants.changed = self.tenants.changed, set()
@@ -227,22 +232,12 @@ class Holdings:
             await self.remembered.purge()
 
     async def _streams_elsewhere(self, key: str) -> int:
-        if self.crew is None or not self.crew.has_others:
+        if self.streams is None or self.crew is None or not self.crew.has_others:
             return 0
         try:
-            return await self._tell_streams(key)
+            return await self.streams.elsewhere(key)
         except StoreUnavailable:  # nobody knows: then each worker allows its share
             return self.settings.streams - max(1, self.settings.streams // self.settings.workers)
-
-    async def _tell_streams(self, key: str = "") -> int:
-        """Write down what changed; give the streams that *key* has open elsewhere."""
-        assert self.crew is not None  # noqa: S101  # whoever asks looked
-        changed, self.gate.streams_changed = self.gate.streams_changed, set()
-        try:
-            return await self.crew.streams({name: self.gate.streams_of(name) for name in changed}, key)
-        except StoreUnavailable:
-            self.gate.streams_changed |= changed
-            raise
 
     def _share_budget(self, purse: Purse) -> None:
         """Let the budget of the settings hold for all workers that were started together."""

@@ -42,7 +42,7 @@ class Gate:
         self._most_streams = streams
         self._elsewhere = elsewhere or _nowhere
         self.streams_changed: set[str] = set()
-        """Keys whose number of streams is another one since this was emptied."""
+        """Keys whose number of streams is another one since whoever shares this set emptied it."""
         self._chance = chance
         self.in_work: Counter[str] = Counter()
         """By tenant."""

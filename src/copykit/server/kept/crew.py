@@ -8,12 +8,12 @@ import secrets
 import socket
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from copykit import events
@@ -157,25 +157,6 @@ class Crew:
         async with self._store.reading() as connection:
             found = (await connection.execute(select(table.counts.c.told).where(others))).scalars().all()
         return together([own, *map(json.loads, found)])
-
-    async def streams(self, own: Mapping[str, int], key: str = "") -> int:
-        """Write down how many streams keys have open here; give those that *key* has open at other workers.
-
-        Raises:
-            StoreUnavailable: the store did not answer.
-        """
-        streams = table.streams.c
-        async with self._store.writing() as connection:
-            for name, count in own.items():
-                if count:
-                    at = {"worker": self.me.id, "key_id": name}
-                    await table.put(connection, table.streams, at, {"open": count})
-                else:
-                    mine = (streams.worker == self.me.id) & (streams.key_id == name)
-                    await connection.execute(delete(table.streams).where(mine))
-            others = (streams.worker != self.me.id) & (streams.key_id == key)
-            found = await connection.execute(select(func.sum(streams.open)).where(others))
-            return int(found.scalar() or 0)
 
     async def leave(self, told: Iterable[tuple[str, dict[str, Any]]]) -> None:
         """Take this worker out, with what it counted last."""

@@ -5,9 +5,10 @@ SQLite in a file of its own (write-ahead log, every commit on disk before it cou
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -48,6 +49,8 @@ _SQLITE = b"SQLite format 3\0"
 """How a file of SQLite begins (sqlite.org/fileformat.html, section 1.2); an empty one is a new database."""
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _TEXT = 255
+_CLOSING_S = 5.0
+"""For connections in use when all are closed: a transaction of the server takes milliseconds."""
 
 tables = MetaData()
 meta = Table("copykit_meta", tables, Column("name", String(64), primary_key=True), Column("value", Text))
@@ -173,6 +176,9 @@ class Store:
         self._url = self._url.set(drivername=driver)
         self.kind: Literal["sqlite", "postgresql"] = "sqlite" if driver.startswith("sqlite") else "postgresql"
         """``sqlite`` or ``postgresql``."""
+        self._in_use = 0
+        self._unused: asyncio.Event | None = None
+        self._closed = False
         self._file: tuple[int, int] | None = None
         if self.kind == "sqlite":
             self._make_file()
@@ -206,12 +212,13 @@ class Store:
         return tuple(told)
 
     async def open(self) -> None:
-        """Make the tables that are not there.
+        """Make the tables that are not there; a store that was closed is open again.
 
         Raises:
             ConfigurationError: the store was made by a later version.
             StoreUnavailable: it does not answer.
         """
+        self._closed = False
         async with self.writing() as connection:
             if self.kind == "postgresql":
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
@@ -231,22 +238,40 @@ class Store:
         Raises:
             StoreUnavailable: it does not answer, or is locked for seconds.
         """
-        self._check_file()
-        with _answering():
+        with self._used(), _answering():
             async with self._engine.begin() as connection:
                 yield connection
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncConnection]:
         """Give a connection that changes nothing; raises as `writing` does."""
-        self._check_file()
-        with _answering():
+        with self._used(), _answering():
             async with self._engine.connect() as connection:
                 yield await connection.execution_options(isolation_level="AUTOCOMMIT")
 
     async def aclose(self) -> None:
-        """Close all connections."""
+        """Close all connections, those in use when they are given back; nobody gets one after it."""
+        self._closed = True
+        if self._in_use:
+            self._unused = asyncio.Event()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSING_S):
+                    await self._unused.wait()
         await self._engine.dispose()
+
+    @contextmanager
+    def _used(self) -> Iterator[None]:
+        """Count who has a connection: one that is given back after the end would stay open."""
+        if self._closed:
+            raise StoreUnavailable("it is closed")
+        self._check_file()
+        self._in_use += 1
+        try:
+            yield
+        finally:
+            self._in_use -= 1
+            if self._unused is not None and not self._in_use:
+                self._unused.set()
 
     def _check_file(self) -> None:
         """Refuse to go on with a file that is not at its place any more: others would read and write another one."""
