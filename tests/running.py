@@ -56,6 +56,9 @@ class Slow:
     async def stream(self, prompt):
         yield COPY[:40]
         yield await self.complete(prompt)
+
+    async def aclose(self):
+        await asyncio.sleep(float(os.environ.get("SLOW_CLOSE_S", "0")))
 '''
 
 

@@ -7,11 +7,12 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def test_workers_are_replaced_one_by_one(place: Place) -> None:
 
 
 def test_a_worker_that_dies_is_replaced_and_none_outlives_its_parent(place: Place) -> None:
-    """The other one serves meanwhile; without a parent both end by themselves."""
+    """The other one serves meanwhile; without a parent both end by themselves, also the one that is still starting."""
     server = place.run("--workers", "2")
     first, second = children(server)
     os.kill(first, signal.SIGKILL)
@@ -102,7 +103,6 @@ def test_a_worker_that_dies_is_replaced_and_none_outlives_its_parent(place: Plac
         time.sleep(0.1)
     assert second in children(server)
     orphans = children(server)
-    time.sleep(1)  # the new one begins to watch its parent
     server.send(signal.SIGKILL)
     server.end(30)
     while any(Path(f"/proc/{number}").exists() and not _is_over(number) for number in orphans):
@@ -296,3 +296,48 @@ def test_granian_serves_the_same_application(place: Place) -> None:
     assert [told.headers.get_list("server") for told in (answer, missing)] == [["copykit"]] * 2
     server.send(signal.SIGTERM)
     assert server.end(30) == 0
+
+
+def test_a_worker_whose_parent_went_while_it_started_ends_in_order(place: Place) -> None:
+    """Nobody hears that it serves: it ends as if the parent had gone later."""
+    heard, tell = os.pipe()
+    hold, life = os.pipe()
+    os.close(heard)
+    errors = place.folder / "worker"
+    with socket.create_server(("127.0.0.1", 0)) as listening, errors.open("w", encoding="utf-8") as stream:
+        passed = (listening.fileno(), tell, hold)
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "copykit.server.process.worker", *map(str, passed)],
+            cwd=place.folder,
+            env=place.environment(),
+            pass_fds=passed,
+            stderr=stream,
+        )
+        deadline = time.monotonic() + 60
+        while " serving | " not in errors.read_text(encoding="utf-8") and worker.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        for file in (tell, hold, life):
+            os.close(file)
+        status = worker.wait(30)
+    said = errors.read_text(encoding="utf-8")
+    assert (status, "Traceback" in said) == (0, False), said
+    assert "ended | pid=" in said
+
+
+def test_a_provider_that_does_not_close_is_not_waited_for(place: Place) -> None:
+    """The server ends in order all the same, with what it holds written down, and says so in one line."""
+    server = place.run(
+        slow=True,
+        SLOW_S="0.05",
+        SLOW_CLOSE_S="30",
+        COPYKIT_STORE_URL=f"sqlite:///{place.folder / 'kept.sqlite'}",
+    )
+    assert not wrong(asyncio.run(ask_many(server.url, 2)))
+    server.send(signal.SIGTERM)
+    assert server.end(30) == 0
+    said = server.said()
+    assert said.count("providers did not close in time") == 1
+    assert "ended | pid=" in said
+    with closing(sqlite3.connect(place.folder / "kept.sqlite")) as connection:
+        assert connection.execute("SELECT count(*) FROM copykit_workers").fetchone() == (0,)

@@ -39,6 +39,8 @@ from copykit.settings import Settings
 __all__ = ["create_app"]
 
 _log = logging.getLogger("copykit.server")
+_PROVIDERS_S = 1.0
+"""For the providers to close their connections: what the server holds has to be written down after it."""
 _ASKED_HEADERS = (
     "authorization",
     "content-type",
@@ -122,7 +124,11 @@ async def _lifespan(
     for task in running:
         task.cancel()
     await asyncio.wait(running)
-    await answers.aclose()
+    try:
+        async with asyncio.timeout(_PROVIDERS_S):
+            await answers.aclose()
+    except TimeoutError:
+        _log.warning("the providers did not close in time: what they hold ends with the process")
     await holdings.aclose()
     if traces is not None:
         await asyncio.to_thread(traces.close)

@@ -49,7 +49,7 @@ _SQLITE = b"SQLite format 3\0"
 """How a file of SQLite begins (sqlite.org/fileformat.html, section 1.2); an empty one is a new database."""
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 _TEXT = 255
-_CLOSING_S = 5.0
+_CLOSING_S = 2.0
 """For connections in use when all are closed: a transaction of the server takes milliseconds."""
 
 tables = MetaData()

@@ -38,7 +38,7 @@ _FAREWELL_S = 0.5
 """For streams to say that they end, and for what was broken off to answer."""
 _FORCED_S = 1.0
 """From a second signal to the end of the process, whatever hangs."""
-_CLOSING_S = 2.0
+_CLOSING_S = 3.0
 """For the application to close its files and connections."""
 _MERCY_S = 4.5
 """From the limit of the drain to the end of the process, whatever hangs."""
@@ -230,9 +230,12 @@ class Serving(uvicorn.Server):
         await asyncio.sleep(_TICK_S)
         for connection in list(self._state.connections):
             connection.transport.abort()
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(_CLOSING_S):
                 await self.lifespan.shutdown()
+        except TimeoutError:
+            _log.warning("the store did not close in time; what was spent last counts as what was held")
+            self.lifespan.shutdown_failed = True  # told already: its cancellation is no traceback of its own
         self._last_moment = min(self._last_moment, time.monotonic() + 1.0)  # threads are not waited for
         self._tell_signals()
         _log.info("ended", extra={"pid": os.getpid()})

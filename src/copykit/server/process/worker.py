@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import threading
+from contextlib import suppress
 
 from copykit.errors import ConfigurationError, CopykitError, MissingExtra
 
@@ -46,7 +47,8 @@ def main(listening: int, told: int, life: int) -> int:
         return _WRONG_SETTINGS if isinstance(error, ConfigurationError) else _CANNOT
 
     def started() -> None:
-        os.write(told, b"1")
+        with suppress(BrokenPipeError):  # the parent went meanwhile: `_outlive` ends this process in order
+            os.write(told, b"1")
         os.close(told)
 
     serving = Serving(app, settings, worker=True, started=started)
