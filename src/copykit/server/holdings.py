@@ -21,9 +21,10 @@ from copykit.server.doors.limits import Limits
 from copykit.server.forecast import Forecast
 from copykit.server.kept.crew import Crew, TenantStats, worker_id
 from copykit.server.kept.outage import Outage
-from copykit.server.kept.purse import Purse, Spent
+from copykit.server.kept.purse import Purse
 from copykit.server.kept.remembered import Memory, Remembers, Shared
 from copykit.server.kept.repeats import Repeats
+from copykit.server.kept.spending import Spending, spendings
 from copykit.server.kept.store import Store, StoreUnavailable, raise_counter
 from copykit.server.kept.streams import OpenStreams
 from copykit.server.watch.identity import config_digest
@@ -186,15 +187,16 @@ class Holdings:
 
     async def money(self, visitor: Visitor) -> dict[str, Any]:
         """Give what the visitor's key and tenant have spent in their periods."""
-        told: dict[str, Any] = {}
-        if self.purse is None or not visitor.key.id or visitor.key.id == OPERATOR:
-            return told
-        told["key"] = _told(await self.purse.spent(f"key:{visitor.key.id}", visitor.key.budget))
+        if self.store is None or self.purse is None or not visitor.key.id or visitor.key.id == OPERATOR:
+            return {}
+        budgets = {"key": visitor.key.budget}
         if visitor.tenant:
             bounds = self.keyring.tenants.get(visitor.tenant)
-            budget = None if bounds is None else bounds.budget
-            told["tenant"] = _told(await self.purse.spent(f"tenant:{visitor.tenant}", budget))
-        return told
+            budgets["tenant"] = None if bounds is None else bounds.budget
+        names = {"key": f"key:{visitor.key.id}", "tenant": f"tenant:{visitor.tenant}"}
+        asked = {names[whose]: budget for whose, budget in budgets.items()}
+        found = await spendings(self.store, asked, self.purse.now())
+        return {whose: _told(found[names[whose]], budget) for whose, budget in budgets.items()}
 
     async def _open(self, store: Store) -> None:
         await store.open()
@@ -253,5 +255,6 @@ class Holdings:
         self._service.engine.router.ledger = purse.ledger("server", budget, scope="budget")
 
 
-def _told(spent: Spent) -> dict[str, Any]:
-    return {"spent_usd": spent.usd, "cap_usd": spent.cap_usd, "per": spent.per}
+def _told(spending: Spending, budget: Budget | None) -> dict[str, Any]:
+    cap_usd, per = (None, "month") if budget is None else (budget.usd, budget.per)
+    return {"spent_usd": spending.spent_usd, "cap_usd": cap_usd, "per": per}

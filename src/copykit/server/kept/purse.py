@@ -11,7 +11,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,7 +23,7 @@ from copykit.server.doors.keys import Budget
 from copykit.server.kept import store as table
 from copykit.server.kept.store import Store, StoreUnavailable
 
-__all__ = ["LeasedLedger", "Purse", "Spent", "period_of"]
+__all__ = ["LeasedLedger", "Purse", "period_of"]
 
 _PICO = 10**12
 _SHARE = 100
@@ -37,15 +36,6 @@ _PAUSES_S = (0.3, 0.4, 0.5)
 _REST_S = 0.5
 """That the store is left alone after it was silent."""
 _log = logging.getLogger("copykit.server")
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What an account has spent in its period, over all workers."""
-
-    usd: float
-    cap_usd: float | None
-    per: str
 
 
 class LeasedLedger(Ledger):
@@ -173,20 +163,6 @@ class Purse:
             self._replaced.append((held, self._steady()))
         made = self._ledgers[account] = LeasedLedger(self, account, budget, scope, parent)
         return made
-
-    async def spent(self, account: str, budget: Budget | None) -> Spent:
-        """Give what *account* has spent in its period, up to half a second ago.
-
-        Raises:
-            StoreUnavailable: the store did not answer.
-        """
-        asked = select(table.money.c.spent).where(
-            (table.money.c.account == account) & (table.money.c.period == period_of(budget, self.now()))
-        )
-        async with self._store.reading() as connection:
-            pico = (await connection.execute(asked)).scalar() or 0
-        cap, per = (None, "month") if budget is None else (budget.usd, budget.per)
-        return Spent(pico / _PICO, cap, per)
 
     async def fetch(self, ledger: LeasedLedger, amount: int) -> bool:
         """Take room for *amount* out of the account of *ledger*; say whether it fits then.

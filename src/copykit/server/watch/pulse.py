@@ -14,6 +14,7 @@ from copykit.server.bounds import is_loopback
 from copykit.server.config import data_folder
 from copykit.server.holdings import Holdings
 from copykit.server.kept.purse import LeasedLedger
+from copykit.server.kept.spending import spendings
 from copykit.server.kept.store import StoreUnavailable
 from copykit.server.watch import machine
 from copykit.server.watch.gpu import gpus
@@ -106,16 +107,16 @@ class Pulse:
 
     async def _spent(self) -> None:
         """Tell a budget that all workers share, of which this one's ledger holds a part only."""
-        ledger, purse = self._metrics.ledger, self._holdings.purse
-        if purse is None or not isinstance(ledger, LeasedLedger):
+        ledger, store = self._metrics.ledger, self._holdings.store
+        if store is None or not isinstance(ledger, LeasedLedger):
             return
         try:
-            spent = await purse.spent(ledger.account, ledger.budget)
+            found = await spendings(store, {ledger.account: ledger.budget}, time.time())
         except StoreUnavailable:
             return
-        self._metrics.figures.set("copykit_budget_usd", spent.usd, "spent")
-        if spent.cap_usd is not None:
-            self._metrics.figures.set("copykit_budget_usd", spent.cap_usd, "cap")
+        self._metrics.figures.set("copykit_budget_usd", found[ledger.account].spent_usd, "spent")
+        if ledger.budget is not None:
+            self._metrics.figures.set("copykit_budget_usd", ledger.budget.usd, "cap")
 
     def _quick(self) -> None:
         figures, gate = self._metrics.figures, self._holdings.gate
