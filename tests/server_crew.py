@@ -17,7 +17,7 @@ from copykit.providers.base import Completion
 from copykit.providers.registry import unregister_provider
 from copykit.server import ServerSettings, create_app
 from copykit.server.config import file_url
-from copykit.server.doors.keys import KeyBook
+from copykit.server.doors.keybook import KeyBook
 from copykit.server.kept.store import Store
 from copykit.settings import RoutingSettings
 from copykit.testing import FakeProvider

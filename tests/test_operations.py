@@ -84,7 +84,7 @@ def backup(source: Path, target: Path) -> subprocess.CompletedProcess[str]:
 def made_store(path: Path) -> str:
     """Make a store with one key; its id."""
     pytest.importorskip("sqlalchemy", reason="needs the extra server")
-    from copykit.server.doors.keys import KeyBook
+    from copykit.server.doors.keybook import KeyBook
     from copykit.server.kept.store import Store
 
     async def made() -> str:
@@ -164,7 +164,7 @@ def test_the_backup_of_postgresql_brings_keys_back(tmp_path: Path) -> None:
     programs = Path(embedded.__file__).parent / "pginstall" / "bin"
     commands = re.findall(r"(?m)^(pg_(?:dump|restore) .*)$", TEXT)
     assert len(commands) == 2
-    from copykit.server.doors.keys import KeyBook
+    from copykit.server.doors.keybook import KeyBook
     from copykit.server.kept.store import Store, keys
 
     server = embedded.get_server(tmp_path / "pg", cleanup_mode="delete")

@@ -17,7 +17,8 @@ pytest.importorskip("sse_starlette", reason="needs the extra server")
 pytest.importorskip("aiosqlite", reason="needs the extra server")
 
 from copykit.server import ServerSettings
-from copykit.server.doors.keys import Budget, KeyBook
+from copykit.server.doors.keybook import KeyBook
+from copykit.server.doors.keys import Budget
 from copykit.server.doors.limits import Limits
 from copykit.server.kept.purse import Purse
 from copykit.server.kept.store import Store, StoreUnavailable

@@ -187,7 +187,7 @@ def test_a_look_accepts_what_the_server_accepts(folder: Path) -> None:
     """Keys of the store are keys: where others reach the server, they are enough."""
     import asyncio
 
-    from copykit.server.doors.keys import KeyBook
+    from copykit.server.doors.keybook import KeyBook
     from copykit.server.kept.store import Store
 
     async def make() -> None:

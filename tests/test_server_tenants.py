@@ -22,7 +22,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from copykit.errors import ConfigurationError, InvalidRequest
 from copykit.server import ServerSettings
 from copykit.server.config import file_url
-from copykit.server.doors.keys import Budget, KeyBook
+from copykit.server.doors.keybook import KeyBook
+from copykit.server.doors.keys import Budget
 from copykit.server.kept.outage import Outage
 from copykit.server.kept.store import Store, StoreUnavailable
 from copykit.server.kept.streams import OpenStreams

@@ -190,7 +190,7 @@ class Desk:
             assert "Traceback" not in "".join(self.told), "a traceback was told"
 
     async def _make_keys(self) -> None:
-        from copykit.server.doors.keys import KeyBook
+        from copykit.server.doors.keybook import KeyBook
         from copykit.server.kept.store import Store
 
         kept = Store(self.settings.store_url or "")
@@ -207,7 +207,7 @@ class Desk:
 
     async def key(self, **options: Any) -> str:
         """Make one more key while the server runs; gives its text, which counts as planted."""
-        from copykit.server.doors.keys import KeyBook
+        from copykit.server.doors.keybook import KeyBook
         from copykit.server.kept.store import Store
 
         kept = Store(self.settings.store_url or "")

@@ -18,7 +18,8 @@ from copykit.cli.key_view import show_keys, show_tenants, spent, tell_key, tell_
 from copykit.errors import CopykitError, InvalidRequest, MissingExtra
 
 if TYPE_CHECKING:
-    from copykit.server.doors.keys import AsIs, Budget, Key, KeyBook, Tenant
+    from copykit.server.doors.keybook import AsIs, KeyBook
+    from copykit.server.doors.keys import Budget, Key, Tenant
     from copykit.server.kept.spending import Spending
 
 __all__ = ["app"]
@@ -173,7 +174,7 @@ def change(
 
     async def work(book: KeyBook) -> tuple[Key, Spending]:
         """Change it; give it, and what it has spent."""
-        from copykit.server.doors.keys import AS_IS
+        from copykit.server.doors.keybook import AS_IS
 
         changed = await book.change(
             key,
@@ -263,7 +264,7 @@ def tenant(
 
     async def work(book: KeyBook) -> tuple[Tenant, int, Spending]:
         """Bound it; give it, how many keys it has, and what they have spent."""
-        from copykit.server.doors.keys import AS_IS
+        from copykit.server.doors.keybook import AS_IS
 
         bound = await book.bound(
             name, rate=AS_IS if rate is None else rate.strip(), budget=_new_budget(budget)
@@ -318,7 +319,7 @@ async def _with_book(url: str | None, work: Callable[[KeyBook], Awaitable[T]]) -
     except ModuleNotFoundError as error:
         raise MissingExtra("keys", error.name or "sqlalchemy", "server") from None
     from copykit.server.config import ServerSettings, data_folder, file_url
-    from copykit.server.doors.keys import KeyBook
+    from copykit.server.doors.keybook import KeyBook
     from copykit.server.kept.store import Store
 
     settings = ServerSettings.from_env(host="127.0.0.1", keyed=True)
@@ -350,7 +351,7 @@ def _budget(text: str) -> Budget | None:
 
 def _new_budget(text: str | None) -> Budget | AsIs | None:
     """Give the budget that *text* is, None where it takes it away, and what changes nothing where it is not given."""
-    from copykit.server.doors.keys import AS_IS
+    from copykit.server.doors.keybook import AS_IS
 
     return AS_IS if text is None else _budget(text)
 
