@@ -231,6 +231,34 @@ def test_the_engine_stays_readable() -> None:
             assert (node.end_lineno or 0) - node.lineno <= 45, node.name
 
 
+def test_whatever_uses_the_store_goes_on_to_its_end() -> None:
+    """A function with a transaction is behind `to_the_end`, or is called within its file by such ones alone."""
+    loose = []
+    for path in sorted((SRC / "server").rglob("*.py")):
+        functions = [
+            node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.AsyncFunctionDef)
+        ]
+        whole = {f.name for f in functions if any("to_the_end" in ast.unparse(d) for d in f.decorator_list)}
+        calls = {
+            f.name: {_called(node) for node in ast.walk(f) if isinstance(node, ast.Call)} for f in functions
+        }
+        for _ in functions:  # until nothing is added any more, at most once for each
+            for name in calls.keys() - whole:
+                callers = {other for other, called in calls.items() if name in called and other != name}
+                if callers and callers <= whole:
+                    whole.add(name)
+        loose += [
+            f"{path.name}: {name}"
+            for name, called in calls.items()
+            if called & {"writing", "reading"} and name not in whole
+        ]
+    assert loose == []
+
+
+def _called(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
 def test_no_data_format_that_runs_code_is_read() -> None:
     """No pickle, marshal, shelve, eval or exec anywhere in the package."""
     banned = {"pickle", "marshal", "shelve"}

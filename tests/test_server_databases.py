@@ -16,13 +16,20 @@ import pytest
 pytest.importorskip("sse_starlette", reason="needs the extra server")
 pytest.importorskip("aiosqlite", reason="needs the extra server")
 
+from sqlalchemy import select
+
+from copykit.events import CopyRepeated
 from copykit.server import ServerSettings
 from copykit.server.doors.keybook import KeyBook
 from copykit.server.doors.keys import Budget
 from copykit.server.doors.limits import Limits
+from copykit.server.kept import store as table
+from copykit.server.kept.crew import Crew
 from copykit.server.kept.purse import Purse
-from copykit.server.kept.store import Store, StoreUnavailable
+from copykit.server.kept.spending import spendings
+from copykit.server.kept.store import Store, StoreUnavailable, raise_counter
 from copykit.server.wire import Refused
+from copykit.stats import Stats
 from server_crew import BRIEF, SEEN_S, crew, told
 
 
@@ -98,7 +105,7 @@ def test_money_in_postgresql_is_never_promised_twice(postgres: str) -> None:
             await asyncio.gather(*(caller(at) for at in range(40)))
             for purse in purses:
                 await purse.aclose()
-            spent = (await purses[0].spent("key:pg", budget)).usd
+            spent = (await spendings(stores[0], {"key:pg": budget}, time.time()))["key:pg"].spent_usd
             assert spent == pytest.approx(granted * 0.05)
             assert spent <= 1.0
             return granted
@@ -107,6 +114,53 @@ def test_money_in_postgresql_is_never_promised_twice(postgres: str) -> None:
                 await store.aclose()
 
     assert 15 <= told(story) <= 20
+
+
+def test_workers_that_leave_together_lose_no_count_in_postgresql(postgres: str) -> None:
+    """Six at once: what all of them counted is there, each time."""
+
+    async def story() -> list[int]:
+        store = Store(postgres)
+        await store.open()
+        try:
+            stays = Crew(store, "stays", "")
+            await stays.beat(())
+            for name in "abcdef":
+                await Crew(store, name, "").beat([("acme", counted)])
+            await asyncio.gather(*(Crew(store, name, "").remove(name) for name in "abcdef"))
+            told = await stays.counted("acme", Stats().counted())
+            await stays.remove("stays")
+            return [told["requests"]["total"]]
+        finally:
+            await store.aclose()
+
+    one = Stats()
+    one(CopyRepeated(count=1, placement="x.post", language="en", status="ok", duration_s=0.1))
+    counted = one.counted()
+    assert told(story) == [6]
+
+
+def test_the_first_of_a_row_may_be_written_by_several_at_once_in_postgresql(postgres: str) -> None:
+    """Eight first changes of a counter, none of them an error: it is counted to eight."""
+
+    async def story() -> int:
+        stores = [Store(postgres) for _ in range(4)]
+        try:
+            await stores[0].open()
+
+            async def change(store: Store) -> None:
+                async with store.writing() as connection:
+                    await raise_counter(connection, "first")
+
+            await asyncio.gather(*(change(store) for store in stores * 2))
+            async with stores[0].reading() as connection:
+                asked = select(table.counters.c.value).where(table.counters.c.name == "first")
+                return int((await connection.execute(asked)).scalar_one())
+        finally:
+            for store in stores:
+                await store.aclose()
+
+    assert told(story) == 8
 
 
 def test_a_database_that_is_not_there_is_said_so() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,16 @@ def test_where_no_key_works_any_pepper_may_begin(tmp_path: Path) -> None:
     assert run(tmp_path, "create", pepper=OTHER).exit_code == 0
     with pytest.raises(ConfigurationError):
         start(tmp_path, OURS)
+
+
+def test_a_key_that_ended_before_the_pepper_changed_is_not_brought_back(tmp_path: Path) -> None:
+    """It would be shown as active and open nothing: it has ended for good with the old pepper."""
+    old = json.loads(run(tmp_path, "create", "--expires", "1s", "--json", pepper=OURS).stdout)
+    time.sleep(1.1)
+    assert run(tmp_path, "create", pepper=OTHER).exit_code == 0
+    refused = run(tmp_path, "set", old["id"], "--expires", "30d", pepper=OTHER)
+    assert refused.exit_code != 0
+    assert "revoked" in refused.output
 
 
 def test_the_first_key_is_held_to_the_pepper_of_the_server_that_runs(tmp_path: Path) -> None:

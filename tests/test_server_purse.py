@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 pytest.importorskip("aiosqlite", reason="needs the extra server")
 
 from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from copykit.errors import BudgetExceeded
 from copykit.server.config import file_url
@@ -20,7 +23,7 @@ from copykit.server.kept import store as table
 from copykit.server.kept.crew import Crew
 from copykit.server.kept.purse import LeasedLedger, Purse
 from copykit.server.kept.spending import spendings
-from copykit.server.kept.store import Store
+from copykit.server.kept.store import Store, StoreUnavailable
 from copykit.testing import FakeClock
 from server_crew import told
 
@@ -57,11 +60,13 @@ class Bank:
         return float(held or 0) / 1e12
 
 
-def over_bank(folder: Path, workers: int, story: Callable[[Bank], Awaitable[None]]) -> None:
+def over_bank(
+    folder: Path, workers: int, story: Callable[[Bank], Awaitable[None]], kind: type[Store] = Store
+) -> None:
     """Run *story* over a new bank."""
 
     async def run() -> None:
-        store = Store(file_url(folder))
+        store = kind(file_url(folder))
         await store.open()
         try:
             await story(Bank(store, workers))
@@ -199,6 +204,62 @@ def test_an_account_without_a_budget_is_counted(tmp_path: Path) -> None:
         assert await bank.spent_usd("key:1", None) == 9.0
 
     over_bank(tmp_path, 2, story)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_whoever_leaves_amid_a_fetch_costs_nothing_and_locks_nothing(tmp_path: Path, seed: int) -> None:
+    """A deadline may cut it off anywhere: what was taken out is there for the next call, and the file is free."""
+
+    async def story(bank: Bank) -> None:
+        (ledger,) = bank.ledgers(Budget(1.0, "total"))
+        other = sqlite3.connect(str(bank.store.path), timeout=0, isolation_level=None)
+        chance = random.Random(seed)
+        with closing(other):
+            for _ in range(15):
+                fetching = asyncio.ensure_future(ledger.more(0.001))
+                await asyncio.sleep(chance.random() * 0.006)
+                fetching.cancel()
+                await asyncio.wait([fetching])
+                await bank.tick()
+                other.execute("BEGIN IMMEDIATE")
+                other.execute("ROLLBACK")
+            await bank.purses[0].aclose()
+            assert await bank.spent_usd("key:1", ledger.budget) == 0
+            assert await bank.held_usd() == 0
+
+    over_bank(tmp_path, 1, story)
+
+
+def test_a_period_that_turns_while_the_store_fails_loses_no_call(tmp_path: Path) -> None:
+    """What is in progress then is moved to the new period at the next try, and its cost is counted there."""
+
+    class Failing(Store):
+        """Fails at the end of one writing, when it is told to."""
+
+        fails = False
+
+        @asynccontextmanager
+        async def writing(self) -> AsyncIterator[AsyncConnection]:
+            async with super().writing() as connection:
+                yield connection
+                if self.fails:
+                    self.fails = False
+                    raise StoreUnavailable("at the commit")
+
+    async def story(bank: Bank) -> None:
+        (ledger,) = bank.ledgers(Budget(1.0, "day"))
+        assert await ledger.more(0.6)
+        with ledger.reserve(0.6) as call:
+            bank.clock.now += DAY_S
+            bank.store.fails = True  # type: ignore[attr-defined]  # of the class above
+            with pytest.raises(StoreUnavailable):
+                await bank.purses[0].tick()
+            await bank.purses[0].tick()
+            call.settle(0.6)
+        await bank.tick()
+        assert await bank.spent_usd("key:1", ledger.budget) == pytest.approx(0.6)
+
+    over_bank(tmp_path, 1, story, Failing)
 
 
 def test_a_refusal_tells_of_the_account_and_not_of_a_workers_part(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,25 @@ import pytest
 pytest.importorskip("sse_starlette", reason="needs the extra server")
 pytest.importorskip("aiosqlite", reason="needs the extra server")
 
+from sqlalchemy.ext.asyncio import AsyncConnection
+from starlette.requests import Request
+from starlette.responses import Response
+
 from copykit import register_provider
 from copykit.errors import ProviderUnavailable
 from copykit.providers.registry import unregister_provider
+from copykit.server.again import once
 from copykit.server.config import file_url
 from copykit.server.kept.crew import Crew
 from copykit.server.kept.remembered import KEPT_S, LONGEST, Kept, Memory, Remembers, Shared
 from copykit.server.kept.store import Store
+from copykit.server.routes import ROUTES
 from copykit.server.wire import Refused, StoreUnavailable
 from copykit.testing import FakeClock, FakeProvider
 from server_crew import BRIEF, SEEN_S, crew, told
 
 ANSWER = Kept(200, "application/json", b"{}")
+SPEC = next(spec for spec in ROUTES if spec.path == "/v11/generate")
 
 
 @pytest.fixture(params=["memory", "store"])
@@ -98,6 +106,86 @@ def test_answers_are_forgotten_after_a_day_and_work_never(remembering: Any) -> N
         assert await remembered.begin("a", "done", b"2" * 32) is None
 
     remembering(story)
+
+
+class Failing(Store):
+    """Fails at the end of one writing, when it is told to; says when one begins."""
+
+    fails = False
+    begins: asyncio.Event | None = None
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncConnection]:
+        """Do as a store does, or fail."""
+        if self.begins is not None:
+            self.begins.set()
+        async with super().writing() as connection:
+            yield connection
+            if self.fails:
+                self.fails = False
+                raise StoreUnavailable("at the commit")
+
+
+def over_failing(folder: Path, story: Callable[[Failing, Shared], Awaitable[None]]) -> None:
+    """Run *story* over a store that fails, and what remembers in it."""
+
+    async def run() -> None:
+        store = Failing(file_url(folder))
+        await store.open()
+        try:
+            await Crew(store, "w1", "").beat(())
+            await story(store, Shared(store, "w1"))
+        finally:
+            await store.aclose()
+
+    told(run)
+
+
+@pytest.mark.parametrize("size", [2, LONGEST + 1])
+def test_an_answer_that_the_store_did_not_take_is_kept_once_it_does(tmp_path: Path, size: int) -> None:
+    """Until then a repeat waits; one too long to be kept is done again."""
+
+    async def story(store: Failing, remembered: Shared) -> None:
+        kept = Kept(200, "application/json", b"x" * size)
+        assert await remembered.begin("a", "n", b"1" * 32) is None
+        store.fails = True
+        with pytest.raises(StoreUnavailable):
+            await remembered.end("a", "n", kept)
+        assert await refusal(remembered.begin("a", "n", b"1" * 32)) == (409, "idempotency_in_progress")
+        await remembered.catch_up()
+        assert await remembered.begin("a", "n", b"1" * 32) == (kept if size <= LONGEST else None)
+
+    over_failing(tmp_path, story)
+
+
+def test_who_leaves_before_the_work_begins_has_sent_nothing(tmp_path: Path) -> None:
+    """Cut off while the name is written down, by a client that leaves: the same name may come again at once."""
+
+    async def story(store: Failing, remembered: Shared) -> None:
+        async def work() -> Response:
+            worked.append(1)
+            return Response("{}")
+
+        def sent() -> asyncio.Task[Response]:
+            headers = [(b"idempotency-key", b"n")]
+            scope = {"type": "http", "method": "POST", "path": "/v11/generate", "headers": headers}
+            return asyncio.ensure_future(once(Request(scope), SPEC, "a", b"{}", remembered, work))
+
+        worked: list[int] = []
+        for _ in range(5):
+            store.begins = asyncio.Event()
+            first = sent()
+            await store.begins.wait()
+            first.cancel()
+            await asyncio.wait([first])
+            assert first.cancelled()
+            await asyncio.sleep(0.2)
+        assert not worked
+        assert (await sent()).status_code == 200
+        assert (await sent()).headers["idempotent-replayed"] == "true"
+        assert len(worked) == 1
+
+    over_failing(tmp_path, story)
 
 
 def test_over_http_a_repeat_costs_nothing_and_a_failure_is_tried_again(tmp_path: Path) -> None:

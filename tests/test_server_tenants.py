@@ -23,6 +23,7 @@ from copykit.errors import ConfigurationError, InvalidRequest
 from copykit.server import ServerSettings
 from copykit.server.config import file_url
 from copykit.server.doors.keybook import KeyBook
+from copykit.server.doors.keyring import Keyring
 from copykit.server.doors.keys import Budget
 from copykit.server.kept.outage import Outage
 from copykit.server.kept.store import Store, StoreUnavailable
@@ -389,7 +390,7 @@ def test_while_the_store_is_silent_keys_work_five_seconds_and_then_all_are_told_
     tmp_path: Path,
 ) -> None:
     """No request waits for a database that does not answer once that is known; when it is back, so are the keys."""
-    from copykit.server.doors.keyring import STALE_S, Keyring
+    from copykit.server.doors.keyring import STALE_S
     from copykit.server.kept.store import StoreUnavailable
 
     class Silent(Store):
@@ -758,6 +759,35 @@ def test_a_store_that_is_closed_gives_no_connection(tmp_path: Path) -> None:
 
     assert told(story) == ["given back", "closed"]
     gc.collect()  # a connection that was left open would warn
+
+
+def test_whoever_changed_something_sees_it_although_a_look_is_under_way(tmp_path: Path) -> None:
+    """That look may have read before the change: another is made after it."""
+
+    class Slow(Store):
+        """Takes its time after it has read."""
+
+        @asynccontextmanager
+        async def reading(self) -> AsyncIterator[AsyncConnection]:
+            async with super().reading() as connection:
+                yield connection
+                await asyncio.sleep(0.1)
+
+    async def story() -> list[bool]:
+        store = Slow(file_url(tmp_path))
+        await store.open()
+        ring, seen = Keyring(store), []
+        for _ in range(3):
+            looking = asyncio.ensure_future(ring.look_now())
+            await asyncio.sleep(0.05)
+            _, text = await KeyBook(store).create()
+            await ring.look_now()
+            seen.append(ring.find(text) is not None)
+            await looking
+        await store.aclose()
+        return seen
+
+    assert told(story) == [True] * 3
 
 
 def test_streams_are_written_in_the_order_of_their_counts(tmp_path: Path) -> None:

@@ -27,6 +27,7 @@ from copykit.server.kept.repeats import Repeats
 from copykit.server.kept.spending import Spending, spendings
 from copykit.server.kept.store import Store, StoreUnavailable, raise_counter
 from copykit.server.kept.streams import OpenStreams
+from copykit.server.kept.whole import to_the_end
 from copykit.server.watch.identity import config_digest
 from copykit.service import CopywritingServiceV11
 from copykit.stats import Stats, together
@@ -110,13 +111,14 @@ class Holdings:
         """Keep step with the other workers until cancelled."""
         step = 0
         while True:
+            stepping = asyncio.ensure_future(self._try_step(step))
             try:
-                await self._step(step)
-                self._outage.is_over()
-            except StoreUnavailable as error:
-                self._outage.goes_on(self.keyring.trouble or error.message)
-            except Exception:  # a defect must not end what keeps money and workers in step
-                _log.exception("a step failed; tried again in %g s", STEP_S)
+                await asyncio.shield(stepping)
+            except asyncio.CancelledError:
+                await asyncio.wait(
+                    [stepping]
+                )  # or a sign of life could be written after this worker has left
+                raise
             step += 1
             await asyncio.sleep(STEP_S)
 
@@ -133,6 +135,8 @@ class Holdings:
         try:
             if opened and self.purse is not None:
                 await self.purse.aclose()
+            if opened:
+                await self.remembered.catch_up()
             if opened and self.crew is not None:
                 await self.crew.leave((t, self.tenants.of(t).counted()) for t in self.tenants.changed)
         except StoreUnavailable as error:
@@ -161,6 +165,7 @@ class Holdings:
     def _epoch(self, tenant: str) -> int:
         return self.keyring.epoch(tenant) + self._epochs.get(tenant, 0)
 
+    @to_the_end
     async def clear(self, tenant: str) -> None:
         """Let nothing that was cached for *tenant* be found any more, by any worker."""
         if self.store is None:
@@ -198,6 +203,7 @@ class Holdings:
         found = await spendings(self.store, asked, self.purse.now())
         return {whose: _told(found[names[whose]], budget) for whose, budget in budgets.items()}
 
+    @to_the_end
     async def _open(self, store: Store) -> None:
         await store.open()
         async with store.writing() as connection:
@@ -205,6 +211,15 @@ class Holdings:
         await self.keyring.look_now()
         if self.crew is not None:
             await self.crew.beat(())
+
+    async def _try_step(self, step: int) -> None:
+        try:
+            await self._step(step)
+            self._outage.is_over()
+        except StoreUnavailable as error:
+            self._outage.goes_on(self.keyring.trouble or error.message)
+        except Exception:  # a defect must not end what keeps money and workers in step
+            _log.exception("a step failed; tried again in %g s", STEP_S)
 
     async def _step(self, step: int) -> None:
         self.tell_repeats()
@@ -217,6 +232,7 @@ class Holdings:
         if self.purse is None or self.crew is None or self.streams is None:
             return
         await self.purse.tick()
+        await self.remembered.catch_up()
         if self.gate.streams_changed and self.crew.has_others:
             await self.streams.tell()
         soon = self.crew.has_others and 0 < len(self.tenants.changed) <= _FEW

@@ -29,6 +29,7 @@ from copykit.server.doors.keys import (
 from copykit.server.doors.pepper import agree, change
 from copykit.server.kept import store as table
 from copykit.server.kept.store import Store, raise_counter
+from copykit.server.kept.whole import to_the_end
 from copykit.settings import Secret
 
 __all__ = ["AS_IS", "OVERLAP_S", "AsIs", "KeyBook"]
@@ -67,6 +68,7 @@ class KeyBook:
         self._pepper = pepper
         self._clock = clock
 
+    @to_the_end
     async def create(
         self,
         *,
@@ -117,6 +119,7 @@ class KeyBook:
             await raise_counter(connection, "keys")
         return made, f"ck_live_{made.id}_{secret}"
 
+    @to_the_end
     async def every(self) -> list[Key]:
         """Give all keys, ended ones too, oldest first."""
         async with self.store.reading() as connection:
@@ -126,12 +129,14 @@ class KeyBook:
             secrets = (await connection.execute(select(table.secrets))).mappings().all()
         return keys_of(rows, secrets)
 
+    @to_the_end
     async def tenants(self) -> list[Tenant]:
         """Give all tenants by name."""
         async with self.store.reading() as connection:
             rows = await connection.execute(select(table.tenants).order_by(table.tenants.c.name))
             return tenants_of(rows.mappings())
 
+    @to_the_end
     async def rotate(self, key_id: str, *, overlap_s: float = OVERLAP_S) -> tuple[Key, str]:
         """Give a key a new secret; the one before works *overlap_s* seconds more, any earlier one no longer.
 
@@ -158,6 +163,7 @@ class KeyBook:
             await raise_counter(connection, "keys")
         return await self._known(key_id), f"ck_live_{key_id}_{secret}"
 
+    @to_the_end
     async def revoke(self, key_id: str) -> Key:
         """End a key for good, now; one that has ended stays so.
 
@@ -171,6 +177,7 @@ class KeyBook:
             await raise_counter(connection, "keys")
         return await self._known(key_id)
 
+    @to_the_end
     async def change(
         self,
         key_id: str,
@@ -210,6 +217,7 @@ class KeyBook:
             await raise_counter(connection, "keys")
         return await self._known(found.id)
 
+    @to_the_end
     async def bound(
         self, tenant: str, *, rate: str | AsIs = AS_IS, budget: Budget | AsIs | None = AS_IS
     ) -> Tenant:

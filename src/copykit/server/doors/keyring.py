@@ -14,6 +14,7 @@ from sqlalchemy import select
 from copykit.server.doors.keys import SCOPES, Key, Tenant, digest_of, id_of, keys_of, tenants_of
 from copykit.server.kept import store as table
 from copykit.server.kept.store import Store, StoreUnavailable
+from copykit.server.kept.whole import to_the_end
 from copykit.settings import Secret
 
 __all__ = ["LOOK_S", "OPERATOR", "Keyring"]
@@ -134,12 +135,17 @@ class Keyring:
             return False
         if self._looking.locked() and self._steady() - self._looked < STALE_S:
             return False  # another is looking; what is known is fresh enough
+        return await self._look(self._store)
+
+    @to_the_end
+    async def _look(self, store: Store, *, at_once: bool = False) -> bool:
+        """Look at the store, unless another has just done so."""
         async with self._looking:
-            if self._steady() - self._looked < LOOK_S:
+            if self._steady() - self._looked < LOOK_S and not at_once:
                 return False
             if self._steady() - self._failed >= LOOK_S:
                 try:
-                    return await self._read(self._store)
+                    return await self._read(store)
                 except StoreUnavailable as error:
                     self._failed, self.trouble = self._steady(), error.message
             if (
@@ -149,9 +155,9 @@ class Keyring:
             return False
 
     async def look_now(self) -> None:
-        """Look at once: something was changed here."""
-        self._looked, self._trace = min(self._looked, self._steady() - LOOK_S), None
-        await self.look()
+        """Look at once: something was changed here, perhaps after a look under way has read it."""
+        if self._store is not None:
+            await self._look(self._store, at_once=True)
 
     def _is_unchanged(self, store: Store) -> bool:
         """Whether nobody wrote into the store since it was read; then that reading is as good as one of now."""

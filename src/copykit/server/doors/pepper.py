@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from copykit.errors import ConfigurationError
 from copykit.server.kept import store as table
 from copykit.server.kept.crew import DEAD_S
-from copykit.server.kept.store import Store
+from copykit.server.kept.store import Store, raise_counter
+from copykit.server.kept.whole import to_the_end
 from copykit.settings import Secret
 
 __all__ = ["agree", "ask", "begin", "change", "check", "fingerprint", "prove"]
@@ -27,8 +28,6 @@ _NONE = "none"
 _MARK = b"copykit: which pepper this is"
 _LETTERS = 16
 """Of the fingerprint: 64 bits tell a mistake, and are too few to keep all of anything."""
-_LOCK = 0x70657072
-"""PostgreSQL's advisory lock: workers that start together would all write it first."""
 
 
 def fingerprint(pepper: Secret | None) -> str:
@@ -38,6 +37,7 @@ def fingerprint(pepper: Secret | None) -> str:
     return hmac.new(pepper.reveal().encode(), _MARK, hashlib.sha256).hexdigest()[:_LETTERS]
 
 
+@to_the_end
 async def ask(url: str, pepper: Secret | None) -> bool:
     """Say whether the store at *url* has ever held a key: then authentication is on, also when all have ended.
 
@@ -70,10 +70,10 @@ async def check(connection: AsyncConnection, pepper: Secret | None, now: float) 
 
 async def begin(connection: AsyncConnection, pepper: Secret | None, now: float) -> None:
     """Do as `check`, and keep that a server reads keys with *pepper*: whoever makes the first one is held to it."""
-    await _lock(connection)
+    await table.alone(connection, "pepper")
     await check(connection, pepper, now)
     if await _kept(connection) != fingerprint(pepper) and not await _live(connection, now):
-        await _keep(connection, pepper)
+        await _go_over(connection, pepper, now)
 
 
 async def agree(connection: AsyncConnection, pepper: Secret | None, now: float) -> None:
@@ -84,7 +84,7 @@ async def agree(connection: AsyncConnection, pepper: Secret | None, now: float) 
     Raises:
         ConfigurationError: the keys of this store were made under another one, or its server runs with another.
     """
-    await _lock(connection)
+    await table.alone(connection, "pepper")
     await check(connection, pepper, now)
     kept = await _kept(connection)
     if kept == fingerprint(pepper):
@@ -93,18 +93,17 @@ async def agree(connection: AsyncConnection, pepper: Secret | None, now: float) 
     if kept is not None and (await connection.execute(beating)).scalar():
         raise ConfigurationError(_difference("a server over this store was started", kept, pepper))
     if not await _live(connection, now):
-        await _keep(connection, pepper)
+        await _go_over(connection, pepper, now)
 
 
 async def change(connection: AsyncConnection, pepper: Secret | None, now: float) -> None:
     """Go over to *pepper*: keys made under another one open nothing any more, so they end."""
-    await _lock(connection)
+    await table.alone(connection, "pepper")
     if await _kept(connection) != fingerprint(pepper):
-        working = table.keys.c.revoked.is_(None)
-        await connection.execute(update(table.keys).where(working).values(revoked=now))
-        await _keep(connection, pepper)
+        await _go_over(connection, pepper, now, all_of_them=True)
 
 
+@to_the_end
 async def prove(store: Store, pepper: Secret | None) -> None:
     """Keep that *pepper* has opened to a key of *store*, if nobody knows yet which one its keys were made under.
 
@@ -112,9 +111,24 @@ async def prove(store: Store, pepper: Secret | None) -> None:
         StoreUnavailable: the store did not answer.
     """
     async with store.writing() as connection:
-        await _lock(connection)
+        await table.alone(connection, "pepper")
         if await _kept(connection) is None:
             await _keep(connection, pepper)
+
+
+async def _go_over(
+    connection: AsyncConnection, pepper: Secret | None, now: float, *, all_of_them: bool = False
+) -> None:
+    """Keep the fingerprint of *pepper* instead of another's, whose keys end for good: prolonged, they would open nothing.
+
+    Args:
+        all_of_them: also those of which nobody knows the pepper.
+    """
+    if all_of_them or await _kept(connection) is not None:
+        working = table.keys.c.revoked.is_(None)
+        await connection.execute(update(table.keys).where(working).values(revoked=now))
+        await raise_counter(connection, "keys")
+    await _keep(connection, pepper)
 
 
 async def _kept(connection: AsyncConnection) -> str | None:
@@ -132,11 +146,6 @@ async def _live(connection: AsyncConnection, now: float) -> bool:
 
 async def _keep(connection: AsyncConnection, pepper: Secret | None) -> None:
     await table.put(connection, table.meta, {"name": _NAME}, {"value": fingerprint(pepper)})
-
-
-async def _lock(connection: AsyncConnection) -> None:
-    if connection.dialect.name == "postgresql":
-        await connection.execute(select(func.pg_advisory_xact_lock(_LOCK)))
 
 
 def _difference(what: str, kept: str | None, pepper: Secret | None) -> str:

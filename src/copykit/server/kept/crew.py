@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from copykit import events
 from copykit.server.kept import store as table
 from copykit.server.kept.store import Store
+from copykit.server.kept.whole import to_the_end
 from copykit.stats import Stats, added, together
 
 __all__ = ["DEAD_S", "Crew", "TenantStats", "Worker", "worker_id"]
@@ -106,6 +107,7 @@ class Crew:
         """Whether there were other workers at the last sign of life."""
         return len(self._seen) > 1
 
+    @to_the_end
     async def beat(self, told: Iterable[tuple[str, dict[str, Any]]]) -> list[str]:
         """Give a sign of life, and what was counted by tenant; gives the ids of workers found dead, to be taken out.
 
@@ -141,6 +143,7 @@ class Crew:
             if now - since >= DEAD_S and worker != self.me.id
         ]
 
+    @to_the_end
     async def all(self) -> list[Worker]:
         """Give all workers that live, by their start."""
         async with self._store.reading() as connection:
@@ -149,6 +152,7 @@ class Crew:
         now = self._clock()
         return [Worker(**row) for row in rows if now - row["beat"] < DEAD_S]
 
+    @to_the_end
     async def counted(self, tenant: str | None, own: dict[str, Any]) -> dict[str, Any]:
         """Add up what all workers counted for *tenant*, with None for all; of this one, *own*."""
         others = table.counts.c.worker != self.me.id
@@ -163,6 +167,7 @@ class Crew:
         await self.beat(told)
         await self.remove(self.me.id)
 
+    @to_the_end
     async def remove(self, worker: str) -> None:
         """Take *worker* out; the money it held is counted before, or nobody would do it any more."""
         async with self._store.writing() as connection:
@@ -184,6 +189,7 @@ async def _begin(connection: AsyncConnection, worker: str, alive_since: float) -
 
 async def _leave(connection: AsyncConnection, worker: str) -> None:
     """Take *worker* out; its counts go to those of all that left."""
+    await table.alone(connection, "leaving")
     await connection.execute(delete(table.workers).where(table.workers.c.id == worker))
     await connection.execute(delete(table.streams).where(table.streams.c.worker == worker))
     rows = {}

@@ -22,6 +22,7 @@ from copykit.routing.budget import Ledger
 from copykit.server.doors.keys import Budget
 from copykit.server.kept import store as table
 from copykit.server.kept.store import Store, StoreUnavailable
+from copykit.server.kept.whole import to_the_end
 
 __all__ = ["LeasedLedger", "Purse", "period_of"]
 
@@ -74,13 +75,19 @@ class LeasedLedger(Ledger):
         if self.budget is None:
             return True
         for pause_s in (*_PAUSES_S, None):
-            async with self.moving:
-                fits = await self._purse.fetch(self, round(worst_usd * _PICO))
+            fits = await self._fetch(round(worst_usd * _PICO))
             if fits or pause_s is None or not self.refusal(worst_usd).retryable:
                 return fits
             await asyncio.sleep(pause_s)
         return False
 
+    @to_the_end
+    async def _fetch(self, amount: int) -> bool:
+        """Take room for *amount*; whoever is cancelled meanwhile leaves it here for others."""
+        async with self.moving:
+            return await self._purse.fetch(self, amount)
+
+    @to_the_end
     async def all_left_usd(self) -> float | None:
         """Give what the account has left over all workers, what this one holds included; None without a budget."""
         if self.budget is None:
@@ -199,6 +206,7 @@ class Purse:
         ledger.busy = True
         return True
 
+    @to_the_end
     async def tick(self) -> None:
         """Write down what was spent since the last time, and give back what was not used meanwhile.
 
@@ -212,6 +220,7 @@ class Purse:
         longest = self._steady() - _LONGEST_S
         self._replaced = [(ledger, since) for ledger, since in self._replaced if since > longest]
 
+    @to_the_end
     async def aclose(self) -> None:
         """Write everything down and give all room back."""
         for ledger in self._all():
@@ -232,6 +241,7 @@ class Purse:
     def _all(self) -> list[LeasedLedger]:
         return [*self._ledgers.values(), *(ledger for ledger, _ in self._replaced)]
 
+    @to_the_end
     async def bury(self, worker: str) -> None:
         """Count as spent what *worker* held, which is dead."""
         held = table.leases.c.worker == worker
@@ -255,9 +265,10 @@ class Purse:
             if promised:  # calls that go on: what they may cost belongs to the new period
                 async with self._store.writing() as connection:
                     await self._hold(connection, ledger, -promised)
-                    ledger.period = period
-                    await self._hold(connection, ledger, promised)
-            ledger.period = period
+                    await self._hold(connection, ledger, promised, period)
+            ledger.period = (
+                period  # not before it is true: what is spent from now on is taken out of that lease
+            )
 
     async def _settle(self, ledger: LeasedLedger, *, all_of_it: bool = False) -> None:
         """Write down and give back, *all_of_it* also where calls were made just now."""
@@ -278,24 +289,26 @@ class Purse:
 
     async def _committed(self, connection: AsyncConnection, ledger: LeasedLedger) -> tuple[int, int]:
         """Give what was spent and what all workers hold."""
-        if self._store.kind == "postgresql":  # where two may otherwise look before either has taken
-            await connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(ledger.account))))
+        await table.alone(connection, ledger.account)
         of_account = (table.money.c.account == ledger.account) & (table.money.c.period == ledger.period)
         spent = (await connection.execute(select(table.money.c.spent).where(of_account))).scalar() or 0
         lent = (table.leases.c.account == ledger.account) & (table.leases.c.period == ledger.period)
         held = (await connection.execute(select(func.sum(table.leases.c.held)).where(lent))).scalar() or 0
         return int(spent), int(held)
 
-    async def _hold(self, connection: AsyncConnection, ledger: LeasedLedger, more: int) -> bool:
-        """Change what this worker holds; False if it holds nothing that could shrink."""
-        own = {"worker": self._worker, "account": ledger.account, "period": ledger.period}
+    async def _hold(
+        self, connection: AsyncConnection, ledger: LeasedLedger, more: int, period: str | None = None
+    ) -> bool:
+        """Change what this worker holds, in *period* or the ledger's own; False if it holds nothing that could shrink."""
+        period = period or ledger.period
+        own = {"worker": self._worker, "account": ledger.account, "period": period}
         leases = table.leases.c
         changed: Any = await connection.execute(
             update(table.leases)
             .where(
                 (leases.worker == self._worker)
                 & (leases.account == ledger.account)
-                & (leases.period == ledger.period)
+                & (leases.period == period)
             )
             .values(held=leases.held + more)
         )

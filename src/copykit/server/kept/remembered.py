@@ -13,7 +13,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from copykit.server.kept import store as table
-from copykit.server.kept.store import Store
+from copykit.server.kept.store import Store, StoreUnavailable
+from copykit.server.kept.whole import to_the_end
 from copykit.server.wire import Refused
 
 __all__ = ["KEPT_S", "LONGEST", "MAX_NAME", "Kept", "Memory", "Remembers", "Shared"]
@@ -57,7 +58,19 @@ class Remembers(Protocol):
         ...
 
     async def end(self, tenant: str, name: str, kept: Kept | None) -> None:
-        """Keep the answer; with None the request counts as never sent."""
+        """Keep the answer; with None the request counts as never sent.
+
+        Raises:
+            StoreUnavailable: it is kept at the next `catch_up`.
+        """
+        ...
+
+    async def catch_up(self) -> None:
+        """Keep what could not be kept when it ended.
+
+        Raises:
+            StoreUnavailable: it still cannot be.
+        """
         ...
 
     async def purge(self) -> None:
@@ -98,6 +111,9 @@ class Memory:
         while len(self._kept) > _MOST or self._bytes > _MOST_BYTES:
             self._drop(next(iter(self._kept)))
 
+    async def catch_up(self) -> None:
+        """Do as `Remembers` has it: nothing ever waits here."""
+
     async def purge(self) -> None:
         """Do as `Remembers` has it."""
         since = self._clock() - KEPT_S
@@ -122,7 +138,10 @@ class Shared:
         self._store = store
         self._worker = worker
         self._clock = clock
+        self._waiting: dict[tuple[str, str], Kept | None] = {}
+        """What the store did not take; without it a repeat would be told to wait for as long as this worker lives."""
 
+    @to_the_end
     async def begin(self, tenant: str, name: str, asked: bytes) -> Kept | None:
         """Do as `Remembers` has it."""
         now, of_name = self._clock(), _of(tenant, name)
@@ -131,8 +150,7 @@ class Shared:
             found = (await connection.execute(select(table.answers).where(of_name))).mappings().first()
             if found is None:
                 try:
-                    async with connection.begin_nested():
-                        await connection.execute(insert(table.answers).values(**row))
+                    await connection.execute(insert(table.answers).values(**row))
                 except IntegrityError:  # another worker was first, in this very moment
                     raise _in_work() from None
                 return None
@@ -151,8 +169,25 @@ class Shared:
         kept = Kept(found["status"], found["kind"], bytes(found["body"])) if done else None
         return _judged(bytes(found["asked"]), asked, kept)
 
+    @to_the_end
     async def end(self, tenant: str, name: str, kept: Kept | None) -> None:
         """Do as `Remembers` has it."""
+        try:
+            await self._write(tenant, name, kept)
+        except StoreUnavailable:
+            held = sum(len(waiting.body) for waiting in self._waiting.values() if waiting is not None)
+            fits = kept is not None and held + len(kept.body) <= _MOST_BYTES
+            self._waiting[tenant, name] = kept if fits else None
+            raise
+
+    @to_the_end
+    async def catch_up(self) -> None:
+        """Do as `Remembers` has it."""
+        for at, kept in tuple(self._waiting.items()):
+            await self._write(*at, kept)
+            del self._waiting[at]
+
+    async def _write(self, tenant: str, name: str, kept: Kept | None) -> None:
         mine = _of(tenant, name) & (table.answers.c.worker == self._worker) & table.answers.c.status.is_(None)
         async with self._store.writing() as connection:
             if kept is None or len(kept.body) > LONGEST:
@@ -163,6 +198,7 @@ class Shared:
             if len(kept.body) > _LARGE:
                 await _make_room(connection, tenant)
 
+    @to_the_end
     async def purge(self) -> None:
         """Do as `Remembers` has it."""
         old = (table.answers.c.created < self._clock() - KEPT_S) & table.answers.c.status.is_not(None)

@@ -12,6 +12,7 @@ from copykit.server.doors.keys import Budget
 from copykit.server.kept import store as table
 from copykit.server.kept.purse import period_of
 from copykit.server.kept.store import Store
+from copykit.server.kept.whole import to_the_end
 
 __all__ = ["Spending", "spendings"]
 
@@ -30,6 +31,7 @@ class Spending:
     """Taken out by workers for their next calls, and not spent yet: what they do not use they give back."""
 
 
+@to_the_end
 async def spendings(store: Store, budgets: Mapping[str, Budget | None], now: float) -> dict[str, Spending]:
     """Give what each account of *budgets* has spent in the period of its budget that *now* lies in.
 

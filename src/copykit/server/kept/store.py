@@ -25,26 +25,25 @@ from sqlalchemy import (
     Table,
     Text,
     event,
+    func,
     insert,
     select,
-    text,
-    update,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from copykit.errors import ConfigurationError, CopykitError, MissingExtra
 from copykit.server.bounds import DRIVERS, store_problems
+from copykit.server.kept.whole import to_the_end
 from copykit.server.wire import StoreUnavailable
 
-__all__ = ["Store", "StoreUnavailable", "put", "raise_counter"]
+__all__ = ["Store", "StoreUnavailable", "alone", "put", "raise_counter"]
 
 SCHEMA = 1
 """Counted up when tables change; a store of a later one is refused rather than misread."""
 _LIBRARIES = ("sqlalchemy", "sqlite3", "aiosqlite", "asyncpg")
-_LOCK = 0x636F7079
-"""PostgreSQL's advisory lock while tables are made: workers start together."""
 _SQLITE = b"SQLite format 3\0"
 """How a file of SQLite begins (sqlite.org/fileformat.html, section 1.2); an empty one is a new database."""
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
@@ -211,6 +210,7 @@ class Store:
                 told += (found.st_mtime_ns, found.st_size)
         return tuple(told)
 
+    @to_the_end
     async def open(self) -> None:
         """Make the tables that are not there; a store that was closed is open again.
 
@@ -220,8 +220,7 @@ class Store:
         """
         self._closed = False
         async with self.writing() as connection:
-            if self.kind == "postgresql":
-                await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            await alone(connection, "tables")  # workers start together
             await connection.run_sync(tables.create_all)
             found = (await connection.execute(select(meta.c.value).where(meta.c.name == "schema"))).scalar()
             if found is None:
@@ -346,6 +345,15 @@ async def raise_counter(connection: AsyncConnection, name: str) -> None:
     await put(connection, counters, {"name": name}, {"value": counters.c.value + 1}, first={"value": 1})
 
 
+async def alone(connection: AsyncConnection, what: str) -> None:
+    """Let nobody else who calls this with *what* go on until this transaction ends.
+
+    In SQLite one that writes is alone anyhow; in PostgreSQL two may look before either has written.
+    """
+    if connection.dialect.name == "postgresql":
+        await connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"copykit {what}"))))
+
+
 async def put(
     connection: AsyncConnection,
     into: Table,
@@ -359,10 +367,9 @@ async def put(
     Args:
         first: what a new row holds where there is none; the *values* themselves if not given.
     """
-    here = [into.c[name] == value for name, value in at.items()]
-    changed = await connection.execute(update(into).where(*here).values(**values))
-    if not changed.rowcount:
-        await connection.execute(insert(into).values(**at, **(values if first is None else first)))
+    make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    row = make(into).values(**at, **(values if first is None else first))
+    await connection.execute(row.on_conflict_do_update(index_elements=list(at), set_=dict(values)))
 
 
 @contextmanager

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import delete, func, select
 
 from copykit.server.kept import store as table
 from copykit.server.kept.store import Store, StoreUnavailable
+from copykit.server.kept.whole import to_the_end
 
 __all__ = ["OpenStreams"]
-
-_LOCK = 0x636F70797374  # "copyst": PostgreSQL's advisory lock of what is written here
 
 
 class OpenStreams:
@@ -37,7 +36,7 @@ class OpenStreams:
         self._asked: set[str] = set()
         self._turn = asyncio.Lock()
         self._begun = 0
-        self._found: Mapping[str, int] | StoreUnavailable | None = None
+        self._found: Mapping[str, int] | StoreUnavailable = {}
 
     async def elsewhere(self, key: str) -> int:
         """Give the streams that *key* has open at other workers, after its own were written.
@@ -45,20 +44,23 @@ class OpenStreams:
         Raises:
             StoreUnavailable: the store did not answer.
         """
-        self._asked.add(key)
-        return (await self.tell()).get(key, 0)
+        return (await self._told(key)).get(key, 0)
 
-    async def tell(self) -> Mapping[str, int]:
-        """Write down what changed; gives what `elsewhere` asked for.
+    async def tell(self) -> None:
+        """Write down what changed.
 
         Raises:
             StoreUnavailable: the store did not answer.
         """
+        await self._told()
+
+    @to_the_end
+    async def _told(self, *keys: str) -> Mapping[str, int]:
         begun = self._begun
+        self._asked.update(keys)
         async with self._turn:
-            if self._begun == begun or self._found is None:  # None: who began it left before its end
+            if self._begun == begun:
                 self._begun += 1
-                self._found = None
                 try:
                     self._found = await self._exchange()
                 except StoreUnavailable as error:
@@ -73,16 +75,14 @@ class OpenStreams:
         self._asked -= asked
         try:
             return await self._transaction({key: self._own(key) for key in changed}, asked)
-        except BaseException:
+        except StoreUnavailable:
             self._changed |= changed
-            self._asked |= asked
             raise
 
     async def _transaction(self, own: Mapping[str, int], asked: set[str]) -> Mapping[str, int]:
         rows = table.streams.c
         async with self._store.writing() as connection:
-            if self._store.kind == "postgresql":  # or two workers that write at once would not see each other
-                await connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+            await table.alone(connection, "streams")
             for key, count in own.items():
                 if count:
                     at = {"worker": self._worker, "key_id": key}

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from copykit.reports.health import (
 )
 from copykit.server.holdings import Holdings
 from copykit.server.kept.store import Store, StoreUnavailable
+from copykit.server.kept.whole import to_the_end
 from copykit.server.watch import machine
 from copykit.server.watch.figures import Figures
 from copykit.server.watch.identity import version
@@ -238,11 +240,7 @@ class Health:
         }
 
     async def _database_s(self, store: Store) -> float | None:
-        async def asked() -> None:
-            async with store.reading() as connection:
-                await connection.execute(text("SELECT 1"))
-
-        return await self._fresh("database", _DATABASE_S, asked)
+        return await self._fresh("database", _DATABASE_S, partial(_ask, store))
 
     async def _fresh(self, name: str, within_s: float, ask: Callable[[], Awaitable[None]]) -> float | None:
         """Give the seconds that *ask* took, at most a second ago; None if it did not answer in time."""
@@ -292,6 +290,14 @@ def _worries(told: ServerHealth) -> list[str]:
     return found
 
 
+@to_the_end
+async def _ask(store: Store) -> None:
+    """Ask for nothing, to see that there is an answer."""
+    async with store.reading() as connection:
+        await connection.execute(text("SELECT 1"))
+
+
+@to_the_end
 async def _size(store: Store) -> int | None:
     """Give the bytes that a store takes; None where it does not tell."""
     if (path := store.path) is not None:
