@@ -89,6 +89,12 @@ def variables() -> dict[str, dict[str, str]]:
     return {"image": image, "compose": {**image, **service}, "kubernetes": {**image, **cluster}}
 
 
+def test_a_budget_is_for_a_month_of_all_copies_and_starts() -> None:
+    """A cap that each copy and each restart had anew would be none: every way to run it names the period."""
+    assert {variables()[name].get("COPYKIT_BUDGET_PER") for name in ("compose", "kubernetes")} == {"month"}
+    assert "\nEnvironment=COPYKIT_BUDGET_PER=month\n" in (DEPLOY / "systemd" / "copykit.service").read_text()
+
+
 def test_the_image_file_has_no_findings() -> None:
     """hadolint, whose only exceptions stand in the file with their reason; it does find what is wrong."""
     hadolint = tool("hadolint")

@@ -580,6 +580,7 @@ SERVER_VARIABLES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "COPYKIT_DATA_DIR": ("server.data_dir", str),
     "COPYKIT_KEY_PEPPER": ("server.pepper", Secret),
     "COPYKIT_WORKERS": ("server.workers", int),
+    "COPYKIT_BUDGET_PER": ("server.budget_per", str),
     "COPYKIT_RATE": ("server.rate", str),
     "COPYKIT_IP_RATE": ("server.ip_rate", str),
     "COPYKIT_FAILURE_RATE": ("server.failure_rate", str),

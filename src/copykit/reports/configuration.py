@@ -36,6 +36,7 @@ class ServerConfig(TypedDict):
     data_dir: str
     pepper: Masked | None
     workers: Count
+    budget_per: Literal["start", "day", "month", "total"]
     rate: str
     ip_rate: str
     failure_rate: str

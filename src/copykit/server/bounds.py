@@ -45,6 +45,7 @@ DRIVERS = {
 """Databases of a store by the scheme of its address, as SQLAlchemy names them with their drivers."""
 
 _CHOICES = {
+    "budget_per": ("start", "day", "month", "total"),
     "log_format": ("text", "json"),
     "log_level": ("critical", "error", "warning", "info", "debug"),
 }

@@ -51,6 +51,9 @@ class ServerSettings:
     """Mixed into what is stored of keys, so that a stolen store alone is of no use."""
     workers: int = 1
     """Processes that serve together."""
+    budget_per: str = "start"
+    """What the engine's ``routing.budget_usd`` is for: each start of each server, or, with a store, a ``day``, a ``month``
+    (by the calendar of UTC) or the ``total`` of all servers over that store, whenever they were started."""
     rate: str = "600/minute"
     """Requests of one key, a batch being one; empty for no bound. A key may have its own."""
     ip_rate: str = "1200/minute"

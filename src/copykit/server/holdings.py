@@ -92,7 +92,7 @@ class Holdings:
             self.streams = OpenStreams(
                 self.store, self.worker, self.gate.streams_of, self.gate.streams_changed
             )
-            self._share_budget(self.purse)
+        self._share_budget()
 
     async def open(self) -> None:
         """Open the store and read its keys; done once, also where an application is used without its lifespan.
@@ -257,18 +257,27 @@ class Holdings:
         except StoreUnavailable:  # nobody knows: then each worker allows its share
             return self.settings.streams - max(1, self.settings.streams // self.settings.workers)
 
-    def _share_budget(self, purse: Purse) -> None:
-        """Let the budget of the settings hold for all workers that were started together."""
-        budget_usd = self._service.engine.settings.routing.budget_usd
+    def _share_budget(self) -> None:
+        """Let the budget of the settings hold for all workers that were started together, or all over the store."""
+        budget_usd, per = self._service.engine.settings.routing.budget_usd, self.settings.budget_per
         if budget_usd is None:
+            return
+        if self.purse is None:
+            if per != "start":  # nothing here outlives the process: each start would spend it again
+                raise ConfigurationError(
+                    f"server.budget_per={per!r}: without a store each start has its own budget; set COPYKIT_STORE_URL, or "
+                    "leave it at 'start'"
+                )
             return
         if budget_usd > MOST_USD:
             raise ConfigurationError(
                 f"routing.budget_usd={budget_usd!r}: with a store at most {MOST_USD:.0f}"
             )
-        run = os.environ.get("COPYKIT_RUN_ID") or self.worker
-        budget = Budget(budget_usd, f"run {run}")
-        self._service.engine.router.ledger = purse.ledger("server", budget, scope="budget")
+        if per == "start":
+            per = f"run {os.environ.get('COPYKIT_RUN_ID') or self.worker}"
+        self._service.engine.router.ledger = self.purse.ledger(
+            "server", Budget(budget_usd, per), scope="budget"
+        )
 
 
 def _told(spending: Spending, budget: Budget | None) -> dict[str, Any]:
