@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import signal
 import socket
 import sqlite3
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,35 @@ def test_a_body_that_trickles_is_not_waited_for(place: Place) -> None:
                 assert b"connection: close" in got
                 while client.recv(65_536):
                     pass
+    server.send(signal.SIGTERM)
+    assert server.end(30) == 0
+
+
+def test_bodies_that_only_hold_memory_make_room(place: Place) -> None:
+    """There is room for sixteen of the largest: of more that lack their end one is put off, and others are answered."""
+    (place.folder / "copykit.toml").write_text(
+        "[server]\nmax_body = 1024\nmax_batch_body = 1024\n", encoding="utf-8"
+    )
+    server = place.run()
+    begun = (
+        b"POST /v11/batch-generate HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        b"Content-Length: 1024\r\n\r\n" + b" " * 1000
+    )
+    with ExitStack() as held:
+        clients = []
+        for _ in range(17):
+            client = held.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
+            client.sendall(begun)
+            clients.append(client)
+        answered, _, _ = select.select(clients, [], [], 8)  # within the 10 s that each may be silent
+        (refused,) = answered
+        told = b""
+        while piece := refused.recv(4096):
+            told += piece
+        assert told.startswith(b"HTTP/1.1 503"), told
+        assert b'"code":"overloaded"' in told
+        assert b"retry-after: 1\r\n" in told.lower()
+        assert httpx2.post(f"{server.url}/v11/generate", json=BRIEF, timeout=30).status_code == 200
     server.send(signal.SIGTERM)
     assert server.end(30) == 0
 

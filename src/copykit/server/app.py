@@ -21,7 +21,7 @@ from copykit.providers.registry import check_targets
 from copykit.server.again import FINAL, once
 from copykit.server.answers import Answers, answer, tell_setup
 from copykit.server.asked import told_s
-from copykit.server.bodies import read_body
+from copykit.server.bodies import LARGEST_AT_ONCE, Bodies
 from copykit.server.bounds import is_loopback
 from copykit.server.config import ServerSettings
 from copykit.server.doors.auth import Doors, Visitor
@@ -88,11 +88,12 @@ def create_app(
     holdings = Holdings(server, service)
     doors = Doors(server, holdings.keyring, holdings.limits)
     answers = Answers(holdings, service)
+    bodies = Bodies(server.body_s, LARGEST_AT_ONCE * max(server.max_body, server.max_batch_body))
 
     routes = [
         Route(
             prefix + spec.path,
-            _endpoint(spec, answers, doors, holdings),
+            _endpoint(spec, answers, doors, holdings, bodies),
             methods=[spec.method],
             name=spec.handler,
         )
@@ -161,7 +162,7 @@ def _surround(
 
 
 def _endpoint(
-    spec: RouteSpec, answers: Answers, doors: Doors, holdings: Holdings
+    spec: RouteSpec, answers: Answers, doors: Doors, holdings: Holdings, bodies: Bodies
 ) -> Callable[[Request], Awaitable[Response]]:
     work: Callable[[Request], Awaitable[Response]] = getattr(answers, spec.handler)
     server = holdings.settings
@@ -189,7 +190,7 @@ def _endpoint(
                 response = await work(request)
             else:
                 most = server.max_batch_body if spec.takes == "Batch" else server.max_body
-                body = request.state.body = await read_body(request, most, server.body_s)
+                body = request.state.body = await bodies.read(request, most, visitor.tenant)
                 told_s(request)  # a wrong one is refused also where a kept answer is given again
                 response = await once(
                     request, spec, visitor.tenant, body, holdings.remembered, lambda: answered(request)

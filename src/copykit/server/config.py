@@ -87,7 +87,7 @@ class ServerSettings:
     max_batch_items: int = 10_000
     """and briefs of a batch."""
     body_s: float = 10.0
-    """Seconds in which a body has to arrive; a longer one at 1 kB/s at least."""
+    """Seconds in which a body has to arrive; a longer one has to bring 1 kB for each of them each time that they pass."""
     deadline_s: float = 60.0
     """Seconds of a brief whose request names none in ``X-Request-Timeout-Ms``, and"""
     longest_s: float = 120.0

@@ -199,7 +199,7 @@ _STATUS: tuple[tuple[type[CopykitError], int], ...] = (
     (NoProviderSucceeded, 502),
 )
 """The first class that fits counts. What is in none is a defect: 500."""
-_PASSING = frozenset({408, 409, 429})
+_PASSING = frozenset({408, 409, 429, 503})
 """Statuses of refusals after which the same request may be served later."""
 _OWN_BUDGETS = frozenset({"request budget", "key's budget", "tenant's budget"})
 """Those whose figures are the caller's own; what the whole server has spent is not for everybody."""
