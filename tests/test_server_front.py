@@ -12,11 +12,12 @@ import pytest
 pytest.importorskip("sse_starlette", reason="needs the extra server")
 pytest.importorskip("aiosqlite", reason="needs the extra server")
 
-from copykit import CopywritingServiceV11, Settings
+from copykit import CopywritingServiceV11, Settings, register_provider
+from copykit.providers.registry import unregister_provider
 from copykit.server import ServerSettings, create_app
 from copykit.server.kept.repeats import Repeats
 from copykit.settings import CacheSettings
-from copykit.testing import FakeClock
+from copykit.testing import FakeClock, FakeProvider
 from server_crew import BRIEF, SEEN_S, WorkerAtHand, crew, told
 
 PATH = "/v11/generate"
@@ -153,15 +154,93 @@ def test_answers_end_when_the_caches_would() -> None:
             output = await service.generate(BRIEF)
         clock = FakeClock(output.created_at.timestamp() + 99)
         repeats = Repeats(100.0, clock=clock)
-        repeats.keep(":0", b"asked", output.model_copy(update={"cached": False}), b"answer")
+        repeats.keep(":0", b"asked", output.model_copy(update={"cached": False}), b"answer", stores=0)
         assert repeats.find(":0", b"asked") is None
-        repeats.keep(":0", b"asked", output, b"answer")
+        repeats.keep(":0", b"asked", output, b"answer", stores=0)
         found = repeats.find(":0", b"asked")
         assert found is not None
         assert found.body == b"answer"
         assert repeats.find("acme:0", b"asked") is None
         clock.now += 2
         assert repeats.find(":0", b"asked") is None
+        await service.aclose()
+
+    told(story)
+
+
+class Places(FakeProvider):
+    """A model that writes another text at each call."""
+
+    def __init__(self) -> None:
+        super().__init__("places")
+        for place in ("meadow", "harbour", "orchard", "island"):
+            self.will_say({"text": f"Standing desk for your {place}, oiled oak, 120 x 60 cm."})
+
+
+@pytest.mark.parametrize("how", ["refresh", "write"])
+@pytest.mark.parametrize("path", [PATH, "/generate", "/v11/generate/stream"])
+def test_copy_that_is_written_anew_is_given_from_then_on(tmp_path: Path, how: str, path: str) -> None:
+    """An answer is never older than the engine's cache, whichever route the new copy was written on."""
+    provider = Places()
+    register_provider("places", lambda: provider)
+
+    async def story() -> None:
+        async with crew(tmp_path, targets=("places",)) as (_, (worker,)):
+            watched = Watched(worker)
+            answers = [await watched.ask() for _ in range(3)]
+            assert ["meadow" in answer.json()["text"] for answer, _ in answers] == [True] * 3
+            assert not answers[2][1]
+            await worker.ask("POST", path, {**BRIEF, "cache": how})
+            answers = [await watched.ask() for _ in range(3)]
+            assert ["harbour" in answer.json()["text"] for answer, _ in answers] == [True] * 3
+            assert [engine for _, engine in answers] == [True, False, False]
+            assert len(provider.asked) == 2
+
+    try:
+        told(story)
+    finally:
+        unregister_provider("places")
+
+
+def test_an_answer_that_was_looked_up_before_a_newer_one_was_stored_is_not_kept() -> None:
+    """Which of the two requests ends first makes no difference, also where many results were stored since."""
+    service = CopywritingServiceV11(Settings())
+
+    async def story() -> None:
+        for _ in range(2):
+            output = await service.generate(BRIEF)
+        repeats = Repeats(1000.0)
+        before = repeats.stores
+        repeats.stored(output.receipt.key)
+        repeats.keep("", b"asked", output, b"older", stores=before)
+        assert repeats.find("", b"asked") is None
+        repeats.keep("", b"asked", output, b"answer", stores=repeats.stores)
+        assert repeats.find("", b"asked") is not None
+        for n in range(5000):
+            repeats.stored(f"{n}")
+        repeats.keep("", b"asked anew", output, b"older", stores=before)
+        assert repeats.find("", b"asked anew") is None
+        assert repeats.find("", b"asked") is not None
+        await service.aclose()
+
+    told(story)
+
+
+def test_a_result_of_a_tier_that_others_write_to_is_looked_up_again_after_a_second() -> None:
+    """What another worker stored there nobody tells of here."""
+    service = CopywritingServiceV11(Settings(cache=CacheSettings(ttl_s=100.0)))
+
+    async def story() -> None:
+        for _ in range(2):
+            output = await service.generate(BRIEF)
+        clock = FakeClock(output.created_at.timestamp())
+        repeats = Repeats(100.0, clock=clock)
+        output.receipt.cache = "redis"
+        repeats.keep("", b"asked", output, b"answer", stores=0)
+        clock.now += 0.9
+        assert repeats.find("", b"asked") is not None
+        clock.now += 0.2
+        assert repeats.find("", b"asked") is None
         await service.aclose()
 
     told(story)
@@ -175,14 +254,21 @@ def test_many_answers_stay_within_their_bounds() -> None:
         for _ in range(2):
             output = await service.generate(BRIEF)
         repeats = Repeats(1000.0)
-        repeats.keep("", b"x" * 20_000, output, b"answer")
-        repeats.keep("", b"asked", output, b"x" * 70_000)
+        repeats.keep("", b"x" * 20_000, output, b"answer", stores=0)
+        repeats.keep("", b"asked", output, b"x" * 70_000, stores=0)
         assert repeats.find("", b"x" * 20_000) is repeats.find("", b"asked") is None
         for n in range(5000):
-            repeats.keep("", b"%d" % n, output, b"answer")
+            repeats.keep("", b"%d" % n, output, b"answer", stores=0)
         assert repeats.find("", b"0") is None
         assert repeats.find("", b"4999") is not None
         assert len(repeats._kept) <= 4096
+        for n in range(5000):
+            repeats.stored(f"{n}")
+        assert len(repeats._latest) <= 4096
+        repeats.stored(output.receipt.key)
+        assert not repeats._kept
+        assert not repeats._places
+        assert repeats._bytes == 0
         await service.aclose()
 
     told(story)

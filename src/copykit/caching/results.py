@@ -20,6 +20,15 @@ class Results:
         self._cache = cache
         self._ttl_s = ttl_s
         self._emit = emit
+        self._watchers: tuple[Callable[[str], None], ...] = ()
+
+    def watch(self, stored: Callable[[str], None]) -> None:
+        """Call *stored* with the key of each result from when it is in the cache; it must not raise."""
+        self._watchers = (*self._watchers, stored)
+
+    def unwatch(self, stored: Callable[[str], None]) -> None:
+        """Stop calling *stored*."""
+        self._watchers = tuple(watcher for watcher in self._watchers if watcher != stored)
 
     async def look_up(self, key: str, tenant: str = "") -> CopywritingOutput | None:
         """Give the stored result, marked as cached; None for a miss, an unreadable entry or a failing cache.
@@ -51,6 +60,9 @@ class Results:
             await self._cache.set(key, data, self._ttl_s)
         except Exception as error:  # whatever a cache does, the request goes on
             self._emit(events.CacheFailed(self._cache.layer, type(error).__name__))
+        finally:  # a cache that failed, or was not waited for, may have it all the same
+            for stored in self._watchers:
+                stored(key)
 
     async def clear(self) -> None:
         """Forget everything."""

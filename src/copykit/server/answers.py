@@ -97,12 +97,12 @@ class Answers:
 
     async def generate(self, request: Request) -> Response:
         """Write one brief; the whole result."""
-        space = self._holdings.space(
-            request.state.visitor.tenant
-        )  # of now: a cache cleared meanwhile stays so
+        repeats = self._holdings.repeats
+        # both of now: a cache cleared meanwhile stays so, and a result stored meanwhile is newer than what is found
+        space, stores = self._holdings.space(request.state.visitor.tenant), repeats.stores
         output, _ = await self._written(request)
         response = JsonResponse(output.model_dump(mode="json"))
-        self._holdings.repeats.keep(space, request.state.body, output, bytes(response.body))
+        repeats.keep(space, request.state.body, output, bytes(response.body), stores=stores)
         return response
 
     async def generate_legacy(self, request: Request) -> Response:

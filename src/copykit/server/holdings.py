@@ -85,6 +85,7 @@ class Holdings:
         self._outage = Outage()
         service.engine.add_hook(self.tenants)
         service.engine.add_hook(self.everybody)
+        service.engine.results.watch(self.repeats.stored)
         if self.store is not None:
             self.remembered = Shared(self.store, self.worker)
             self.crew = Crew(self.store, self.worker, self.config)
@@ -127,6 +128,7 @@ class Holdings:
         self.tell_repeats()
         self._service.engine.remove_hook(self.tenants)
         self._service.engine.remove_hook(self.everybody)
+        self._service.engine.results.unwatch(self.repeats.stored)
         await self.forecast.aclose()
         if self.store is None:
             await self.limits.aclose()
