@@ -54,6 +54,10 @@ _EMOJI = (
 )
 
 
+# Flags side by side, all but the last: `regex` would count their letters anew from the first at each.
+_FLAGS = lazy(r"[\U0001f1e6-\U0001f1ff]{2}(?=[\U0001f1e6-\U0001f1ff])")
+
+
 @dataclass(frozen=True, slots=True)
 class Sms:
     """What a text is as a text message."""
@@ -110,7 +114,7 @@ def _cluster() -> Callable[[str], list[str]]:
 def _graphemes(text: str) -> int:
     if text.isascii() or _SIMPLE.fullmatch(text):
         return len(text) - text.count("\r\n") if "\r" in text else len(text)
-    return len(_cluster()(text))
+    return len(_cluster()(_FLAGS.sub("x", text)))
 
 
 @cache

@@ -20,6 +20,9 @@ _HANGUL = lazy(r"[\uac00-\ud7a3]")
 _THAI = lazy(r"[\u0e01-\u0e3a\u0e40-\u0e46]")
 _PIECE = lazy(r"[^\W_]")
 
+_LONGEST_NUMBER = 30
+"""Digits of a number that has a name; longer ones are read figure by figure, however they are grouped."""
+
 
 @cache
 def _rates() -> dict[str, Any]:
@@ -69,7 +72,8 @@ def _spoken_number(text: str, language: str, unit: str) -> int:
     if match:
         body, mark, tail = text[: match.start()], text[match.start()], match[1]
     digits = re.sub(r"\D", "", body)
-    if body == digits and (len(digits) > 7 or (len(digits) > 1 and digits[0] == "0")):
+    plain = body == digits and (len(digits) > 7 or (len(digits) > 1 and digits[0] == "0"))
+    if plain or len(digits) > _LONGEST_NUMBER:
         count = len(digits)  # codes and telephone numbers are read figure by figure
     elif unit != "words" or language.startswith("vi"):
         count = _characters_of_number(int(digits))

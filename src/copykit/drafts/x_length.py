@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 import struct
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache, lru_cache
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 from copykit import data
 from copykit.lazy import lazy
@@ -33,15 +34,10 @@ _DIRECTION = r"\u202a-\u202e\u061c\u200e\u200f\u2066-\u2069"
 _SPACES = r"\t-\r\x20\x85\xa0\u1680\u180e\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _PUNCTUATION = r"!'#%&()*+,\\\-./:;<=>?@\[\]\^_{|}~$"
 _DOMAIN = rf"[^{_PUNCTUATION}{_SPACES}{_INVALID}{_DIRECTION}]"
-# What neither a domain name nor its separators hold: going back to one of these finds where a name may start.
-_BREAKS = frozenset(
-    "!'#%&()*+,\\/:;<=>?@[]^{|}~$\t\n\v\f\r \x85\xa0\u1680\u180e\u2028\u2029\u202f\u205f\u3000"
-    "\ufffe\ufeff\uffff\u061c\u200e\u200f"
-).union(map(chr, (*range(0x2000, 0x200B), *range(0x202A, 0x202F), *range(0x2066, 0x206A))))
-_LONGEST_DOMAIN = 320
 _LONGEST_POST = 25_000  # of a paying account; links further on count by their characters
 _QUERY = r"[A-Za-z0-9!?*'@();:&=+$/%#\[\]\-_.,~|]*[A-Za-z0-9\-_&=#/]"
 _LONGEST_URL, _LONGEST_LABEL, _LONGEST_SLUG = 4096, 63, 40
+_LONGEST_HEAD = len(" https://")
 
 
 def _trie(words: list[str]) -> str:
@@ -67,17 +63,22 @@ class _Patterns:
         other = _trie([name for name in names if not name.isascii()])
         # Only ASCII letters fold among the Latin names: JavaScript does not take dotless i for i.
         top = rf"(?:(?:(?i:{other})|(?ai:{latin}))(?=[^0-9a-zA-Z@+-]|\Z)|(?ai:xn--[-0-9a-z]+))"
-        label = rf"{_DOMAIN}++(?:-++{_DOMAIN}++)*+"
-        part = rf"{_DOMAIN}{{1,600}}+(?:[_-]{{1,600}}+{_DOMAIN}{{1,600}}+)*+"
         general = rf"[A-Za-z{facts['path_letters']}0-9!*';:=+,.$/%#\[\]\-\u2013_~@|&]"
-        parens = rf"\((?:{general}+|(?:{general}*\({general}+\){general}*))\)"
+        parens = rf"\((?:{general}++|{general}*+\({general}++\){general}*+)\)"
+        between = r"[!*';:,.$%\[\]\u2013~@|&]"
         ending = rf"[+\-A-Za-z{facts['path_letters']}0-9=_#/]"
-        path = rf"(?:{general}*(?:{parens}{general}*)*{ending}|{parens}|@{general}+/)"
-        self.url = re.compile(
-            rf"([^A-Za-z0-9@\uff20$#\uff03{_INVALID}]|[{_DIRECTION}]|\A)"
-            rf"(((?ai:https?://))?((?:{part}\.){{0,126}}{label}\.{top})(?::[0-9]+)?(/{path}*)?(?:\?{_QUERY})?)"
+        # As far as the last of *ending* that is in no parentheses, then parentheses alone; each character is read once.
+        path = rf"/(?:{between}*+(?:{parens}{between}*+)*+{ending})*+(?:{parens})*+"
+        label = rf"[-A-Za-z0-9{facts['accented_letters']}]++"
+        part = rf"{_DOMAIN}++(?:[_-]++{_DOMAIN}++)*+"
+        self.top = re.compile(rf"\.{top}")
+        self.chain = re.compile(rf"{part}(?:\.{part})*+")
+        self.head = re.compile(
+            rf"([^A-Za-z0-9@\uff20$#\uff03{_INVALID}]|[{_DIRECTION}]|\A)((?ai:https?://))?(?={_DOMAIN})"
         )
-        self.ascii_domain = re.compile(rf"(?:[-A-Za-z0-9{facts['accented_letters']}]+\.)+{top}")
+        self.tail = re.compile(rf"(?::[0-9]+)?({path})?(?:\?{_QUERY})?")
+        # The second branch passes over names that end in no top-level name: each is tried once, not from every letter.
+        self.ascii_domain = re.compile(rf"((?:{label}\.)+{top})|{label}(?:\.{label})*+")
         self.short = re.compile(rf"(?ai:https?://t\.co/([a-z0-9]+))(?:\?{_QUERY})?")
         self.emoji = re.compile(facts["emoji"])
         self.url_weight: int = facts["url_weight"]
@@ -86,18 +87,38 @@ class _Patterns:
 _patterns = cache(_Patterns)
 
 
-def _plausible(url: str, protocol: str, domain: str) -> bool:
-    if domain[:4] == "xn--" and not domain.isascii() and not _patterns().ascii_domain.search(domain):
+class _Link(NamedTuple):
+    """What has the form of a link, wherever it stands."""
+
+    before: str
+    """The character before it, if there is one."""
+    protocol: str
+    start: int
+    """Where it begins, with its protocol."""
+    domain: str
+    path: str | None
+    end: int
+
+
+def _plausible(link: _Link) -> bool:
+    if len(link.protocol or "https://") + link.end - link.start > _LONGEST_URL:
+        return False
+    domain = link.domain
+    if domain[:4] == "xn--" and not domain.isascii() and not any(_patterns().ascii_domain.findall(domain)):
         return False
     for label in domain.split("."):
         if not label.isascii():
+            if (
+                len(_characters(label)) > _LONGEST_LABEL
+            ):  # encoded it is longer yet, and encoding takes its time
+                return False
             parts = re.split("[.\u3002\uff0e\uff61]", label)
             label = ".".join(
                 p if p.isascii() else "xn--" + _characters(p).encode("punycode").decode() for p in parts
             )
         if not 1 <= len(label) <= _LONGEST_LABEL:
             return False
-    return len(protocol or "https://") + len(url) <= _LONGEST_URL
+    return True
 
 
 def _units(text: str) -> str:
@@ -110,10 +131,14 @@ def _characters(units: str) -> str:
     return units.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
-def _position(units: str, at: int) -> int:
-    """Give the code point offset of UTF-16 offset *at*, the character's start if it lies inside a pair."""
-    inside = 0 < at < len(units) and "\ud800" <= units[at - 1] <= "\udbff"
-    return len(_characters(units[: at - inside]))
+def _positions(units: str, offsets: Iterable[int]) -> Iterator[int]:
+    """Give the code point offset of each of the rising UTF-16 *offsets*: a character's start where it lies inside one."""
+    at = passed = 0
+    for offset in offsets:
+        inside = 0 < offset < len(units) and "\ud800" <= units[offset - 1] <= "\udbff"
+        passed += len(_characters(units[at : offset - inside]))
+        at = offset - inside
+        yield passed
 
 
 def urls(text: str) -> list[tuple[int, int]]:
@@ -126,56 +151,95 @@ def urls(text: str) -> list[tuple[int, int]]:
     if not _ASTRAL.search(text):
         return _urls(text)
     units = _units(text)
-    return [(_position(units, start), _position(units, end)) for start, end in _urls(units)]
+    positions = _positions(units, chain.from_iterable(_urls(units)))
+    return list(zip(positions, positions, strict=True))
 
 
-def _matches(text: str, url: re.Pattern[str]) -> Iterator[re.Match[str]]:
-    """Give what ``url.finditer(text)`` gives, but look only around dots, and never twice from one place."""
+def _links(text: str) -> Iterator[_Link]:
+    """Give what has the form of a link, from left to right, none inside another, in time that grows with the text.
+
+    It is what one expression would find: a character that may stand before a link, a protocol perhaps, names with dots,
+    the last of them a top-level name, port, path and query. But such an expression tries the same names from every place
+    again. Here each chain of names is looked at once: all its places lead to the same last top-level name.
+    """
+    patterns = _patterns()
+    tops = [top for top in patterns.top.finditer(text) if top.start() < _LONGEST_POST]
+    tops.reverse()  # the next one last
     free = 0
-    for dot in _DOTTED.finditer(text, 0, _LONGEST_POST):
-        at = dot.start()
-        if at < free:
-            continue
-        first, lowest = at, max(free, at - _LONGEST_DOMAIN)
-        while first > lowest and text[first - 1] not in _BREAKS:
-            first -= 1
-        # Room for the scheme and the character before it.
-        for start in range(max(free, first - 9), at):
-            match = url.match(text, start)
-            if match:
-                yield match
-                free = match.end()
-                break
-        else:
-            free = at
+    for names in patterns.chain.finditer(text) if tops else ():
+        while tops and tops[-1].start() < names.start():
+            tops.pop()
+        if not tops:
+            return
+        own: list[re.Match[str]] = []
+        while tops and tops[-1].start() < names.end():
+            own.append(tops.pop())
+        for lowest, top in _stretches(text, names.start(), own):
+            link = _link(text, max(free, lowest - _LONGEST_HEAD), lowest, top)
+            if link:
+                yield link
+                free = link.end
+
+
+def _stretches(text: str, start: int, tops: list[re.Match[str]]) -> Iterator[tuple[int, re.Match[str]]]:
+    """Give the *tops* of the chain from *start* that end a domain, with the first place from which it may begin.
+
+    The label before a top-level name holds no ``_``: a domain begins behind it. Those before may: from all places before
+    the last top-level name that has no ``_`` in its label, this one is reached.
+    """
+    last = 0  # of the tops up to which one domain reaches
+    behind: list[int] = []
+    at = start
+    for number, top in enumerate(tops):
+        dot = top.start()
+        at = max(at, text.rfind(".", at, dot) + 1)
+        line = text.rfind("_", at, dot) + 1
+        behind.append(line)
+        if not line:
+            last = number + 1
+    if last:
+        yield start, tops[last - 1]
+    yield from zip(behind[last:], tops[last:], strict=True)
+
+
+def _link(text: str, first: int, lowest: int, top: re.Match[str]) -> _Link | None:
+    """Give the link to *top* with the leftmost beginning at *first* or later and a domain at *lowest* or later."""
+    patterns = _patterns()
+    head = patterns.head.search(text, first)
+    while head and head.end() < lowest:
+        head = patterns.head.search(text, head.start() + 1)
+    if not head or head.end() >= top.start():
+        return None
+    tail = patterns.tail.match(text, top.end())
+    assert tail is not None  # noqa: S101  # it may be empty
+    start = head.end() - len(head[2] or "")
+    return _Link(head[1], head[2] or "", start, text[head.end() : top.end()], tail[1], tail.end())
 
 
 def _urls(text: str) -> list[tuple[int, int]]:
     patterns = _patterns()
     found: list[tuple[int, int]] = []
-    for match in _matches(text, patterns.url):
-        before, url, protocol, domain, path = match.groups()
-        start = match.start(2)
-        if not _plausible(url, protocol or "", domain):
+    for link in _links(text):
+        if not _plausible(link):
             continue
-        if protocol:
-            end = match.end(2)
-            short = patterns.short.match(url)
+        if link.protocol:
+            end = link.end
+            short = patterns.short.match(text, link.start, link.end)
             if short:
                 if len(short[1]) > _LONGEST_SLUG:
                     continue
-                end = start + short.end()
-            found.append((start, end))
-        elif before not in {"-", "_", ".", "/"}:
+                end = short.end()
+            found.append((link.start, end))
+        elif link.before not in {"-", "_", ".", "/"}:
             inside: list[tuple[int, int]] = []
             after = 0
-            for name in patterns.ascii_domain.findall(domain):
+            for name in filter(None, patterns.ascii_domain.findall(link.domain)):
                 # The original looks each name up again, and may so find an earlier equal stretch.
-                first = domain.index(name, after)
+                first = link.domain.index(name, after)
                 after = first + len(name)
-                inside.append((start + first, start + after))
-            if inside and path:
-                inside[-1] = (inside[-1][0], inside[-1][1] + len(url) - len(domain))
+                inside.append((link.start + first, link.start + after))
+            if inside and link.path:
+                inside[-1] = (inside[-1][0], inside[-1][1] + link.end - link.start - len(link.domain))
             found.extend(inside)
     return found
 
