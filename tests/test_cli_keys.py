@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -207,3 +209,83 @@ def test_what_workers_hold_is_told_as_held(desk: Desk, tmp_path: Path) -> None:
     told(story)
     assert desk.tell("list")["keys"][0]["held_usd"] == 0.25
     assert "0 of 5/month, 0.25 held" in desk.run("list").output
+
+
+def test_a_key_of_no_tenant_is_said_to_be_the_operators_own(desk: Desk) -> None:
+    """Whoever forgot ``--tenant`` for a client sees it at once; standard output holds the key alone, in both cases."""
+    own, clients = desk.run("create", "prometheus"), desk.run("create", "the shop", "--tenant", "acme")
+    (said,) = [line for line in own.stderr.splitlines() if "operator's own" in line]
+    assert "sees everybody's figures" in said
+    assert "--tenant" in said
+    assert "operator" not in clients.stderr
+    for done in (own, clients):
+        (line,) = done.stdout.splitlines()
+        assert line.startswith("ck_live_")
+
+
+NOT_THERE = ["list", "set ID", "rotate ID", "revoke ID", "tenant acme", "tenant acme --rate="]
+
+
+@pytest.mark.parametrize("words", NOT_THERE)
+def test_only_what_makes_the_first_thing_makes_a_store(tmp_path: Path, words: str) -> None:
+    """A mistyped store is told as that, status 78: a new one in its place would look like a store without keys."""
+    desk = Desk(tmp_path / "none")
+    done = desk.run(*words.split())
+    assert done.exit_code == 78
+    assert f"server.store_url: there is no store at {tmp_path}/none/server.sqlite" in done.stderr
+    assert not done.stdout
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    "words", ["create shop", "tenant acme --rate 5/minute", "tenant acme --budget 5/month"]
+)
+def test_the_first_key_or_bound_makes_the_store(tmp_path: Path, words: str) -> None:
+    """From then on all verbs find it."""
+    desk = Desk(tmp_path / "new")
+    assert desk.run(*words.split()).exit_code == 0
+    assert desk.run("list").exit_code == 0
+
+
+def test_a_database_without_our_tables_is_no_store_and_stays_as_it_is(tmp_path: Path) -> None:
+    """Neither an empty file nor somebody else's database is taken for a store without keys."""
+    desk = Desk(tmp_path)
+    file = tmp_path / "server.sqlite"
+    file.touch()
+    assert desk.run("list").exit_code == 78
+    assert file.stat().st_size == 0
+    with closing(sqlite3.connect(file)) as others:
+        others.execute("CREATE TABLE theirs (x)")
+        others.commit()
+        assert desk.run("list").exit_code == 78
+        found = others.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    assert found == [("theirs",)]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "code", "says"),
+    [
+        (["set", "nope"], 2, "invalid_request", "key='nope': there is none with this id"),
+        (["create", "--scopes", "reed"], 2, "invalid_request", "scopes='reed'"),
+        (["tenant", "acme", "--budget", "5/weak"], 2, "invalid_request", "budget='weak'"),
+        (
+            ["list", "--store", "mysql://x/y"],
+            78,
+            "configuration_error",
+            "server.store_url: 'mysql' is not served",
+        ),
+    ],
+)
+def test_who_asked_for_json_gets_errors_as_json(
+    desk: Desk, words: list[str], status: int, code: str, says: str
+) -> None:
+    """One object on standard output, of the shape that ``run --check --json`` has, and nothing for people beside it."""
+    desk.tell("create")
+    done = CliRunner().invoke(
+        app, ["keys", *words, *(() if "--store" in words else ("--store", desk.url)), "--json"]
+    )
+    assert (done.exit_code, done.stderr) == (status, "")
+    told = json.loads(done.stdout)
+    assert (told["ok"], told["code"]) == (False, code)
+    (problem,) = told["problems"]
+    assert says in problem

@@ -12,6 +12,7 @@ import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -93,6 +94,22 @@ def test_a_budget_is_for_a_month_of_all_copies_and_starts() -> None:
     """A cap that each copy and each restart had anew would be none: every way to run it names the period."""
     assert {variables()[name].get("COPYKIT_BUDGET_PER") for name in ("compose", "kubernetes")} == {"month"}
     assert "\nEnvironment=COPYKIT_BUDGET_PER=month\n" in (DEPLOY / "systemd" / "copykit.service").read_text()
+
+
+def test_the_example_of_a_store_is_one_that_the_network_policy_lets_out_to() -> None:
+    """Its host is a service of the pods' own namespace, where the database's port is open; so is the limiter's."""
+    policy, settings = kubernetes()["NetworkPolicy"], kubernetes()["ConfigMap"]
+    example = (DEPLOY / "kubernetes" / "secret.example.yaml").read_text()
+    for address in (
+        re.search(r"postgresql://\S+", example),
+        re.match(".*", settings["data"]["COPYKIT_LIMITS_URL"]),
+    ):
+        assert address is not None
+        name, _, rest = str(urlsplit(address[0]).hostname).partition(".")
+        assert rest == f"{policy['metadata']['namespace']}.svc.cluster.local"
+        assert [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": name}}}] in [
+            rule["to"] for rule in policy["spec"]["egress"]
+        ]
 
 
 def test_the_image_file_has_no_findings() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -241,6 +242,20 @@ def test_the_description_holds_every_route_and_is_valid(desk: Desk) -> None:
     assert len(names) == len(set(names))
     validator = pytest.importorskip("openapi_spec_validator", reason="an independent validator")
     validator.validate(told)
+
+
+def test_what_is_marked_as_legacy_is_what_the_guide_calls_the_first_interface(desk: Desk) -> None:
+    """The description marks by tag and summary what docs/migrate.md lists, and nothing else."""
+    guide = (Path(__file__).parents[1] / "docs" / "migrate.md").read_text(encoding="utf-8")
+    rows = re.findall(r"(?m)^\| (`[A-Z]+ .*?) \|", guide.partition("\n## Routes\n")[2].partition("\n## ")[0])
+    listed = {tuple(route.split()) for row in rows for route in re.findall(r"`([A-Z]+ [^`]+)`", row)}
+    paths = desk.ask("GET", "/openapi.json", key=False).json()["paths"]
+    ways = [(method.upper(), path, one) for path, way in paths.items() for method, one in way.items()]
+    for marked in (
+        {(method, path) for method, path, one in ways if one["tags"] == ["legacy"]},
+        {(method, path) for method, path, one in ways if one["summary"].endswith("(legacy endpoint)")},
+    ):
+        assert {(method, path.removeprefix("/copywriting")) for method, path in marked} == listed
 
 
 def test_figures_come_for_prometheus_and_as_data(fake: FakeProvider) -> None:

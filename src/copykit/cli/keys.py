@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 from rich.console import Console
 
-from copykit.cli.complaint import complain
+from copykit.cli.complaint import complain, complain_as_json
 from copykit.cli.key_view import show_keys, show_tenants, spent, tell_key, tell_tenant, when
 from copykit.errors import CopykitError, InvalidRequest, MissingExtra
 
@@ -82,7 +82,8 @@ def create(
     """Make a key. Its text is shown now and never again: only a digest of it is kept.
 
     A running server takes it within a second; with the first key of its store one without API_KEY begins to ask everybody
-    for a key. The pepper of the server has to be set here too.
+    for a key. The pepper of the server has to be set here too. Without --tenant the key is the operator's own and sees
+    the figures of everybody.
 
     Example: copykit keys create "the shop" --tenant acme --scopes generate,read --expires 90d --budget 50/month
 
@@ -103,7 +104,7 @@ def create(
         )
         return made, text, before, await book.every()
 
-    made, text, before, after = _done(store, work)
+    made, text, before, after = _done(store, work, as_json, make=True)
     still = {key.id for key in after if key.works(time.time())}
     ended = [key.id for key in before if key.works(time.time()) and key.id not in still]
     if as_json:
@@ -113,6 +114,10 @@ def create(
     typer.echo(text)
     _say(f"{made.id}: {made.tenant or 'your own'}, {', '.join(made.scopes)}, ends {when(made.expires)}.")
     _say("Keep it now: it is not shown again. It is sent as X-API-Key or Authorization: Bearer.")
+    if not made.tenant:
+        _say(
+            "It is the operator's own: it sees everybody's figures and shares your cache; --tenant makes a client's."
+        )
     if not before:
         _say("It is the first of this store: a server without API_KEY asks everybody for a key from now on.")
     if ended:
@@ -130,7 +135,7 @@ def show(store: _Store = None, as_json: _Json = False) -> None:
 
     Example: copykit keys list --json
     """
-    keys, tenants, money = _done(store, _all)
+    keys, tenants, money = _done(store, _all, as_json)
     if as_json:
         told = {
             "keys": [tell_key(key, money[f"key:{key.id}"]) for key in keys],
@@ -191,7 +196,7 @@ def change(
         account = f"key:{changed.id}"
         return changed, (await _spent(book, {account: changed.budget}))[account]
 
-    changed, money = _done(store, work)
+    changed, money = _done(store, work, as_json)
     if as_json:
         typer.echo(json.dumps(tell_key(changed, money), ensure_ascii=False))
         return
@@ -213,10 +218,7 @@ def rotate(
 
     Example: copykit keys rotate 89c3dd70 --overlap 12h
     """
-    made, text = _done(
-        store,
-        lambda book: book.rotate(key, overlap_s=_seconds("overlap", overlap)),
-    )
+    made, text = _done(store, lambda book: book.rotate(key, overlap_s=_seconds("overlap", overlap)), as_json)
     if as_json:
         typer.echo(json.dumps({**tell_key(made), "key": text}, ensure_ascii=False))
         return
@@ -234,10 +236,7 @@ def revoke(
 
     Example: copykit keys revoke 89c3dd70
     """
-    ended = _done(
-        store,
-        lambda book: book.revoke(key),
-    )
+    ended = _done(store, lambda book: book.revoke(key), as_json)
     if as_json:
         typer.echo(json.dumps(tell_key(ended), ensure_ascii=False))
         return
@@ -273,7 +272,7 @@ def tenant(
         money = await _spent(book, {account: bound.budget})
         return bound, _count(await book.every(), bound.name), money[account]
 
-    bound, keys, money = _done(store, work)
+    bound, keys, money = _done(store, work, as_json, make=bool(rate or budget))
     if as_json:
         typer.echo(json.dumps(tell_tenant(bound, keys, money), ensure_ascii=False))
         return
@@ -303,16 +302,23 @@ def _cost(budget: Budget | None, money: Spending) -> str:
     return ("" if budget else "any cost, ") + f"USD spent: {spent(budget, money)}"
 
 
-def _done(url: str | None, work: Callable[[KeyBook], Awaitable[T]]) -> T:
-    """Do *work* over the store, or say in one line why it cannot be done."""
+def _done(
+    url: str | None, work: Callable[[KeyBook], Awaitable[T]], as_json: bool, *, make: bool = False
+) -> T:
+    """Do *work* over the store, or say why it cannot be done, in one line or as JSON.
+
+    Args:
+        make: whether a store is made where there is none: what only looks or changes would find nothing in a new one, and
+            whoever mistyped its address would take that for the truth.
+    """
     try:
-        return asyncio.run(_with_book(url, work))
+        return asyncio.run(_with_book(url, work, make))
     except CopykitError as error:
-        status = complain(error)
+        status = complain_as_json(error) if as_json else complain(error)
         raise typer.Exit(_STORE_SILENT if error.code == "store_unavailable" else status) from None
 
 
-async def _with_book(url: str | None, work: Callable[[KeyBook], Awaitable[T]]) -> T:
+async def _with_book(url: str | None, work: Callable[[KeyBook], Awaitable[T]], make: bool) -> T:
     try:
         import_module("sqlalchemy.ext.asyncio")
         import_module("aiosqlite")
@@ -323,7 +329,7 @@ async def _with_book(url: str | None, work: Callable[[KeyBook], Awaitable[T]]) -
     from copykit.server.kept.store import Store
 
     settings = ServerSettings.from_env(host="127.0.0.1", keyed=True)
-    store = Store(url or settings.store_url or file_url(data_folder(settings.data_dir)))
+    store = Store(url or settings.store_url or file_url(data_folder(settings.data_dir)), make=make)
     try:
         await store.open()
         return await work(KeyBook(store, settings.pepper))

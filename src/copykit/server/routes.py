@@ -26,7 +26,7 @@ class RouteSpec:
     gives: str
     """Name of the answer's schema: of a type in `copykit.reports`, or one of `copykit.server.described.openapi`."""
     legacy: bool = False
-    """Whether it is of the first interface, kept as it was."""
+    """Whether it is of the first interface, kept as it was; ``docs/migrate.md`` lists these."""
     takes: str | None = None
     """Name of the body's schema in `copykit.server.described.openapi`; None for no body."""
     operator: bool = False
@@ -95,7 +95,7 @@ ROUTES: tuple[RouteSpec, ...] = (
         takes="Brief",
         gives="Events",
     ),
-    RouteSpec("GET", "/health", "health", "read", "Full report", gives="HealthReport"),
+    RouteSpec("GET", "/health", "health", "read", "Full report", gives="HealthReport", legacy=True),
     RouteSpec("GET", "/health/live", "live", "public", "Whether the process runs", gives="Liveness"),
     RouteSpec("GET", "/health/ready", "ready", "public", "Whether requests are answered", gives="Readiness"),
     RouteSpec("GET", "/v11/health", "health", "read", "Full report", gives="HealthReport"),
@@ -114,6 +114,7 @@ ROUTES: tuple[RouteSpec, ...] = (
         "read",
         "Figures as JSON, or for Prometheus by Accept",
         gives="FigureReport",
+        legacy=True,
         operator=True,
     ),
     RouteSpec(
@@ -126,7 +127,14 @@ ROUTES: tuple[RouteSpec, ...] = (
         operator=True,
     ),
     RouteSpec(
-        "GET", "/config", "config", "admin", "Settings, secrets masked", gives="ConfigReport", operator=True
+        "GET",
+        "/config",
+        "config",
+        "admin",
+        "Settings, secrets masked",
+        gives="ConfigReport",
+        legacy=True,
+        operator=True,
     ),
     RouteSpec(
         "POST",
@@ -153,6 +161,7 @@ ROUTES: tuple[RouteSpec, ...] = (
         "admin",
         "Capabilities of this machine",
         gives="OptimizationReport",
+        legacy=True,
         operator=True,
     ),
     RouteSpec(

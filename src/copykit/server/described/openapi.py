@@ -40,7 +40,7 @@ _ALWAYS = ("type", "title", "status", "detail", "code", "retryable", "request_id
 _TAGS = {
     "v11": "The second interface: whole results.",
     "service": "How the service is, and what it knows.",
-    "legacy": "The first interface, kept as it was: its documented subset of a result.",
+    "legacy": "The first interface, kept as it was: of a result its documented subset.",
 }
 _KINDS = {
     "Events": "text/event-stream",

@@ -27,10 +27,11 @@ from sqlalchemy import (
     event,
     func,
     insert,
+    inspect,
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -158,13 +159,14 @@ class Store:
     Args:
         url: as SQLAlchemy writes addresses, e.g. ``sqlite:////var/lib/copykit/server.sqlite`` or
             ``postgresql://user:password@host/name``; the driver is filled in.
+        make: whether file and tables are made where there is no store; else that is a mistake.
 
     Raises:
-        ConfigurationError: an address that names no database known here; a folder that cannot be written.
+        ConfigurationError: an address that names no database known here; a folder that cannot be written; no store there.
         MissingExtra: the driver is not installed.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, make: bool = True) -> None:
         if problems := store_problems(url):
             raise ConfigurationError(problems)
         try:
@@ -175,12 +177,13 @@ class Store:
         self._url = self._url.set(drivername=driver)
         self.kind: Literal["sqlite", "postgresql"] = "sqlite" if driver.startswith("sqlite") else "postgresql"
         """``sqlite`` or ``postgresql``."""
+        self._make = make
         self._in_use = 0
         self._unused: asyncio.Event | None = None
         self._closed = False
         self._file: tuple[int, int] | None = None
         if self.kind == "sqlite":
-            self._make_file()
+            self._look_at_file()
         self._engine = self._made()
 
     @property
@@ -215,12 +218,14 @@ class Store:
         """Make the tables that are not there; a store that was closed is open again.
 
         Raises:
-            ConfigurationError: the store was made by a later version.
+            ConfigurationError: the store was made by a later version, or there is none and none is to be made.
             StoreUnavailable: it does not answer.
         """
         self._closed = False
         async with self.writing() as connection:
             await alone(connection, "tables")  # workers start together
+            if not self._make and not await connection.run_sync(_has_store):
+                raise ConfigurationError(self._absence())
             await connection.run_sync(tables.create_all)
             found = (await connection.execute(select(meta.c.value).where(meta.c.name == "schema"))).scalar()
             if found is None:
@@ -285,14 +290,15 @@ class Store:
                 "its file is not at its place any more: put it back, or start the server anew with another"
             )
 
-    def _make_file(self) -> None:
+    def _look_at_file(self) -> None:
         """Make file and folder for their owner alone, before a database would make them for everybody."""
         path = self.path
         if path is None:
             raise ConfigurationError("server.store_url: workers share a file; memory is of one connection")
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+            if self._make:
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file = os.open(path, os.O_RDWR | (os.O_CREAT if self._make else 0), 0o600)
             try:
                 found = os.fstat(file)
                 if found.st_mode & 0o077:
@@ -301,10 +307,21 @@ class Store:
                 begins = os.read(file, len(_SQLITE))
             finally:
                 os.close(file)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise ConfigurationError(_unusable(path, error) if self._make else self._absence()) from None
         except OSError as error:
             raise ConfigurationError(_unusable(path, error)) from None
+        if not begins and not self._make:
+            raise ConfigurationError(self._absence())
         if begins not in (b"", _SQLITE):
             raise ConfigurationError(f"server.store_url: {path}: the file is damaged or no SQLite database")
+
+    def _absence(self) -> str:
+        """Say that no store is at its place."""
+        return (
+            f"server.store_url: there is no store at {self.path or self.shown}: name the one of the server "
+            "(COPYKIT_STORE_URL, COPYKIT_DATA_DIR); copykit run and copykit keys create make one"
+        )
 
     def _made(self) -> AsyncEngine:
         try:
@@ -329,6 +346,10 @@ class Store:
             )
         except ModuleNotFoundError as error:
             raise MissingExtra("the store in PostgreSQL", error.name or "asyncpg", "postgres") from None
+
+
+def _has_store(connection: Connection) -> bool:
+    return inspect(connection).has_table(meta.name)
 
 
 def _unusable(path: Path, error: OSError) -> str:
