@@ -302,6 +302,7 @@ def test_a_wrong_call_names_the_client_that_was_called() -> None:
     [
         ({"base_url": "copy.example.com"}, "http://"),
         ({"base_url": "https://me:word@copy.example.com"}, "credentials"),
+        ({"base_url": "htps://me:word@copy.example.com"}, "http://"),
         ({"prefix": "copywriting"}, "slash"),
         ({"timeout_s": 0}, "above 0"),
         ({"retries": -1}, "at least 0"),

@@ -145,6 +145,27 @@ def test_an_excerpt_is_short() -> None:
 
 
 @pytest.mark.parametrize(
+    "password", ["hunter2", "hunter2/x", "x#hunter2", "hunter2?", "hun@hunter2", "hunter2 ü\n"]
+)
+@pytest.mark.parametrize(
+    "refused",
+    [
+        lambda text: CacheSettings(url=[f"redis://:{text}@host/0"]),  # type: ignore[arg-type]
+        lambda text: cache_from(CacheSettings(url=f"cash://:{text}@host/0")),
+        lambda text: cache_from(CacheSettings(url=f"cash:{text}@host/0{'x' * 300}")),
+        lambda text: Settings.from_env({"MAX_WORKERS": f"redis://u:{text}@host"}),
+        lambda text: Settings.from_env({"OPENAI_BASE_URL": f"https://u:{text}@host/v1"}),
+        lambda text: Settings.from_env({"OPENAI_BASE_URL": f"u:{text}@host/v1"}),
+    ],
+)
+def test_a_password_in_an_address_is_not_told(refused: Callable[[str], object], password: str) -> None:
+    """Whatever is wrong with the address or with where it stands, and whatever letters the password has."""
+    with pytest.raises(CopykitError) as caught:
+        refused(password)
+    assert "hunter2" not in f"{caught.value} {caught.value!r}"
+
+
+@pytest.mark.parametrize(
     ("fields", "told"),
     [
         ({"tonne": "x"}, "tonne='x': unknown field; nearest: tone"),

@@ -309,9 +309,30 @@ def test_names_and_addresses_are_hosts() -> None:
     ],
 )
 def test_an_origin_that_no_browser_sends_is_refused(origin: str) -> None:
-    """It would never match; the rule comes with an example."""
-    with pytest.raises(ConfigurationError, match=re.escape(repr(origin)) + ".*https://shop.example"):
+    """It would never match; the rule comes with an example, and who it names is not told."""
+    told = repr(origin.replace("a@", "***@"))
+    with pytest.raises(ConfigurationError, match=re.escape(told) + ".*https://shop.example"):
         ServerSettings(cors_origins=(origin,))
+
+
+@pytest.mark.parametrize(
+    "password", ["hunter2", "hunter2/x", "x#hunter2", "hun@hunter2", "hunter2ü", "hunter2]"]
+)
+def test_no_password_of_an_address_is_told(password: str) -> None:
+    """Neither where an address stands in the place of another setting, nor by a store's that is right."""
+    address = f"postgresql://copykit:{password}@db.example/copykit"
+    with pytest.raises(ConfigurationError) as caught:
+        ServerSettings(
+            host=address,
+            rate=address,
+            log_level=address,
+            allowed_hosts=(address,),
+            cors_origins=(address,),
+            trusted_proxies=(address,),
+        )
+    assert len(caught.value.problems) == 6
+    assert "hunter2" not in str(caught.value)
+    assert "hunter2" not in repr(ServerSettings(store_url=address))
 
 
 def test_times_that_contradict_each_other_are_refused() -> None:

@@ -159,6 +159,8 @@ def test_a_key_that_no_header_can_carry_is_refused_unseen(tmp_path: Path, text: 
         "https://host/v1?key=hunter2",
         "https://[::1/v1",
         "https://hüst/v1",
+        "https://user:hunter2ü@host/v1",
+        "https://user:hün/hunter2@host/v1",
     ],
 )
 def test_an_address_that_cannot_work_is_told_without_what_may_be_secret_in_it(address: str) -> None:

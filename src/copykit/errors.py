@@ -435,3 +435,20 @@ def excerpt(value: object, limit: int = 60) -> str:
     except ValueError:  # Python refuses to write whole numbers of more than 4,300 digits
         text = f"<{type(value).__name__}, too long to show>"
     return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def excerpt_address(value: object, limit: int = 60) -> str:
+    """Give *value*, which is or may hold an address, as `excerpt` does, but `without_password`."""
+    if isinstance(value, str):
+        return excerpt(without_password(value), limit)
+    return without_password(excerpt(value, 10_000))[:limit]  # a list, say, that holds one
+
+
+def without_password(address: str) -> str:
+    """Give *address* with stars for whoever it names and their password.
+
+    These end at the last ``@``: a password that is not percent-encoded may hold any letter.
+    """
+    end = address.rfind("@")
+    start = address.find("//", 0, max(end, 0))
+    return address if end < 0 else f"{address[: start + 2 if start >= 0 else 0]}***{address[end:]}"

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from copykit.accel import registry
-from copykit.errors import ConfigurationError, excerpt, nearest_names
+from copykit.errors import ConfigurationError, excerpt, excerpt_address, nearest_names, without_password
 
 __all__ = [
     "BALANCES",
@@ -102,7 +102,11 @@ class CacheSettings:
     def __post_init__(self) -> None:
         url: object = self.url  # as `outside` has it
         problems = [
-            *([] if isinstance(url, str) else [f"cache.url={excerpt(url)}: must be text, e.g. memory://"]),
+            *(
+                []
+                if isinstance(url, str)
+                else [f"cache.url={excerpt_address(url)}: must be text, e.g. memory://"]
+            ),
             *outside("cache.max_entries", self.max_entries, 0, MOST_ENTRIES, whole=True),
             *outside("cache.max_bytes", self.max_bytes, 0, 2**40, whole=True),
             *outside("cache.ttl_s", self.ttl_s, 0.001, MOST_S),
@@ -305,7 +309,11 @@ class ProvidersSettings:
     def __repr__(self) -> str:
         """Show what is set; an address that holds a password, which is refused, shows stars in its place."""
         held = ((f.name, getattr(self, f.name)) for f in fields(self))
-        told = (f"{name}={_PASSWORD.sub('//***@', repr(value))}" for name, value in held if value is not None)
+        told = (
+            f"{name}={without_password(value) if isinstance(value, str) else value!r}"
+            for name, value in held
+            if value is not None
+        )
         return f"{type(self).__name__}({', '.join(told)})"
 
     def _problems(self) -> list[str]:
@@ -321,7 +329,8 @@ class ProvidersSettings:
                 if not isinstance(value, str) or not value.strip():
                     problems.append(f"providers.{name}={value!r}: must be the path of a model file")
             elif not isinstance(value, str) or not value.isascii() or not value.isprintable():
-                problems.append(f"providers.{name}={value!r}: must be printable ASCII text")
+                shown = "" if name.endswith("_base_url") else f"={excerpt(value)}"  # it may hold a password
+                problems.append(f"providers.{name}{shown}: must be printable ASCII text")
             elif name == "google_version" and not _GOOGLE_VERSION.fullmatch(value):
                 problems.append(
                     f"providers.{name}={value!r}: must be a version such as v1, v1beta or v1alpha"
@@ -335,7 +344,6 @@ class ProvidersSettings:
         return tuple(name for name in _IN_ORDER if getattr(self, f"{name}_key") is not None)
 
 
-_PASSWORD = re.compile(r"//[^/@\s]*@")
 _GOOGLE_VERSION = re.compile(r"v[1-9][0-9]?((alpha|beta)[1-9]?)?|beta")
 """It stands in the path of an address: what is no version may lead elsewhere on that host."""
 _IN_ORDER = ("openai", "anthropic", "google", "openrouter")
@@ -464,7 +472,7 @@ def _read_values(
             problems.extend(f"{named}: {problem}" for problem in error.problems)
             unread.add(key)
         except ValueError:
-            problems.append(f"{name}={excerpt(text)}: not {_WANTED[kind]}")
+            problems.append(f"{name}={excerpt_address(text)}: not {_WANTED[kind]}")
             unread.add(key)
     return values, problems, unread
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 from copykit.caching.base import Cache
 from copykit.caching.memory import MemoryCache
-from copykit.errors import ConfigurationError, excerpt, nearest_names
+from copykit.errors import ConfigurationError, excerpt_address, nearest_names
 from copykit.settings import CacheSettings
 
 __all__ = ["cache_from", "cache_problems", "register_cache"]
-
-_PASSWORD = re.compile(r"//[^/@\s]*@")
 
 _makers: dict[str, Callable[[CacheSettings], Cache]] = {
     "memory": lambda settings: MemoryCache(settings.max_entries, settings.max_bytes)
@@ -32,7 +29,7 @@ def cache_problems(url: str) -> list[str]:
     near = nearest_names(scheme, _makers, 1)
     known = ", ".join(f"{name}://" for name in _makers)
     hint = f"; nearest: {near[0]}" if near else ""
-    return [f"cache.url={_PASSWORD.sub('//***@', excerpt(url, 200))}: unknown cache; known: {known}{hint}"]
+    return [f"cache.url={excerpt_address(url, 200)}: unknown cache; known: {known}{hint}"]
 
 
 def cache_from(settings: CacheSettings) -> Cache | None:

@@ -20,6 +20,7 @@ from copykit.errors import (
     ProviderError,
     ProviderTimeout,
     excerpt,
+    excerpt_address,
 )
 from copykit.problems import ProblemBody, ServiceError, ServiceUnreachable, error_of
 from copykit.settings import Secret
@@ -278,7 +279,7 @@ def _kind(headers: Mapping[str, str]) -> str:
 def _address(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ConfigurationError(f"base_url={excerpt(url)}: must be http:// or https:// and a host")
+        raise ConfigurationError(f"base_url={excerpt_address(url)}: must be http:// or https:// and a host")
     if "@" in parts.netloc:
         raise ConfigurationError(f"base_url: the address of {parts.hostname} holds credentials; give a key")
     return url.rstrip("/")

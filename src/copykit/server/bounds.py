@@ -9,7 +9,7 @@ from math import log2
 from typing import Any
 from urllib.parse import urlsplit
 
-from copykit.errors import excerpt, nearest_names
+from copykit.errors import excerpt_address, nearest_names
 from copykit.settings import Secret, outside
 
 __all__ = ["DRIVERS", "NUMBERS", "RATE", "is_loopback", "problems_of", "redis_problems", "store_problems"]
@@ -114,7 +114,7 @@ def store_problems(url: str | None) -> list[str]:
     near = nearest_names(scheme, ("sqlite", "postgresql"), 1)
     hint = f"; nearest: {near[0]}" if near else ""
     return [
-        f"server.store_url: {excerpt(scheme)} is not served; use sqlite:////path or postgresql://host/name{hint}"
+        f"server.store_url: {excerpt_address(scheme)} is not served; use sqlite:////path or postgresql://host/name{hint}"
     ]
 
 
@@ -123,21 +123,21 @@ def _kind_problems(told: Mapping[str, Any]) -> tuple[list[str], set[str]]:
     problems: dict[str, str] = {}
     for name in _TEXTS:
         if not isinstance(told[name], str) and not (name == "store_url" and told[name] is None):
-            shown = "" if name in _ADDRESSES else f"={excerpt(told[name])}"
+            shown = "" if name in _ADDRESSES else f"={excerpt_address(told[name])}"
             problems[name] = f"server.{name}{shown}: must be text"
     if isinstance(told["host"], str) and (
         not told["host"] or not re.fullmatch(r"[\w.:%\[\]-]+", told["host"])
     ):
         problems["host"] = (
-            f"server.host={excerpt(told['host'])}: must be an address or a name, e.g. 127.0.0.1"
+            f"server.host={excerpt_address(told['host'])}: must be an address or a name, e.g. 127.0.0.1"
         )
     for name in _SWITCHES:
         if not isinstance(told[name], bool):
-            problems[name] = f"server.{name}={excerpt(told[name])}: must be true or false"
+            problems[name] = f"server.{name}={excerpt_address(told[name])}: must be true or false"
     for name in _LISTS:
         value = told[name]
         if not isinstance(value, list | tuple) or not all(isinstance(part, str) for part in value):
-            problems[name] = f"server.{name}={excerpt(value)}: must be a list of texts"
+            problems[name] = f"server.{name}={excerpt_address(value)}: must be a list of texts"
     for name, variable in _SECRETS.items():
         if not isinstance(told[name], Secret | None):
             problems[name] = f"{variable}: must be text"
@@ -147,7 +147,9 @@ def _kind_problems(told: Mapping[str, Any]) -> tuple[list[str], set[str]]:
 def _rate_problems(name: str, text: str) -> list[str]:
     if not text or RATE.fullmatch(text.strip()):
         return []
-    return [f"server.{name}={excerpt(text)}: write a number and a time, e.g. 600/minute; empty for no bound"]
+    return [
+        f"server.{name}={excerpt_address(text)}: write a number and a time, e.g. 600/minute; empty for no bound"
+    ]
 
 
 def _choice_problems(name: str, value: str, choices: tuple[str, ...]) -> list[str]:
@@ -155,7 +157,7 @@ def _choice_problems(name: str, value: str, choices: tuple[str, ...]) -> list[st
         return []
     near = nearest_names(value, choices, 1)
     hint = f"nearest: {near[0]}" if near else "one of " + ", ".join(choices)
-    return [f"server.{name}={excerpt(value)}: unknown; {hint}"]
+    return [f"server.{name}={excerpt_address(value)}: unknown; {hint}"]
 
 
 def _hosts_problems(hosts: Iterable[str]) -> list[str]:
@@ -171,7 +173,7 @@ def _host_problems(host: str) -> list[str]:
                 return []
         except ValueError:
             pass
-    told = f"server.allowed_hosts: {excerpt(host)}"
+    told = f"server.allowed_hosts: {excerpt_address(host)}"
     if host == "*":
         return [
             f"{told} names nobody; write the names that clients use, e.g. {_BY}; without any, every name is served where "
@@ -193,7 +195,7 @@ def _origin_problems(origins: Iterable[str], credentials: bool) -> list[str]:
                 )
         elif not _is_origin(origin):
             problems.append(
-                f"server.cors_origins: {excerpt(origin)} is no origin; write https://shop.example, without a path"
+                f"server.cors_origins: {excerpt_address(origin)} is no origin; write https://shop.example, without a path"
             )
     return problems
 
@@ -216,7 +218,7 @@ def _network_problems(peer: str) -> list[str]:
     try:
         ip_network(peer, strict=False)
     except ValueError:
-        return [f"server.trusted_proxies: {excerpt(peer)} is no address or network, e.g. 10.0.0.0/8"]
+        return [f"server.trusted_proxies: {excerpt_address(peer)} is no address or network, e.g. 10.0.0.0/8"]
     return []
 
 

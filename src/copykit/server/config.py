@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from copykit.errors import ConfigurationError, CopykitError
+from copykit.errors import ConfigurationError, CopykitError, without_password
 from copykit.server.bounds import problems_of, store_problems
 from copykit.settings import Secret, read_values
 
@@ -166,7 +165,7 @@ class ServerSettings:
         told = {field.name: getattr(self, field.name) for field in fields(self)}
         for name in ("store_url", "limits_url"):
             if told[name]:
-                told[name] = re.sub(r"//[^/@\s]*@", "//***@", told[name])
+                told[name] = without_password(told[name])
         return told
 
 
