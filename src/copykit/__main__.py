@@ -10,8 +10,10 @@ def main() -> None:
     import sys
     from io import TextIOWrapper
 
-    from copykit.cli.app import app
-
+    try:
+        from copykit.cli.app import app
+    except KeyboardInterrupt:  # later ones typer answers, with the same status
+        sys.exit(130)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # a terminal that cannot show a character shows its number, and no command ends in a traceback

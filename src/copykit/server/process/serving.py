@@ -24,6 +24,7 @@ from copykit.server.config import ServerSettings
 from copykit.server.holdings import Holdings
 from copykit.server.process.drain import Drain, ShuttingDown
 from copykit.server.process.failure import tell_failure
+from copykit.server.process.last_moment import LastMoment
 from copykit.server.process.protocol import Bounds, State, protocol_of
 from copykit.server.watch.figures import Figures
 
@@ -109,8 +110,7 @@ class Serving(uvicorn.Server):
         self._parted = False
         """Whether connections were told that their next answer is the last."""
         self._forced = False
-        self._last_moment = 0.0
-        self._alarm, self._ended = threading.Event(), threading.Event()
+        self._last_moment = LastMoment()
         self._heard: deque[str] = deque()
         """Signals that came and were not told yet: a handler may run amid the writing of another line."""
 
@@ -120,8 +120,7 @@ class Serving(uvicorn.Server):
         try:
             super().run(sockets)
         finally:
-            self._ended.set()
-            self._alarm.set()
+            self._last_moment.pass_over()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -162,15 +161,15 @@ class Serving(uvicorn.Server):
         if not for_successor:
             self._drain.begin()
         self._accept_until = now + (0.0 if for_successor else self._settings.drain_delay_s)
-        self._last_moment = self._limit() + _MERCY_S
-        self._alarm.set()
+        self._last_moment.not_after(self._limit() + _MERCY_S)
 
     def _force(self, sig: int) -> None:
         if self._left_at is None:
             self.leave()
-        self._forced, self.status = True, 128 + sig
+        self._forced = True
+        self.status = self._last_moment.status = 128 + sig
         self._accept_until = 0.0
-        self._last_moment = min(self._last_moment, time.monotonic() + _FORCED_S)
+        self._last_moment.not_after(time.monotonic() + _FORCED_S)
 
     def _limit(self) -> float:
         """Give the moment up to which work may go on."""
@@ -182,7 +181,7 @@ class Serving(uvicorn.Server):
             threading.current_thread() is threading.main_thread()
         )  # in another one the process is not this server's
         if own:
-            threading.Thread(target=self._watch, name="last-moment", daemon=True).start()
+            self._last_moment.watch()
         try:
             await self._holdings.open()
         except CopykitError as error:  # in one line, which the lifespan's failure would not be
@@ -236,7 +235,7 @@ class Serving(uvicorn.Server):
         except TimeoutError:
             _log.warning("the store did not close in time; what was spent last counts as what was held")
             self.lifespan.shutdown_failed = True  # told already: its cancellation is no traceback of its own
-        self._last_moment = min(self._last_moment, time.monotonic() + 1.0)  # threads are not waited for
+        self._last_moment.not_after(time.monotonic() + 1.0)  # threads are not waited for
         self._tell_signals()
         _log.info("ended", extra={"pid": os.getpid()})
 
@@ -302,15 +301,6 @@ class Serving(uvicorn.Server):
 
     def _farewell_s(self) -> float:
         return _FAREWELL_S / 5 if self._forced else _FAREWELL_S
-
-    def _watch(self) -> None:
-        """End the process at the last moment, from a thread: what hangs may be the loop itself."""
-        self._alarm.wait()
-        while (left := self._last_moment - time.monotonic()) > 0:
-            if self._ended.wait(min(left, 0.1)):
-                return
-        logging.shutdown()
-        os._exit(self.status)
 
 
 def _most_connections() -> int:

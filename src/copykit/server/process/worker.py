@@ -26,6 +26,7 @@ def main(listening: int, told: int, life: int) -> int:
         life: and of one that ends with the parent.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to every process; the parent decides
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # which held it back until here
     try:
         from copykit.server.app import create_app
         from copykit.server.config import ServerSettings

@@ -9,12 +9,14 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from copykit.server.config import ServerSettings
+from copykit.server.process.last_moment import LastMoment
 
 __all__ = ["Workers"]
 
@@ -26,6 +28,8 @@ _LEAVING_S = 6.0
 """Beyond its drain, after which a worker is killed."""
 _FORCED_S = 1.5
 """After a second signal."""
+_MERCY_S = 2.0
+"""From when the last worker is killed to the end of the parent, whatever hangs."""
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 30.0
 """Before a worker that died is replaced: twice as long each time, from the beginning again once one lived"""
 _LIVED_S = 60.0
@@ -68,8 +72,8 @@ class _Worker:
         try:
             return await asyncio.wait_for(asyncio.shield(self.ended), within_s)
         except TimeoutError:
-            _log.error("a worker did not end in time and is killed", extra={"worker": self.process.pid})
             self.send(signal.SIGKILL)
+            _log.error("a worker did not end in time and is killed", extra={"worker": self.process.pid})
             return await self.ended
 
 
@@ -78,7 +82,8 @@ class Workers:
 
     SIGTERM and SIGINT drain all of them; again: they end at once. SIGHUP replaces one after another, each new one ready
     before the old one drains, with the settings as they stand in the files then; if a new one cannot start, the old ones
-    stay. One that dies is replaced, after a pause that grows.
+    stay. One that dies is replaced, after a pause that grows. The parent ends too, whatever hangs: nobody may be reading
+    its log.
 
     Args:
         environment: of the workers.
@@ -106,13 +111,40 @@ class Workers:
         self._forced = asyncio.Event()
         self._rolling: asyncio.Task[None] | None = None
         self._again = False
+        self._last_moment = LastMoment()
 
     async def run(self) -> int:
-        """Serve until a signal; the exit status, which is that of a worker that could not start at all."""
+        """Serve until a signal; the exit status, which is that of a worker that could not start at all.
+
+        Raises:
+            OSError: the first workers cannot begin.
+        """
+        with self._signals():
+            self._last_moment.watch()
+            try:
+                return await self._run()
+            finally:
+                self._last_moment.pass_over()
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Listen to signals."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._leave, number)
-        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)  # with which the loop wakes up at every signal
+
+        def leave(number: int, _: FrameType | None) -> None:
+            """Tell the workers, whatever the loop does: it may be held up in a line of the log."""
+            self._send_all(number)
+            loop.call_soon_threadsafe(self._leave, number)
+
+        before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    async def _run(self) -> int:
         seen = None if self._watched is None else await asyncio.to_thread(self._watched)
         self._serving = [await self._begin() for _ in range(self._settings.workers)]
         ready = await asyncio.gather(*(self._is_ready(worker) for worker in self._serving))
@@ -132,9 +164,14 @@ class Workers:
         return await self._end(signal.SIGTERM)
 
     async def _begin(self) -> _Worker:
-        told, tell = os.pipe()
-        hold, life = os.pipe()
         listening = self._listening.fileno()
+        told, tell = os.pipe()
+        try:
+            hold, life = os.pipe()
+        except OSError:
+            os.close(told)
+            os.close(tell)
+            raise
         command = [
             sys.executable,
             *_flags(),
@@ -145,9 +182,14 @@ class Workers:
             str(hold),
         ]
         try:
-            process = await asyncio.create_subprocess_exec(
-                *command, pass_fds=(listening, tell, hold), env=self._environment
-            )
+            with _without_interrupts():
+                process = await asyncio.create_subprocess_exec(
+                    *command, pass_fds=(listening, tell, hold), env=self._environment
+                )
+        except BaseException:
+            os.close(told)
+            os.close(life)  # should it have begun all the same, it ends by this
+            raise
         finally:
             os.close(tell)
             os.close(hold)
@@ -160,6 +202,17 @@ class Workers:
         with suppress(TimeoutError):
             return await asyncio.wait_for(asyncio.shield(worker.ready), _STARTING_S)
         return False
+
+    async def _begin_in_time(self) -> _Worker:
+        """Begin a worker as soon as that can be done: it takes files, memory and a place among the processes."""
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            try:
+                return await self._begin()
+            except (OSError, RuntimeError) as error:  # the latter: no thread more, to wait for its end
+                _log.error("no worker can begin now", extra={"reason": str(error), "again_in_s": pause_s})
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _keep(self, slot: int) -> None:
         """Replace the worker of *slot* whenever it dies."""
@@ -175,7 +228,13 @@ class Workers:
             _log.error("a worker ended by itself; another begins", extra=told)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
-            self._serving[slot] = await self._begin()
+            if self._serving[slot] is not worker:  # SIGHUP put one there meanwhile
+                continue
+            successor = await self._begin_in_time()
+            if self._serving[slot] is worker:
+                self._serving[slot] = successor
+            else:
+                await successor.leave(signal.SIGQUIT, _FORCED_S)
 
     async def _watch(self, look: Callable[[], object], seen: object) -> None:
         """Replace the workers whenever *look*, which may take its time, gives something else than *seen*."""
@@ -200,7 +259,7 @@ class Workers:
         while self._again:
             self._again = False
             for slot in range(len(self._serving)):
-                successor = await self._begin()
+                successor = await self._begin_in_time()
                 if not await self._is_ready(successor):
                     _log.error(
                         "a worker with the settings as they stand now cannot start: the old ones go on"
@@ -220,19 +279,30 @@ class Workers:
         told = {"pid": os.getpid(), "signal": signal.Signals(number).name, "workers": len(self._all)}
         _log.info("signal received", extra=told)
 
+    def _send_all(self, number: int) -> None:
+        """Pass a signal on at once: readiness has to change before anything is waited for."""
+        again, self._last_signal = bool(self._last_signal), number
+        for worker in tuple(self._all):
+            worker.send(signal.SIGQUIT if again else signal.SIGTERM)
+        if again:
+            self._last_moment.status = 128 + number
+        within_s = _FORCED_S if again else self._limit_s()
+        self._last_moment.not_after(time.monotonic() + within_s + _MERCY_S)
+
     def _leave(self, number: int) -> None:
-        self._tell(number)
-        self._last_signal = number
         if self._ending.is_set():
             self._forced.set()
-        for worker in tuple(self._all):  # at once: readiness has to change before anything is waited for
-            worker.send(signal.SIGQUIT if self._forced.is_set() else signal.SIGTERM)
         self._ending.set()
+        self._tell(number)
+
+    def _limit_s(self) -> float:
+        """Give the seconds after which workers that were told to end are killed."""
+        return max(self._settings.drain_s, self._settings.drain_delay_s) + _LEAVING_S
 
     async def _end(self, number: int) -> int:
         """Wait for all to end; the highest status."""
         self._listening.close()  # the last worker that closes it serves who still waits at it
-        limit_s = max(self._settings.drain_s, self._settings.drain_delay_s) + _LEAVING_S
+        limit_s = self._limit_s()
         everyone = asyncio.gather(*(worker.leave(number, limit_s) for worker in tuple(self._all)))
         forced = asyncio.ensure_future(self._forced.wait())
         either: set[asyncio.Future[Any]] = {everyone, forced}
@@ -248,6 +318,20 @@ class Workers:
         # one that was still starting dies of the signal itself: that is in order
         statuses = [0 if status == -number else status for status in statuses]
         return max((128 - status if status < 0 else status for status in statuses), default=0)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Hold SIGINT back, also from a process that begins meanwhile, until that has said that it wants none.
+
+    A terminal sends it to all, and a worker that only just imports would answer it with a traceback.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        if signal.SIGINT not in before:  # else whoever held it back first lets it through
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def _flags() -> list[str]:
