@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +13,7 @@ pytest.importorskip("sse_starlette", reason="needs the extra server")
 from copykit.errors import Overloaded
 from copykit.server.doors.gate import Gate
 from copykit.server.wire import Refused
-from server_crew import told
+from server_crew import BRIEF, crew, held_target, told
 
 
 class Visits:
@@ -87,6 +89,7 @@ def test_who_waits_too_long_and_who_finds_a_full_queue_is_refused_with_a_time() 
             with pytest.raises(Overloaded) as caught:
                 await refused
             assert caught.value.retry_after_s == 3.0
+            assert (caught.value.queued, caught.value.limit) == (1, 1)
         visits.let_go("a0")
         await first
         assert (visits.gate.taken, visits.gate.waiting, visits.gate.refused) == (0, 0, 2)
@@ -123,5 +126,75 @@ def test_streams_are_counted_by_key() -> None:
                     pass
             assert caught.value.status == 429
         assert gate.streams == 0
+
+    told(story)
+
+
+def test_where_nobody_may_wait_the_refusal_says_so() -> None:
+    """None waits where none may."""
+
+    async def story() -> None:
+        visits = Visits(Gate(1, 0.0, 20))
+        first, second = visits.send("a0"), visits.send("a1")
+        with pytest.raises(Overloaded) as caught:
+            await second
+        assert caught.value.message == "0 calls wait where 0 may"
+        visits.let_go("a0")
+        await first
+
+    told(story)
+
+
+def test_a_client_waits_for_its_place_no_longer_than_it_said(tmp_path: Path) -> None:
+    """
+    504 for a brief, a batch and a stream alike, though the queue would let each wait for a minute; none of them is left
+    in it, and one that has the time gets the place.
+    """
+    pytest.importorskip("aiosqlite", reason="needs the extra server")
+
+    async def story() -> None:
+        async with crew(tmp_path, targets=("held",), in_flight=1, queue_s=60.0) as (_, (worker,)):
+            first = asyncio.create_task(worker.ask("POST", "/v11/generate", BRIEF))
+            begun = await gates.get()
+            for path, body in (
+                ("/v11/generate", BRIEF),
+                ("/generate", BRIEF),
+                ("/v11/generate/stream", BRIEF),
+                ("/v11/batch-generate", [BRIEF]),
+            ):
+                answer = await worker.ask("POST", path, body, x_request_timeout_ms="50")
+                assert (answer.status_code, answer.json()["code"]) == (504, "deadline_exceeded")
+                assert answer.json()["after_s"] == 0.05
+            last = asyncio.create_task(
+                worker.ask("POST", "/v11/generate", {**BRIEF, "seed": 1}, x_request_timeout_ms="60000")
+            )
+            await settle()
+            begun.set()
+            (await asyncio.wait_for(gates.get(), 60)).set()
+            assert [(await first).status_code, (await last).status_code] == [200, 200]
+
+    with held_target() as gates:
+        told(story)
+
+
+def test_a_body_takes_of_the_time_that_its_client_waits(tmp_path: Path) -> None:
+    """What does not come in that time is not waited for, though a body may take a minute; the header twice is 400."""
+    pytest.importorskip("aiosqlite", reason="needs the extra server")
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.sleep(60)
+
+    async def story() -> None:
+        async with crew(tmp_path, body_s=60.0) as (_, (worker,)):
+            kind = ("content-type", "application/json")
+            for content, times, status in (
+                (slowly(), ["50"], 504),
+                (b"{}", ["10", "abc"], 400),
+                (b"{}", ["10", "10"], 400),
+            ):
+                headers = [kind, *(("x-request-timeout-ms", time) for time in times)]
+                answer = await worker.client.post("/v11/generate", content=content, headers=headers)
+                assert answer.status_code == status
 
     told(story)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, contextmanager
 from dataclasses import asdict
 from math import inf
 from typing import Any, TypeVar
@@ -25,10 +25,11 @@ from copykit.models import CopywritingInput, CopywritingOutput
 from copykit.reports import CacheCleared, CatalogNames, HealthReport, Liveness, Readiness
 from copykit.routing.account import Account
 from copykit.server.again import FINAL
-from copykit.server.asked import brief_of, items_of, json_of, preferred, told_s
+from copykit.server.asked import brief_of, items_of, json_of, preferred
 from copykit.server.described.pages import page
 from copykit.server.doors.auth import Visitor
 from copykit.server.holdings import Holdings
+from copykit.server.patience import Patience
 from copykit.server.process.drain import Drain, ShuttingDown
 from copykit.server.watch.health import Health
 from copykit.server.watch.metrics import CONTENT_TYPE, Metrics
@@ -124,12 +125,15 @@ class Answers:
         brief = brief_of(await json_of(request.state.body), self._allowed_s(request))
         held = AsyncExitStack()
         try:
-            await held.enter_async_context(self._holdings.gate.stream(visitor.key.id))
-            await held.enter_async_context(self._holdings.gate.place(visitor.tenant))
-            events = self._engine.stream(brief, account=self._holdings.account(visitor))
-            first = await self.drain.step(anext(aiter(events)))
-            if isinstance(first, StreamFailed):  # nothing was sent yet: an answer like any other
-                raise first.error
+            patience: Patience = request.state.patience
+            async with patience.bound():
+                await held.enter_async_context(self._holdings.gate.stream(visitor.key.id))
+                await held.enter_async_context(self._holdings.gate.place(visitor.tenant))
+            with _within(patience, brief) as bounded:
+                events = self._engine.stream(bounded, account=self._holdings.account(visitor))
+                first = await self.drain.step(anext(aiter(events)))
+                if isinstance(first, StreamFailed):  # nothing was sent yet: an answer like any other
+                    raise first.error
         except BaseException:
             await held.aclose()
             raise
@@ -248,22 +252,23 @@ class Answers:
     async def _written(self, request: Request) -> tuple[CopywritingOutput, float]:
         visitor: Visitor = request.state.visitor
         brief = brief_of(await json_of(request.state.body), self._allowed_s(request))
-        async with self._holdings.gate.place(visitor.tenant):
+        async with self._place(request):
             began = time.perf_counter()
-            output = await self._engine.generate(brief, account=self._holdings.account(visitor))
+            with _within(request.state.patience, brief) as bounded:
+                output = await self._engine.generate(bounded, account=self._holdings.account(visitor))
             return output, time.perf_counter() - began
 
     async def _batch(self, request: Request, *, legacy: bool) -> Response:
         visitor: Visitor = request.state.visitor
         asked = items_of(await json_of(request.state.body), self._settings.max_batch_items)
         self.metered.figures.observe("copykit_batch_briefs", len(asked))
-        end_s = told_s(request)
-        allowed_s = min(end_s or ITEM_DEADLINE_S, ITEM_DEADLINE_S)
+        patience: Patience = request.state.patience
+        allowed_s = min(patience.told_s, ITEM_DEADLINE_S)
         briefs = [one async for one in _at_times(_brief_or_error(item, allowed_s) for item in asked)]
         account = self._holdings.account(visitor)
-        async with self._holdings.gate.place(visitor.tenant):
+        async with self._place(request):
             await self._holdings.forecast.check(briefs, account)
-            written_by = _OnBehalf(self._engine, account, end_s)
+            written_by = _OnBehalf(self._engine, account, patience)
             items = _Items(legacy, request.state.request_id, written_by.took)
             told = await gather_as(written_by, briefs, items.item, self._engine.settings.batch.concurrency)
         request.state.passing = items.passing
@@ -271,8 +276,19 @@ class Answers:
         body = b'{"results":[%b],"summary":%b}' % (b",".join(told), json.dumps(summary))
         return Response(body, media_type="application/json")
 
+    @asynccontextmanager
+    async def _place(self, request: Request) -> AsyncIterator[None]:
+        """Hold a place while the block runs, and wait for it no longer than the client does."""
+        patience: Patience = request.state.patience
+        async with AsyncExitStack() as held:
+            async with patience.bound():
+                await held.enter_async_context(self._holdings.gate.place(request.state.visitor.tenant))
+            yield
+
     def _allowed_s(self, request: Request) -> float:
-        return min(told_s(request) or self._settings.deadline_s, self._settings.longest_s)
+        """Give the seconds of a brief, from when its work begins."""
+        told_s: float = request.state.patience.told_s
+        return min(self._settings.deadline_s if told_s == inf else told_s, self._settings.longest_s)
 
 
 _MANY = 50
@@ -290,25 +306,37 @@ async def _at_times(things: Iterable[T]) -> AsyncIterator[T]:
 class _OnBehalf:
     """An engine that writes for one account, and begins nothing that the client waits for no longer."""
 
-    def __init__(self, engine: Engine, account: Account, end_s: float | None) -> None:
+    def __init__(self, engine: Engine, account: Account, patience: Patience) -> None:
         self._engine = engine
         self._account = account
-        self._end_s = end_s
-        self._began = time.monotonic()
+        self._patience = patience
         self.took: dict[int, float] = {}
         """Seconds of each brief that was written, by its place from 1."""
 
     async def generate(self, request: CopywritingInput, *, row: int | None = None) -> CopywritingOutput:
         """Answer one request of a batch."""
-        if self._end_s is not None:
-            left_s = self._began + self._end_s - time.monotonic()
-            if left_s <= 0:
-                raise DeadlineExceeded(self._end_s)
-            request = request.model_copy(update={"deadline_s": min(request.deadline_s or left_s, left_s)})
         began = time.perf_counter()
-        output = await self._engine.generate(request, row=row, account=self._account)
+        with _within(self._patience, request) as bounded:
+            output = await self._engine.generate(bounded, row=row, account=self._account)
         self.took[row or 0] = time.perf_counter() - began
         return output
+
+
+@contextmanager
+def _within(patience: Patience, brief: CopywritingInput) -> Iterator[CopywritingInput]:
+    """Give *brief* with no more time than its client still has.
+
+    Raises:
+        DeadlineExceeded: it has none, or that was not enough: told as the client said it.
+    """
+    left_s = patience.left_s()
+    if left_s >= (brief.deadline_s or inf):
+        yield brief
+        return
+    try:
+        yield brief.model_copy(update={"deadline_s": left_s})
+    except DeadlineExceeded as error:
+        raise DeadlineExceeded(patience.told_s, error.attempts) from error
 
 
 def _brief_or_error(fields: Any, allowed_s: float) -> CopywritingInput | CopykitError:

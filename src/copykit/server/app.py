@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -20,7 +21,7 @@ from copykit.errors import CopykitError, InternalError
 from copykit.providers.registry import check_targets
 from copykit.server.again import FINAL, once
 from copykit.server.answers import Answers, answer, tell_setup
-from copykit.server.asked import told_s
+from copykit.server.asked import patience_of
 from copykit.server.bodies import LARGEST_AT_ONCE, Bodies
 from copykit.server.bounds import is_loopback
 from copykit.server.config import ServerSettings
@@ -179,6 +180,7 @@ def _endpoint(
             return answer(problem, request.state.request_id)
 
     async def endpoint(request: Request) -> Response:
+        came = time.monotonic()
         request.state.route = spec.path
         visitor: Visitor | None = None
         try:
@@ -190,8 +192,10 @@ def _endpoint(
                 response = await work(request)
             else:
                 most = server.max_batch_body if spec.takes == "Batch" else server.max_body
-                body = request.state.body = await bodies.read(request, most, visitor.tenant)
-                told_s(request)  # a wrong one is refused also where a kept answer is given again
+                # a wrong one is refused also where a kept answer is given again
+                patience = request.state.patience = patience_of(request, came)
+                async with patience.bound():
+                    body = request.state.body = await bodies.read(request, most, visitor.tenant)
                 response = await once(
                     request, spec, visitor.tenant, body, holdings.remembered, lambda: answered(request)
                 )

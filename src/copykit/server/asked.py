@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Any
 
 from starlette.requests import Request
@@ -12,9 +13,10 @@ from starlette.requests import Request
 from copykit.errors import InvalidRequest
 from copykit.models import CopywritingInput
 from copykit.server.kept.remembered import MAX_NAME
+from copykit.server.patience import Patience
 from copykit.server.wire import BadBody, read_json
 
-__all__ = ["brief_of", "items_of", "json_of", "name_of", "preferred", "told_s"]
+__all__ = ["brief_of", "items_of", "json_of", "name_of", "patience_of", "preferred"]
 
 _LEAST_MS, _MOST_MS = 1, 86_400_000
 _WEIGHT = re.compile(r"[01](?:\.[0-9]{0,3})?")
@@ -27,18 +29,25 @@ async def json_of(body: bytes) -> Any:
     return await asyncio.to_thread(read_json, body) if len(body) > _LARGE else read_json(body)
 
 
-def told_s(request: Request) -> float | None:
-    """Give the time that the client allows, in seconds; None if it says nothing of it.
+def patience_of(request: Request, came: float) -> Patience:
+    """Give how long the client waits, by ``X-Request-Timeout-Ms``.
+
+    Args:
+        came: when the request did, in monotonic seconds.
 
     Raises:
+        BadBody: the header stands there twice.
         InvalidRequest: it is no number of milliseconds.
     """
-    text = request.headers.get("X-Request-Timeout-Ms")
-    if text is None:
-        return None
+    found = request.headers.getlist("x-request-timeout-ms")
+    if not found:
+        return Patience(inf, came)
+    if len(found) > 1:
+        raise BadBody("X-Request-Timeout-Ms: one, not several")
+    text = found[0]
     if len(text) > 12 or not (text.isascii() and text.isdigit()) or not _LEAST_MS <= int(text) <= _MOST_MS:
         raise InvalidRequest("X-Request-Timeout-Ms", text, "milliseconds, a whole number from 1 to 86400000")
-    return int(text) / 1000
+    return Patience(int(text) / 1000, came)
 
 
 def preferred(accept: str, kinds: Sequence[str]) -> str:

@@ -60,8 +60,9 @@ _HEADERS = (
     ),
     (
         "X-Request-Timeout-Ms",
-        "How long the client waits, in milliseconds. One brief gets no more than the server's own bound (120 s unless it is "
-        "set otherwise); a batch as a whole as long as is named here, each of its briefs at most 300 s.",
+        "How long the client waits, in milliseconds, from when its request came. One brief gets no more than the server's "
+        "own bound (120 s unless it is set otherwise); a batch as a whole as long as is named here, each of its briefs at "
+        "most 300 s.",
         {"type": "integer", "minimum": 1, "maximum": 86_400_000},
     ),
     (

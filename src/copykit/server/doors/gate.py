@@ -112,19 +112,22 @@ class Gate:
             self.in_work[tenant] += 1
             return
         if self.waiting >= self.limit or self._queue_s <= 0:
-            raise self._overloaded()
+            raise self._overloaded(self.waiting)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(tenant, deque()).append(turn)
         try:
             async with asyncio.timeout(self._queue_s):
                 await turn
         except BaseException as error:
-            if turn.done() and not turn.cancelled():  # it came in the very moment: on to the next
+            late, waiting = isinstance(error, TimeoutError), self.waiting
+            if turn.done() and not turn.cancelled():  # it came in the very moment
+                if late:
+                    return
                 self._leave(tenant)
             else:
                 self._forget(tenant, turn)
-            if isinstance(error, TimeoutError):
-                raise self._overloaded() from None
+            if late:
+                raise self._overloaded(waiting) from None  # this one counted: it was still waiting
             raise
 
     def _leave(self, tenant: str) -> None:
@@ -147,9 +150,10 @@ class Gate:
         if not queue:
             del self._waiting[tenant]
 
-    def _overloaded(self) -> Overloaded:
+    def _overloaded(self, waiting: int) -> Overloaded:
         self.refused += 1
-        return Overloaded(self.waiting, self.limit, retry_after_s=1.0 + 4.0 * self._chance())
+        may = self.limit if self._queue_s > 0 else 0
+        return Overloaded(waiting, may, retry_after_s=1.0 + 4.0 * self._chance())
 
 
 async def _nowhere(key: str) -> int:
