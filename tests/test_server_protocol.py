@@ -359,6 +359,28 @@ def test_an_answer_that_nobody_fetches_is_thrown_away(parser: str) -> None:
 
 
 @pytest.mark.parametrize("parser", PARSERS)
+def test_an_answer_that_is_fetched_slowly_arrives_whole(parser: str) -> None:
+    """Whoever reads all the time is not cut, though it takes longer than one who does not read is given."""
+
+    async def story() -> None:
+        async with serving(parser, Bounds(stalled_s=1)) as place:
+            client = socket.socket()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+            client.connect(("127.0.0.1", place.port))
+            client.settimeout(30)
+            client.sendall(GET.replace(b"/a", b"/big"))
+            got = 0
+            while got < BIG:
+                piece = await asyncio.to_thread(client.recv, 65_536)
+                assert piece, got
+                got += len(piece)
+                await asyncio.sleep(len(piece) / 1_000_000)
+            client.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("parser", PARSERS)
 def test_one_connection_too_many_is_told_so(parser: str) -> None:
     """With 503 and when to come again, before the process runs out of files; the next one finds a place again."""
 

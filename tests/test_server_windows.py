@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -73,6 +74,21 @@ def test_names_that_count_no_longer_are_forgotten(monkeypatch: pytest.MonkeyPatc
         own.count("ip", str(n), 1, 1)
         assert len(own._counted) <= 100
     assert own.count("ip", "999", 1, 1)[0] is False
+
+
+def test_a_clock_that_is_set_changes_no_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour back or a day ahead and back again: who came before and who comes then have what is theirs, no less."""
+    monkeypatch.setattr(time, "time", (wall := FakeClock(1_800_000_000.0)))
+    own = Windows()
+    counted = []
+    for ahead_s in (0, 86_400, -3600, 0):
+        wall.now = 1_800_000_000.0 + ahead_s
+        fits, left, reset_s = own.count("key", "k", 60, 86_400)
+        assert fits
+        assert 0 <= reset_s <= 86_400
+        counted.append(left)
+    assert counted == [59, 58, 57, 56]
+    assert own._clock is time.monotonic  # which no test can set
 
 
 def test_kinds_and_lengths_are_counted_apart() -> None:

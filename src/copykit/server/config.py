@@ -78,7 +78,7 @@ class ServerSettings:
     """Seconds between two requests of one connection: more than a proxy in front keeps one (nginx 60 s), or its
     next request meets a closed door."""
     stalled_s: float = 30.0
-    """Seconds in which a client has to take what waits for it."""
+    """Seconds in which a client has to take what waits for it; a longer answer at 1 kB/s at least."""
     max_body: int = 256 * 1024
     """Bytes of a request's body,"""
     max_batch_body: int = 4 * 2**20

@@ -21,10 +21,11 @@ class Windows:
     """Counts by name in windows of fixed length, of which the one before counts by the part that still overlaps.
 
     Args:
-        clock: seconds of the epoch: windows begin where it is divisible by their length.
+        clock: seconds that never go back: windows begin where it is divisible by their length. A clock that is set may
+            stand ahead for a moment, and whoever came then would be refused until it is there again.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._counted: dict[tuple[str, str, int], list[int]] = {}
 

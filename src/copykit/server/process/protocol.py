@@ -22,6 +22,7 @@ from starlette.types import Message, Send
 from uvicorn.server import ServerState
 
 from copykit.accel import json
+from copykit.server.bodies import LEAST_RATE
 from copykit.server.process.heads import CHUNKED, SPOILT, BadHead, Head, is_spoilt, read_head
 from copykit.server.wire import WHOLE, Problem
 
@@ -52,7 +53,7 @@ class Bounds:
     header_fields: int = 64
     """and its fields."""
     stalled_s: float = 30.0
-    """Seconds in which a client has to take what waits for it."""
+    """Seconds in which a client has to take what waits for it, or `LEAST_RATE` of that and so on."""
     linger_s: float = 2.0
     """Seconds in which what a client still sends is thrown away after an early answer, so that it can read the answer."""
 
@@ -100,6 +101,8 @@ class _Bounded(asyncio.Protocol):
         self._made_at = time.monotonic()
         self._heading: asyncio.TimerHandle | None = None
         self._stalling: asyncio.TimerHandle | None = None
+        self._waited = 0
+        """Bytes that waited for the client when it was looked at last."""
         self._lingering: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -358,11 +361,16 @@ class _Bounded(asyncio.Protocol):
 
     def _await_reader(self) -> None:
         if self._stalling is None:
+            self._waited = self.transport.get_write_buffer_size()
             self._stalling = self.loop.call_later(self.bounds.stalled_s, self._reader_is_late)
 
     def _reader_is_late(self) -> None:
         self._stalling = None
-        if self.transport.get_write_buffer_size():
+        waits = self.transport.get_write_buffer_size()
+        # more than before: an answer behind the one that waited, while that is still short
+        if waits > self._waited or 0 < waits <= self._waited - LEAST_RATE * self.bounds.stalled_s:
+            self._await_reader()
+        elif waits:
             self.transport.abort()
 
 
