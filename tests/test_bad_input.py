@@ -82,6 +82,8 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"fields": {"text": {"text": "a\ud800"}}}, "fields.text.text", "surrogate"),
     ({"brand": {"name": "a\ud800"}}, "brand.name", "surrogate"),
     ({"brand": {"banned_terms": ["a\x00"]}}, "brand.banned_terms", "U+0000"),
+    ({"provider": "phrasebank\n"}, "provider", "U+000A at position 10"),
+    ({"provider": "local", "model": "a\x9fb"}, "model", "U+009F at position 1"),
     # contradictions
     ({"key_points": ["cheap"], "restrictions": ["don't say cheap"]}, "restrictions", "contradicts"),
     ({"restrictions": ["don't mention Tarn"]}, "restrictions", "contradicts the name 'Tarn'"),
@@ -99,6 +101,9 @@ REFUSED: list[tuple[dict[str, Any], str, str]] = [
     ({"seed": 10**5000}, "seed", "less than"),
     # sizes
     ({"product_name": "N" * 501}, "product_name", "501 characters, at most 500"),
+    ({"provider": "p" * 50_000}, "provider", "50,000 characters, at most 200"),
+    ({"provider": "local:" + "m" * 195}, "provider", "201 characters, at most 200"),
+    ({"provider": "local", "model": "m" * 201}, "model", "201 characters, at most 200"),
     ({"key_points": TOO_MANY}, "key_points", "at most 50"),
     ({"restrictions": TOO_MANY}, "restrictions", "at most 50"),
     ({"keywords": TOO_MANY}, "keywords", "at most 50"),

@@ -349,6 +349,12 @@ def test_without_the_package_the_pip_line_is_told(file: Path, monkeypatch: pytes
         CopywritingService(Settings(routing=RoutingSettings(providers=(f"llamacpp:{file}",))))
 
 
+def test_a_name_that_the_system_refuses_is_no_model() -> None:
+    """No file can have it, and that is said as of any other that is not there."""
+    with pytest.raises(ModelNotFound, match="no such model file"):
+        asyncio.run(LlamaCpp(model="m" * 300).complete(prompt()))
+
+
 @pytest.mark.parametrize(
     ("target", "told"),
     [

@@ -11,7 +11,7 @@ from decimal import Decimal
 from random import Random
 from typing import Any
 
-import genai_prices
+import genai_prices.data_snapshot
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from copykit.errors import BudgetExceeded, ConfigurationError
 from copykit.models import Usage
+from copykit.providers.facts import model_facts
 from copykit.routing.budget import Ledger, Prices, Rate, Reservation
 
 AT = 1_795_000_000.0
@@ -413,6 +414,20 @@ def test_prices_are_read_again_every_half_hour_and_names_are_bounded() -> None:
     for i in range(2500):
         assert table.price(f"nosuch:{i}") is None
     assert len(table._known) <= 1000
+
+
+def test_no_name_that_was_asked_for_is_kept_without_end() -> None:
+    """Names come from requests: neither the price tables nor what is known of models grow with them."""
+    prices = Prices()
+    tables = genai_prices.data_snapshot.get_snapshot()
+    kept = (tables._lookup_cache, tables._provider_cache, tables._provider_misses)
+    before = [len(names) for names in kept]
+    for number in range(2_000):
+        assert prices.price(f"openai:made-up-{number}") is None
+        model_facts("openai", f"made-up-{number}")
+    assert [len(names) for names in kept] == before
+    assert len(prices._known) <= 1000
+    assert model_facts.cache_info().currsize <= 1024
 
 
 def test_the_tables_are_loaded_by_the_first_price_only() -> None:

@@ -363,6 +363,21 @@ def test_names_of_requests_push_no_configured_target_out(world: World) -> None:
     assert len(known) <= 1_000 + len(world.router.settings.routing.targets)
 
 
+def test_the_name_that_was_not_used_longest_is_forgotten_first(world: World) -> None:
+    """A model that requests go on naming is not pushed out by names that come once."""
+    targets = world.router.targets
+    used = targets.of("two:used")
+    used.usual.add(2.0)
+    once = targets.of("two:once")
+    for number in range(10_000):
+        targets.of(f"two:made-up-{number}")
+        if not number % 500:
+            assert targets.of("two:used") is used
+    assert targets.of("two:used") is used
+    assert targets.of("two:once") is not once
+    assert len(world.router.look()["targets"]) <= 1_000 + len(world.router.settings.routing.targets)
+
+
 def test_a_name_that_nobody_answers_to_leaves_no_trace(world: World) -> None:
     """It is refused before anything is remembered of it."""
     for number in range(3):

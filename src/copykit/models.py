@@ -5,6 +5,7 @@ Field names and JSON shapes are fixed: `model_dump(mode="json")` is what every `
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from copy import deepcopy
 from datetime import datetime
@@ -14,7 +15,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import to_json
 
-from copykit.errors import InvalidRequest, nearest_names
+from copykit.errors import InvalidRequest, counted, nearest_names
 
 __all__ = [
     "Attempt",
@@ -37,6 +38,9 @@ Severity = Literal["error", "warning", "info"]
 Status = Literal["ok", "repaired", "rejected"]
 _MAX_DIGITS = 100
 """Of a whole number given as a fact: Python refuses to write much longer ones."""
+_MAX_NAME = 200
+"""Characters of a provider's or a model's name: what is known of targets is kept by their names."""
+_CONTROL = r"\u0000-\u001f\u007f-\u009f"
 CacheMode = Literal["on", "off", "read", "write", "refresh"]
 
 
@@ -64,6 +68,7 @@ def _whole(value: Any) -> Any:
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]
+TargetName = Annotated[str, Field(max_length=_MAX_NAME, pattern=f"^[^{_CONTROL}]*$")]
 
 
 class FieldOverride(_Model):
@@ -119,10 +124,10 @@ class CopywritingInput(_Model):
     cache: CacheMode = "on"
     deadline_s: float | None = Field(default=None, gt=0)
     """Seconds this request may take; None means 120."""
-    provider: str | None = None
-    """``name`` or ``name:model``; None means the configured order."""
-    model: str | None = None
-    """Model of the *provider* named without one."""
+    provider: TargetName | None = None
+    """``name`` or ``name:model``, at most 200 characters; None means the configured order."""
+    model: TargetName | None = None
+    """Model of the *provider* named without one, at most 200 characters."""
 
     def __init__(self, **data: Any) -> None:
         try:
@@ -183,6 +188,12 @@ def _invalid_request(error: ValidationError, model: type[BaseModel]) -> InvalidR
         return InvalidRequest(where, None, "required field is missing")
     if location[0] == "facts" and len(location) > 2:
         return InvalidRequest(f"facts.{location[1]}"[:66], found, "must be text or a number")
+    if first["type"] == "string_too_long":
+        return InvalidRequest(where, found, f"{counted(len(found), 'character')}, at most {_MAX_NAME:,}")
+    if first["type"] == "string_pattern_mismatch":
+        at = next(at for at, char in enumerate(found) if re.match(f"[{_CONTROL}]", char))
+        shown = found[max(0, at - 10) : at + 10]
+        return InvalidRequest(where, shown, f"control character U+{ord(found[at]):04X} at position {at}")
     reason = first["msg"].removeprefix("Value error, ")
     return InvalidRequest(where, "a number" if reason.endswith(" digits") else found, reason)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from copykit.data import load_toml
@@ -86,7 +86,7 @@ def provider_facts(provider: str) -> ProviderFacts:
     )
 
 
-@cache
+@lru_cache(maxsize=1024)  # names come from requests too
 def model_facts(provider: str, model: str) -> ModelFacts:
     """Give what is known of *model*: the provider's common facts, and over them each pattern that fits its name.
 

@@ -269,7 +269,7 @@ class LlamaCpp:
         """Give the model of *path*, read at its first use; called on the worker's thread alone."""
         loaded = self._loaded.pop(path, None)
         if loaded is None:
-            if not path.is_file():
+            if not _is_file(path):
                 raise ModelNotFound(f"no such model file: {path.name}")
             while len(self._loaded) >= _MOST_LOADED:
                 del self._loaded[next(iter(self._loaded))]
@@ -344,6 +344,13 @@ def _bounded(schema: dict[str, Any], most: int) -> dict[str, Any]:
     if "properties" in schema:
         bounded["properties"] = {name: _bounded(part, most) for name, part in schema["properties"].items()}
     return bounded
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that the system refuses, such as one of more than 255 bytes
+        return False
 
 
 def _raise_failure(ended: Future[None]) -> None:

@@ -356,14 +356,20 @@ def _look_up(name: str, model: str, batch: bool, at_s: float) -> Price | None:
     from datetime import UTC, datetime
 
     from genai_prices import Usage as NoTokens
-    from genai_prices import calc_price  # a megabyte and a half of tables
+    from genai_prices.data_snapshot import DataSnapshot, get_snapshot  # a megabyte and a half of tables
 
+    tables = get_snapshot()
+    # a look of our own, since one remembers every name that it was ever asked for, and names come from requests too
+    look = DataSnapshot(
+        providers=tables.providers, from_auto_update=tables.from_auto_update, timestamp=tables.timestamp
+    )
     try:
-        found = calc_price(
+        found = look.calc(
             NoTokens(),
             model,
-            provider_id=name,
-            genai_request_timestamp=datetime.fromtimestamp(at_s, UTC),
+            name,
+            None,
+            datetime.fromtimestamp(at_s, UTC),
             price_context={"processing": "batch"} if batch else None,
         ).model_price
     except LookupError:

@@ -94,24 +94,33 @@ class Targets:
 
     def of(self, name: str) -> Target:
         """Give the state of *name*, new if it was never asked."""
-        target = self._known.get(name)
+        if name in self._configured:
+            target = self._known.get(name)
+            if target is None:
+                target = self._known[name] = self._new(name)
+            return target
+        target = self._known.pop(name, None)
         if target is None:
-            if name not in self._configured:
-                self._make_room()
-            target = self._known[name] = Target(
-                name,
-                limit=AdaptiveLimit(self._start, most=self._most),
-                repeats=self._repeats,
-                rules=self._rules,
-                clock=self._clock,
-                chance=self._chance,
-            )
+            self._make_room()
+            target = self._new(name)
+        self._known[name] = target  # the last: it was used last
         return target
+
+    def _new(self, name: str) -> Target:
+        return Target(
+            name,
+            limit=AdaptiveLimit(self._start, most=self._most),
+            repeats=self._repeats,
+            rules=self._rules,
+            clock=self._clock,
+            chance=self._chance,
+        )
 
     def _make_room(self) -> None:
         """Forget one target for another that only a request names; its calls in progress keep it, so none is forgotten then.
 
-        The oldest whose breaker is closed goes first: what is known of it is soon found out again.
+        Of those whose breaker is closed the one that was not used longest goes first: what is known of it is soon found
+        out again.
         """
         if len(self._known) < _MOST + len(self._configured):
             return
