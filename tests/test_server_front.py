@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 pytest.importorskip("sse_starlette", reason="needs the extra server")
@@ -16,6 +17,7 @@ from copykit import CopywritingServiceV11, Settings, register_provider
 from copykit.providers.registry import unregister_provider
 from copykit.server import ServerSettings, create_app
 from copykit.server.kept.repeats import Repeats
+from copykit.server.wire import GONE
 from copykit.settings import CacheSettings
 from copykit.testing import FakeClock, FakeProvider
 from server_crew import BRIEF, SEEN_S, WorkerAtHand, crew, told
@@ -366,3 +368,33 @@ def test_a_request_that_is_refused_is_counted_once(tmp_path: Path) -> None:
             return first + [(await worker.ask("POST", PATH, BRIEF, key=other)).status_code for _ in range(9)]
 
     assert told(story) == [200] * 5 + [429] * 7 + [200] * 8 + [429]
+
+
+def test_a_client_that_left_is_not_told_as_answered(tmp_path: Path) -> None:
+    """Its request goes the whole way, which says so; it is counted against its key once, and the engine is not asked."""
+
+    async def story() -> None:
+        async with crew(tmp_path, rate="100/hour") as (book, (worker,)):
+            _, key = await book.create()
+            await asyncio.sleep(SEEN_S)
+            watched = Watched(worker)
+            before = [await watched.ask(key=key) for _ in range(4)]
+
+            async def left(scope: Any, receive: Any, send: Any) -> None:
+                await worker.app({**scope, "extensions": {GONE: lambda scope: True}}, receive, send)
+
+            transport = httpx2.ASGITransport(app=left)
+            async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as client:
+                answer = await WorkerAtHand(left, client).ask("POST", PATH, BRIEF, key=key)
+            assert (answer.status_code, answer.json()["code"]) == (499, "client_gone")
+            after, engine = await watched.ask(key=key)
+            assert not engine
+            assert watched.asked == 2
+            counts = [int(answer.headers["ratelimit-remaining"]) for answer in (before[-1][0], after)]
+            assert counts[0] - counts[1] == 2
+            figures = (await worker.ask("GET", "/metrics/prometheus", key=key)).text
+            answered = f'copykit_http_requests_total{{method="POST",route="{PATH}",status='
+            assert f'{answered}"200"}} 5.0' in figures
+            assert f'{answered}"499"}} 1.0' in figures
+
+    told(story)

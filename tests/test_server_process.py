@@ -189,6 +189,55 @@ def test_bodies_that_only_hold_memory_make_room(place: Place) -> None:
     assert server.end(30) == 0
 
 
+def test_a_client_that_leaves_is_not_told_as_answered(place: Place) -> None:
+    """
+    499 and no byte of a brief or a batch whose client did not wait for it; of a stream that was left in the middle the
+    bytes that went out, and that they are not the whole. Counted so, too.
+    """
+    server = place.run("--log-format", "json", slow=True, SLOW_S="1")
+    asked = (
+        ("/v11/generate", BRIEF, b""),
+        ("/v11/batch-generate", [BRIEF], b""),
+        ("/v11/generate/stream", BRIEF, b"event: started"),
+        ("/generate", BRIEF, b'"variants"'),
+    )
+    for number, (path, fields, until) in enumerate(asked):
+        body = json.dumps(fields if isinstance(fields, list) else {**fields, "seed": number}).encode()
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+            client.sendall(
+                f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+                f"Content-Length: {len(body)}\r\n\r\n".encode()
+                + body
+            )
+            got = b""
+            while until not in got:
+                got += client.recv(65_536)
+            if not until:
+                time.sleep(0.2)  # for the request to be in work
+    deadline = time.monotonic() + 60
+    told: list[dict[str, Any]] = []
+    while len(told) < len(asked):
+        assert time.monotonic() < deadline, server.said()
+        time.sleep(0.1)
+        lines = [json.loads(line) for line in server.said().splitlines() if line.endswith("}")]
+        told = [line for line in lines if line["logger"] == "copykit.access"]
+    seen = {line["route"]: (line["status"], line["whole"], line["bytes"] > 0) for line in told}
+    assert seen == {
+        "/v11/generate": (499, False, False),
+        "/v11/batch-generate": (499, False, False),
+        "/v11/generate/stream": (200, False, True),
+        "/generate": (200, True, True),
+    }
+    figures = httpx2.get(f"{server.url}/metrics/prometheus", timeout=30).text
+    for route in ("/v11/generate", "/v11/batch-generate"):
+        counted = [
+            line for line in figures.splitlines() if f'requests_total{{method="POST",route="{route}"' in line
+        ]
+        assert counted == [f'copykit_http_requests_total{{method="POST",route="{route}",status="499"}} 1.0']
+    server.send(signal.SIGTERM)
+    assert server.end(30) == 0
+
+
 def test_what_is_refused_before_the_application_is_counted_too(place: Place) -> None:
     """By status and code, as what the application refuses."""
     server = place.run()

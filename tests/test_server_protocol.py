@@ -18,7 +18,7 @@ import uvicorn
 
 from copykit.server.process.heads import CHUNKED, BadHead, read_head
 from copykit.server.process.protocol import Bounds, State, protocol_of
-from copykit.server.wire import WHOLE
+from copykit.server.wire import GONE, WHOLE
 
 BOUNDS = Bounds(header_s=0.4, linger_s=0.4, stalled_s=0.5)
 BIG = 3 * 2**20
@@ -113,6 +113,8 @@ class Echo:
         self.poured = 0
         self.whole: list[bool] = []
         """Whether each answer that was to be sent at once was so."""
+        self.gone: list[bool] = []
+        """Whether each client is told to have left before it had its answer."""
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one request."""
@@ -122,6 +124,7 @@ class Echo:
             message = await receive()
             if message["type"] == "http.disconnect":
                 self.left += 1
+                self.gone.append(scope["extensions"][GONE](scope))
                 return
             body, more = body + message["body"], message["more_body"]
         if scope["path"] == "/pour":
@@ -138,6 +141,7 @@ class Echo:
                 return
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
+        self.gone.append(scope["extensions"][GONE](scope))
 
     async def _pour(self, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -335,6 +339,27 @@ def test_a_client_that_reads_nothing_is_cut_and_the_application_hears_it(parser:
             assert 0 < most <= 64 * 1024
             for client in clients:
                 client.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+def test_the_application_can_ask_whether_its_client_left(parser: str) -> None:
+    """It did in the middle of its body; whoever had an answer did not, also where the next request is there already."""
+
+    async def story() -> None:
+        async with serving(parser) as place:
+            await place.say(GET * 3, 0.1)
+            assert place.app.gone == [False] * 3
+            _, writer = await asyncio.open_connection("127.0.0.1", place.port)
+            writer.write(POST + b"Content-Length: 3\r\n\r\na")
+            await writer.drain()
+            writer.close()
+            deadline = time.monotonic() + 10
+            while not place.app.left:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.02)
+            assert place.app.gone == [False] * 3 + [True]
 
     asyncio.run(story())
 

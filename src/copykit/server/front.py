@@ -23,7 +23,7 @@ from copykit.server.kept.repeats import LONGEST_REQUEST
 from copykit.server.routes import PREFIXES, ROUTES
 from copykit.server.watch.exchange import Alike
 from copykit.server.watch.figures import Figures
-from copykit.server.wire import WHOLE, Refused
+from copykit.server.wire import GONE, WHOLE, Refused
 
 __all__ = ["Front"]
 
@@ -113,7 +113,13 @@ class Front:
                 headers += window.raw()
         body = repeat.body
         headers.append((b"content-length", b"%d" % len(body)))
-        whole = scope.get("extensions", {}).get(WHOLE)
+        known = scope.get("extensions") or {}
+        gone, whole = known.get(GONE), known.get(WHOLE)
+        if gone is not None and gone(scope):  # which the whole way tells
+            left = Refused(499, "client_gone", "the client left")
+            scope["state"] = {**(scope.get("state") or {}), REFUSED: left}
+            await self._app(scope, receive, send)
+            return
         if whole is None or not whole(b"".join([b"%b: %b\r\n" % one for one in headers]) + _SAME_LINES, body):
             await send({"type": "http.response.start", "status": 200, "headers": [*headers, *_SAME]})
             await send({"type": "http.response.body", "body": body})

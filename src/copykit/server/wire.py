@@ -29,12 +29,15 @@ from copykit.errors import (
 )
 from copykit.server.process.drain import ShuttingDown
 
-__all__ = ["WHOLE", "BadBody", "Problem", "Refused", "StoreUnavailable", "problem_of", "read_json"]
+__all__ = ["GONE", "WHOLE", "BadBody", "Problem", "Refused", "StoreUnavailable", "problem_of", "read_json"]
 
 MAX_DEPTH = 32
 """Brackets within brackets: a brief needs four."""
 MAX_DIGITS = 20
 """Of a whole number: more than 64 bits hold, and Python takes quadratic time to read very long ones."""
+GONE = "copykit.gone"
+"""Extension in the scope of a request: called with that scope, it says whether the client left before its answer was
+whole. What is sent then goes nowhere, and servers do not tell."""
 WHOLE = "copykit.whole"
 """Extension in the scope of a request whose body is all there: called with the header lines and the body of an answer
 with 200, it sends them at once, or says False: then they go by messages."""

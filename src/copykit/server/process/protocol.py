@@ -18,13 +18,13 @@ from http import HTTPStatus
 from importlib import import_module
 from typing import Any, ClassVar
 
-from starlette.types import Message, Send
+from starlette.types import Message, Scope, Send
 from uvicorn.server import ServerState
 
 from copykit.accel import json
 from copykit.server.bodies import LEAST_RATE
 from copykit.server.process.heads import CHUNKED, SPOILT, BadHead, Head, is_spoilt, read_head
-from copykit.server.wire import WHOLE, Problem
+from copykit.server.wire import GONE, WHOLE, Problem
 
 __all__ = ["Bounds", "State", "protocol_of"]
 
@@ -214,10 +214,16 @@ class _Bounded(asyncio.Protocol):
         self._left, self._last = head.body - came if head.body > 0 else head.body, head.body == CHUNKED
         if self._last or getattr(self.server_state, "draining", False):
             self.part()
+        cycle.scope["extensions"] = {GONE: self._is_gone}
         if self._left:
             cycle.send = _EarlyAnswer(self, cycle)
         elif self.writes_whole:
-            cycle.scope["extensions"] = {WHOLE: self._write_whole}
+            cycle.scope["extensions"][WHOLE] = self._write_whole
+
+    def _is_gone(self, scope: Scope) -> bool:
+        """Say whether the client of the request that *scope* is left too early; with the next one begun it did not."""
+        cycle = self.cycle
+        return cycle.scope is scope and bool(cycle.disconnected)
 
     def _write_whole(self, head: bytes, body: bytes) -> bool:
         """Answer the present request with 200 at once; False where something about it wants the usual steps.

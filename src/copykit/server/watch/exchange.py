@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
@@ -12,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from copykit.server.watch import logs
 from copykit.server.watch.figures import Figures
 from copykit.server.watch.traces import Traces
+from copykit.server.wire import GONE
 
 __all__ = ["Alike", "Exchanges"]
 
@@ -43,7 +45,7 @@ class Exchanges:
             await self._app(scope, receive, send)
             return
         state = scope["state"] = dict(scope.get("state") or {})
-        seen = _Seen(send)
+        seen = _Seen(scope, send)
         began, token = time.perf_counter(), logs.current.set(state)
         self._figures.add("copykit_http_requests_in_flight", 1)
         method = scope["method"] if scope["method"] in _METHODS else "other"
@@ -155,19 +157,26 @@ def _begun(scope: Scope) -> dict[str, str]:
 
 
 class _Seen:
-    """What went out: status, bytes of the body, and whether its end did."""
+    """What went out: status, bytes of the body, and whether its end did; what a server threw away did not."""
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self._scope, self._send = scope, send
+        self._gone: Callable[[Scope], bool] = (scope.get("extensions") or {}).get(GONE) or _unknown
         self.status: int | None = None
         self.size = 0
         self.whole = False
 
     async def __call__(self, message: Message) -> None:
+        await self._send(message)
+        if self._gone(self._scope):
+            return
         if message["type"] == "http.response.start":
             self.status = message["status"]
         elif message["type"] == "http.response.body":
             self.size += len(message.get("body", b""))
-        await self._send(message)
-        if message["type"] == "http.response.body" and not message.get("more_body", False):
-            self.whole = True
+            self.whole = not message.get("more_body", False)
+
+
+def _unknown(scope: Scope) -> bool:
+    """Take every client for one that is there, where the server in front does not say."""
+    return False
