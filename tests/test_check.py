@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -756,6 +757,27 @@ def test_every_editorial_rule_compiles() -> None:
         rule = editorial(name)
         assert rule.description
         assert rule.severity in ("error", "warning", "info")
+
+
+@pytest.mark.parametrize(
+    "bait",
+    ["_", "1", "a.", "A", "é", "+1 (", "\n", " ", "<b", "<a>", "&a", "{", "a, ", "#", ": ", "👩\u200d"],
+)
+def test_the_time_of_an_editorial_rule_grows_with_the_text_alone(bait: str) -> None:
+    """
+    No pattern of a rule looks through the rest of a text again from every place of it.
+    """
+    text = ("a" + bait * 20_000)[:20_000] + "x"
+    slow = []
+    for name, row in load_toml("rules/editorial.toml").items():
+        pattern = editorial(name).pattern if row["kind"] == "pattern" else None
+        if pattern is not None:
+            began = time.process_time()
+            pattern.search(text)
+            took_s = time.process_time() - began
+            if took_s > 0.5:
+                slow.append((name, took_s))
+    assert slow == []
 
 
 def test_gates_let_every_fault_through() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any, Literal, NamedTuple
@@ -236,22 +236,22 @@ class Figures:
         for char in () if text.isascii() else set(text):
             if char > "\x7f" and (code := _plain[ord(char)]) != ord(char):
                 plain = plain.replace(char, chr(code))
-        taken: list[tuple[int, int]] = []
+        taken = bytearray(len(plain))  # 1 for each character of a date or a time
         if not _DIGITS.isdisjoint(plain):
             for figure in self._dates.read(plain):
                 found.append(figure)
-                taken.append((figure.start, figure.end))
+                _take(taken, figure.start, figure.end)
             for match in _CLOCK.finditer(plain) if ":" in plain else ():
-                if _free(match.start(), taken):
+                if not taken[match.start()]:
                     hours, minutes = match.group().split(":")
                     parts = (Decimal(hours),) if minutes == "00" else (Decimal(hours), Decimal(minutes))
                     value = f"{int(hours)}:{minutes}"
                     found.append(
                         Figure("number", frozenset({value}), *match.span(), match.span(), parts=parts)
                     )
-                    taken.append(match.span())
+                    _take(taken, *match.span())
             for match in _NUMBER.finditer(plain):
-                if _free(match.start(), taken):
+                if not taken[match.start()]:
                     found.append(self._figure(plain, match))
             found.sort(key=lambda f: f.start)
             found = list(_ranges(found, plain))
@@ -353,14 +353,13 @@ class Figures:
     def _han_numerals(self, text: str, taken: list[tuple[int, int]]) -> Iterator[Figure]:
         if self._han is None or _HAN_NUMERALS.isdisjoint(text):
             return
+        beside = bytearray(len(text) + 1)  # 1 for each character of a figure, and for the one behind it
+        for start, end in taken:
+            _take(beside, start, end + 1)
         for match in self._han.finditer(text):
             start, end = match.span()
             written = match.group()
-            if (
-                written.strip("一") == ""
-                or text[start - 1 : start] == "第"
-                or any(a <= start <= b for a, b in taken)
-            ):
+            if written.strip("一") == "" or text[start - 1 : start] == "第" or beside[start]:
                 continue
             if all(c in _NUMERAL_SCALE for c in written) and written not in ("十", "百", "千"):
                 continue
@@ -425,8 +424,8 @@ def _han_value(written: str) -> int:
     return total + section + digit
 
 
-def _free(at: int, taken: Iterable[tuple[int, int]]) -> bool:
-    return not any(a <= at < b for a, b in taken)
+def _take(taken: bytearray, start: int, end: int) -> None:
+    taken[start:end] = b"\1" * (end - start)
 
 
 def _ranges(figures: list[Figure], text: str) -> Iterator[Figure]:
@@ -563,17 +562,19 @@ class _Dates:
         open_shapes += "年" if "月" in text or "월" in text else ""
         if not open_shapes:
             return found
+        taken = bytearray(len(text))
         for gate, pattern, order in self._shapes:
             if gate not in open_shapes:
                 continue
             for match in pattern.finditer(text):
-                if not _free(match.start(), [(f.start, f.end) for f in found]):
+                if taken[match.start()]:
                     continue
                 values = frozenset(
                     v for v in self._values(match, order) if 1 <= v[1] <= 12 and 1 <= v[2] <= 31
                 )
                 if values:
                     found.append(Figure("date", frozenset(values), *match.span(), match.span()))
+                    _take(taken, *match.span())
         return found
 
     def _values(self, match: re.Match[str], order: str) -> Iterator[tuple[int | None, int, int]]:
