@@ -18,6 +18,7 @@ pytest.importorskip("aiosqlite", reason="needs the extra server")
 
 from sqlalchemy import select
 
+from copykit.errors import ConfigurationError
 from copykit.events import CopyRepeated
 from copykit.server import ServerSettings
 from copykit.server.doors.keybook import KeyBook
@@ -30,6 +31,7 @@ from copykit.server.kept.spending import spendings
 from copykit.server.kept.store import Store, StoreUnavailable, raise_counter
 from copykit.server.wire import Refused
 from copykit.stats import Stats
+from copykit.testing import FakeClock
 from server_crew import BRIEF, SEEN_S, crew, told
 
 
@@ -114,6 +116,56 @@ def test_money_in_postgresql_is_never_promised_twice(postgres: str) -> None:
                 await store.aclose()
 
     assert 15 <= told(story) <= 20
+
+
+def test_money_in_postgresql_counts_in_all_periods_that_it_lies_in(postgres: str) -> None:
+    """Of workers that write at once, one by the day and one by the month; days long over are forgotten."""
+
+    async def story() -> None:
+        store, clock = Store(postgres), FakeClock(1_795_000_000.0)
+        await store.open()
+        try:
+            purses = [Purse(store, f"all{n}", clock=clock) for n in range(4)]
+            pers = ("day", "month", "total", "day")
+            for purse, per in zip(purses, pers, strict=True):
+                ledger = purse.ledger("key:all", Budget(5.0, per), scope="key's budget")
+                assert await ledger.more(0.5)
+                ledger.reserve(0.5).settle(0.25)
+            await asyncio.gather(*(purse.aclose() for purse in purses))
+            for per in pers:
+                found = await spendings(store, {"key:all": Budget(5.0, per)}, clock())
+                assert (found["key:all"].spent_usd, found["key:all"].held_usd) == (1.0, 0.0)
+            clock.now += 41 * 86_400
+            await purses[0].purge()
+            of_key = select(table.money.c.period).where(table.money.c.account == "key:all")
+            async with store.reading() as connection:
+                assert sorted((await connection.execute(of_key)).scalars()) == ["2026-11", "total"]
+        finally:
+            await store.aclose()
+
+    told(story)
+
+
+def test_a_database_without_our_tables_is_no_store_in_postgresql_either(postgres: str) -> None:
+    """Who may not make a store is told that there is none, and leaves the database as it is."""
+
+    async def story() -> None:
+        store = Store(postgres)
+        await store.open()
+        async with store.writing() as connection:
+            await connection.run_sync(table.tables.drop_all)
+        await store.aclose()
+        only_looks = Store(postgres, make=False)
+        try:
+            with pytest.raises(ConfigurationError, match="there is no store at postgresql://"):
+                await only_looks.open()
+            await store.open()
+            await only_looks.open()
+        finally:
+            await only_looks.aclose()
+            await store.aclose()
+
+    told(story)
 
 
 def test_workers_that_leave_together_lose_no_count_in_postgresql(postgres: str) -> None:

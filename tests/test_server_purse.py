@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("aiosqlite", reason="needs the extra server")
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from copykit.errors import BudgetExceeded
@@ -28,6 +28,8 @@ from copykit.testing import FakeClock
 from server_crew import told
 
 NOW = 1_795_000_000.0
+"""In the middle of a month: 2026-11-18."""
+PERIODS = ("day", "month", "total")
 DAY_S = 86_400.0
 
 
@@ -377,3 +379,160 @@ def test_a_worker_that_ends_holds_nothing_any_more(tmp_path: Path) -> None:
         assert await spend(two, 0.7, 0.7)
 
     over_bank(tmp_path, 2, story)
+
+
+async def spent_in_all(bank: Bank, account: str = "key:1") -> list[float]:
+    """Give what *account* has spent in the day, the month and all time of this moment."""
+    return [await bank.spent_usd(account, Budget(1.0, per)) for per in PERIODS]
+
+
+@pytest.mark.parametrize("before", PERIODS)
+@pytest.mark.parametrize("after", PERIODS)
+def test_what_was_spent_stays_spent_when_the_budget_is_for_another_period(
+    tmp_path: Path, before: str, after: str
+) -> None:
+    """Spending counts in all periods that it lies in, so the new budget finds it, and none is told as the month's."""
+
+    async def story(bank: Bank) -> None:
+        purse = bank.purses[0]
+        assert await spend(purse.ledger("key:1", Budget(5.0, before), scope="key's budget"), 0.4, 0.3)
+        await bank.tick()
+        assert await spent_in_all(bank) == [0.3, 0.3, 0.3]
+        assert await bank.spent_usd("key:1", None) == 0.3
+        changed = purse.ledger("key:1", Budget(0.5, after), scope="key's budget")
+        assert not await spend(changed, 0.3, 0.3)
+        assert await spend(changed, 0.2, 0.2)
+        await bank.tick()
+        assert await spent_in_all(bank) == [0.5, 0.5, 0.5]
+
+    over_bank(tmp_path, 1, story)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_workers_that_do_not_know_yet_for_which_period_a_budget_is_share_its_cap(
+    tmp_path: Path, seed: int
+) -> None:
+    """While some still spend by the day and others by the month already, the sum never exceeds the cap of both."""
+
+    async def story(bank: Bank) -> None:
+        chance = random.Random(seed)
+        spent = [0.0]
+
+        async def caller(purse: Purse) -> None:
+            for _ in range(8):
+                budget = Budget(1.0, chance.choice(PERIODS))
+                worst = chance.uniform(0.001, 0.09)
+                cost = worst * chance.random()
+                if await spend(purse.ledger("key:1", budget, scope="key's budget"), worst, cost):
+                    spent[0] += cost
+                if chance.random() < 0.2:
+                    await purse.tick()
+
+        await asyncio.gather(*(caller(purse) for purse in bank.purses for _ in range(3)))
+        await bank.tick()
+        known_usd = await spent_in_all(bank)
+        assert known_usd == pytest.approx([spent[0]] * 3, abs=1e-9)
+        assert max(known_usd) <= 1.0
+        assert await bank.held_usd() == 0
+
+    over_bank(tmp_path, 3, story)
+
+
+def test_what_calls_in_progress_may_cost_counts_under_a_budget_of_another_period(tmp_path: Path) -> None:
+    """A call begun under a day's budget is part of the month, before it is spent and when its worker dies with it."""
+
+    async def story(bank: Bank) -> None:
+        one, two = bank.purses
+        before = one.ledger("key:1", Budget(1.0, "day"), scope="key's budget")
+        assert await before.more(0.5)
+        before.reserve(0.5)
+        held = await spendings(bank.store, {"key:1": Budget(1.0, "month")}, bank.clock())
+        assert held["key:1"].held_usd == 0.5
+        after = two.ledger("key:1", Budget(0.6, "month"), scope="key's budget")
+        assert not await spend(after, 0.2, 0.2)
+        await two.bury("w0")
+        assert await spent_in_all(bank) == [0.5, 0.5, 0.5]
+        assert not await spend(after, 0.2, 0.2)
+        assert await spend(after, 0.1, 0.1)
+
+    over_bank(tmp_path, 2, story)
+
+
+def test_a_day_that_ended_counts_in_its_month_and_a_month_in_all_time(tmp_path: Path) -> None:
+    """What is written down after midnight, or by who buries a worker of last month, lies where it was spent."""
+
+    async def story(bank: Bank) -> None:
+        one, two = bank.purses
+        ledger = one.ledger("key:1", Budget(1.0, "day"), scope="key's budget")
+        assert await spend(ledger, 0.25, 0.25)
+        bank.clock.now += DAY_S
+        await bank.tick()
+        assert await spent_in_all(bank) == [0.0, 0.25, 0.25]
+        monthly = one.ledger("key:2", Budget(1.0, "month"), scope="key's budget")
+        assert await monthly.more(0.5)
+        monthly.reserve(0.5)
+        bank.clock.now += 31 * DAY_S
+        await two.bury("w0")
+        assert await spent_in_all(bank, "key:2") == [0.0, 0.0, 0.5]
+        bank.clock.now -= 31 * DAY_S
+        assert await spent_in_all(bank, "key:2") == [0.0, 0.5, 0.5]
+
+    over_bank(tmp_path, 2, story)
+
+
+def test_days_long_over_are_forgotten_and_nothing_else(tmp_path: Path) -> None:
+    """After forty days; the months they were part of, all time and starts of servers stay."""
+
+    async def story(bank: Bank) -> None:
+        (purse,) = bank.purses
+        for account, budget in (("key:1", Budget(1.0, "day")), ("server", Budget(1.0, "run 7"))):
+            assert await spend(purse.ledger(account, budget, scope="budget"), 0.25, 0.25)
+        await bank.tick()
+        bank.clock.now += 40 * DAY_S
+        await purse.purge()
+        async with bank.store.reading() as connection:
+            assert (await connection.execute(select(func.count()).select_from(table.money))).scalar() == 7
+        bank.clock.now += DAY_S
+        await purse.purge()
+        async with bank.store.reading() as connection:
+            kept = (await connection.execute(select(table.money.c.account, table.money.c.period))).all()
+        assert sorted(map(tuple, kept)) == [
+            ("key:1", "2026-11"),
+            ("key:1", "total"),
+            ("server", "2026-11"),
+            ("server", "run 7"),
+            ("server", "total"),
+        ]
+
+    over_bank(tmp_path, 1, story)
+
+
+def test_a_store_from_before_is_summed_up_once(tmp_path: Path) -> None:
+    """There spending stood under the period of its budget alone: months get their days, and all time gets everything."""
+
+    async def story(bank: Bank) -> None:
+        rows = {
+            "2026-11-17": 1,
+            "2026-11-18": 2,
+            "2026-11": 4,
+            "2026-10-02": 8,
+            "2026-09": 16,
+            "total": 32,
+            "run 7": 64,
+        }
+        async with bank.store.writing() as connection:
+            await connection.execute(delete(table.meta).where(table.meta.c.name != "schema"))
+            await connection.execute(
+                insert(table.money),
+                [
+                    {"account": "key:1", "period": period, "spent": usd * 10**12}
+                    for period, usd in rows.items()
+                ],
+            )
+        for _ in range(2):
+            await bank.store.open()
+            assert await spent_in_all(bank) == [2.0, 7.0, 127.0]
+        bank.clock.now -= 31 * DAY_S
+        assert await bank.spent_usd("key:1", None) == 8.0
+
+    over_bank(tmp_path, 1, story)

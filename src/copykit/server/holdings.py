@@ -250,6 +250,7 @@ class Holdings:
                 await self.crew.remove(dead)
         if step % _PURGES == 0:
             await self.remembered.purge()
+            await self.purse.purge()
 
     async def _streams_elsewhere(self, key: str) -> int:
         if self.streams is None or self.crew is None or not self.crew.has_others:

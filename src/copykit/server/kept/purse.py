@@ -2,7 +2,8 @@
 
 A worker takes some room out of an account before it needs it, and spends that through a `Ledger` of its own: what was
 spent and what all workers hold is never above the cap. Twice a second it writes down what it spent and gives back what
-it does not use. What a worker held that died counts as spent: nobody knows what its last calls cost.
+it does not use. What a worker held that died counts as spent: nobody knows what its last calls cost. What is spent is
+written down for its day, its month and all time at once, whatever the budget is for: so it stays spent when that changes.
 """
 
 from __future__ import annotations
@@ -11,20 +12,20 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from copykit.errors import BudgetExceeded
 from copykit.routing.budget import Ledger
 from copykit.server.doors.keys import Budget
 from copykit.server.kept import store as table
+from copykit.server.kept.periods import counted_in, overlap, period_of
 from copykit.server.kept.store import Store, StoreUnavailable
 from copykit.server.kept.whole import to_the_end
 
-__all__ = ["LeasedLedger", "Purse", "period_of"]
+__all__ = ["LeasedLedger", "Purse"]
 
 _PICO = 10**12
 _SHARE = 100
@@ -36,6 +37,8 @@ _PAUSES_S = (0.3, 0.4, 0.5)
 """Between looks at an account whose money others hold: together longer than two steps, after which they give it back."""
 _REST_S = 0.5
 """That the store is left alone after it was silent."""
+_DAYS = 40
+"""After which a day's sum is forgotten: no budget is for a day that is over, and months and totals stay."""
 _log = logging.getLogger("copykit.server")
 
 
@@ -245,15 +248,19 @@ class Purse:
     async def bury(self, worker: str) -> None:
         """Count as spent what *worker* held, which is dead."""
         held = table.leases.c.worker == worker
+        of_worker = select(table.leases).where(held).order_by(table.leases.c.account)
         async with self._store.writing() as connection:
-            for row in (
-                (await connection.execute(select(table.leases).where(held).with_for_update()))
-                .mappings()
-                .all()
-            ):
-                if row["held"]:
-                    await _add_spent(connection, row["account"], row["period"], row["held"])
+            for row in (await connection.execute(of_worker.with_for_update())).mappings().all():
+                await self._add_spent(connection, row["account"], row["period"], row["held"])
             await connection.execute(delete(table.leases).where(held))
+
+    @to_the_end
+    async def purge(self) -> None:
+        """Forget the sums of days that are long over."""
+        oldest = period_of(Budget(0.0, "day"), self.now() - _DAYS * 86_400)
+        period = table.money.c.period
+        async with self._store.writing() as connection:
+            await connection.execute(delete(table.money).where(period.like("____-__-__") & (period < oldest)))
 
     async def _turn(self, ledger: LeasedLedger) -> None:
         """Go on to the period of this moment, if another has begun."""
@@ -280,7 +287,7 @@ class Purse:
         try:
             async with self._store.writing() as connection:
                 if ledger.budget is None or await self._hold(connection, ledger, -(spent + back)):
-                    await _add_spent(connection, ledger.account, ledger.period, spent)
+                    await self._add_spent(connection, ledger.account, ledger.period, spent)
                 # else the lease is gone: this worker was taken for dead, and all it held is counted already
         except StoreUnavailable:
             ledger.put(back)
@@ -292,9 +299,12 @@ class Purse:
         await table.alone(connection, ledger.account)
         of_account = (table.money.c.account == ledger.account) & (table.money.c.period == ledger.period)
         spent = (await connection.execute(select(table.money.c.spent).where(of_account))).scalar() or 0
-        lent = (table.leases.c.account == ledger.account) & (table.leases.c.period == ledger.period)
-        held = (await connection.execute(select(func.sum(table.leases.c.held)).where(lent))).scalar() or 0
-        return int(spent), int(held)
+        leases = table.leases.c
+        lent = await connection.execute(
+            select(leases.period, leases.held).where(leases.account == ledger.account)
+        )
+        # also what is held under another period than this one, by calls that began before the budget was changed
+        return int(spent), sum(int(held) for period, held in lent if overlap(period, ledger.period))
 
     async def _hold(
         self, connection: AsyncConnection, ledger: LeasedLedger, more: int, period: str | None = None
@@ -318,14 +328,11 @@ class Purse:
             await connection.execute(insert(table.leases).values(**own, held=more))
         return more > 0
 
-
-def period_of(budget: Budget | None, now: float) -> str:
-    """Name the period of *budget* that *now* lies in, by the calendar of UTC."""
-    moment = datetime.fromtimestamp(now, UTC)
-    per = "month" if budget is None else budget.per
-    return {"day": f"{moment:%Y-%m-%d}", "month": f"{moment:%Y-%m}"}.get(per, per)
-
-
-async def _add_spent(connection: AsyncConnection, account: str, period: str, amount: int) -> None:
-    at, more = {"account": account, "period": period}, table.money.c.spent + amount
-    await table.put(connection, table.money, at, {"spent": more}, first={"spent": amount})
+    async def _add_spent(self, connection: AsyncConnection, account: str, period: str, amount: int) -> None:
+        """Count *amount* in all periods that it lies in."""
+        if not amount:
+            return
+        more = table.money.c.spent + amount
+        for one in counted_in(period, self.now()):
+            at = {"account": account, "period": one}
+            await table.put(connection, table.money, at, {"spent": more}, first={"spent": amount})

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import func, select
 
 from copykit.server.doors.keys import Budget
 from copykit.server.kept import store as table
-from copykit.server.kept.purse import period_of
+from copykit.server.kept.periods import overlap, period_of
 from copykit.server.kept.store import Store
 from copykit.server.kept.whole import to_the_end
 
@@ -43,21 +42,20 @@ async def spendings(store: Store, budgets: Mapping[str, Budget | None], now: flo
         StoreUnavailable: the store did not answer.
     """
     money, leases = table.money.c, table.leases.c
-    spent = select(money.account, money.period, money.spent)
+    at = {account: period_of(budget, now) for account, budget in budgets.items()}
+    spent = select(money.account, money.period, money.spent).where(money.period.in_(set(at.values())))
     lent = select(leases.account, leases.period, func.sum(leases.held)).group_by(
         leases.account, leases.period
     )
     if len(budgets) <= _FEW:
         spent, lent = spent.where(money.account.in_(budgets)), lent.where(leases.account.in_(budgets))
     async with store.reading() as connection:
-        spent_of = _by_period(await connection.execute(spent))
-        held_of = _by_period(await connection.execute(lent))
+        spent_of = {(account, of): int(pico) for account, of, pico in await connection.execute(spent)}
+        held_of: dict[str, list[tuple[str, int]]] = {}
+        for account, of, pico in await connection.execute(lent):
+            held_of.setdefault(account, []).append((of, int(pico)))
     found = {}
-    for account, budget in budgets.items():
-        at = (account, period_of(budget, now))
-        found[account] = Spending(spent_of.get(at, 0) / _PICO, held_of.get(at, 0) / _PICO)
+    for account, period in at.items():
+        held = sum(pico for of, pico in held_of.get(account, ()) if overlap(of, period))
+        found[account] = Spending(spent_of.get((account, period), 0) / _PICO, held / _PICO)
     return found
-
-
-def _by_period(rows: Iterable[Any]) -> dict[tuple[str, str], int]:
-    return {(account, period): int(pico) for account, period, pico in rows}

@@ -37,6 +37,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from copykit.errors import ConfigurationError, CopykitError, MissingExtra
 from copykit.server.bounds import DRIVERS, store_problems
+from copykit.server.kept.periods import TOTAL, month_of
 from copykit.server.kept.whole import to_the_end
 from copykit.server.wire import StoreUnavailable
 
@@ -45,6 +46,8 @@ __all__ = ["Store", "StoreUnavailable", "alone", "put", "raise_counter"]
 SCHEMA = 1
 """Counted up when tables change; a store of a later one is refused rather than misread."""
 _LIBRARIES = ("sqlalchemy", "sqlite3", "aiosqlite", "asyncpg")
+_SUMMED = "money counts in"
+"""Name in `meta` that says that spending stands under all periods that it lies in, not under its budget's alone."""
 _SQLITE = b"SQLite format 3\0"
 """How a file of SQLite begins (sqlite.org/fileformat.html, section 1.2); an empty one is a new database."""
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
@@ -234,6 +237,11 @@ class Store:
                 raise ConfigurationError(
                     f"server.store_url: made by a later version (schema {found}, this one knows {SCHEMA})"
                 )
+            if (
+                await connection.execute(select(meta.c.value).where(meta.c.name == _SUMMED))
+            ).scalar() is None:
+                await _sum_up(connection)
+                await connection.execute(insert(meta).values(name=_SUMMED, value="day, month, total"))
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
@@ -346,6 +354,21 @@ class Store:
             )
         except ModuleNotFoundError as error:
             raise MissingExtra("the store in PostgreSQL", error.name or "asyncpg", "postgres") from None
+
+
+async def _sum_up(connection: AsyncConnection) -> None:
+    """Write under month and total, too, what was counted under the one period of the budget of its time.
+
+    No two rows of an account tell of the same money then. Of one start of a server nobody knows the month.
+    """
+    sums: dict[tuple[str, str], int] = {}
+    for account, period, spent in await connection.execute(
+        select(money.c.account, money.c.period, money.c.spent)
+    ):
+        for wider in {TOTAL, month_of(period) or TOTAL}:
+            sums[account, wider] = sums.get((account, wider), 0) + spent
+    for (account, period), spent in sums.items():
+        await put(connection, money, {"account": account, "period": period}, {"spent": spent})
 
 
 def _has_store(connection: Connection) -> bool:
