@@ -389,18 +389,17 @@ def test_an_answer_that_is_fetched_slowly_arrives_whole(parser: str) -> None:
 
     async def story() -> None:
         async with serving(parser, Bounds(stalled_s=1)) as place:
-            client = socket.socket()
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
-            client.connect(("127.0.0.1", place.port))
-            client.settimeout(30)
-            client.sendall(GET.replace(b"/a", b"/big"))
-            got = 0
-            while got < BIG:
-                piece = await asyncio.to_thread(client.recv, 65_536)
-                assert piece, got
-                got += len(piece)
-                await asyncio.sleep(len(piece) / 1_000_000)
-            client.close()
+            with socket.socket() as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+                client.connect(("127.0.0.1", place.port))
+                client.settimeout(30)
+                client.sendall(GET.replace(b"/a", b"/big"))
+                got = 0
+                while got < BIG:
+                    piece = await asyncio.to_thread(client.recv, 65_536)
+                    assert piece, got
+                    got += len(piece)
+                    await asyncio.sleep(len(piece) / 1_000_000)
 
     asyncio.run(story())
 
