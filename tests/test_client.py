@@ -194,6 +194,17 @@ def test_a_streams_events_are_those_of_the_service_itself(text: str) -> None:
     )
 
 
+def test_cached_copy_streams_as_copy_does_that_is_written(client: Client) -> None:
+    """Of the server and here: it begins with what was understood, and ends with the result."""
+    written, cached = (list(client.stream({**BRIEF, "product_name": "Norr Twice"})) for _ in range(2))
+    kinds = [type(event).__name__ for event in cached]
+    assert kinds == [type(event).__name__ for event in written]
+    assert (kinds[0], kinds[-1]) == ("StreamStarted", "StreamFinished")
+    assert cached[:-1] == written[:-1]
+    ends = [events[-1] for events in (written, cached)]
+    assert [isinstance(end, StreamFinished) and end.output.cached for end in ends] == [False, True]
+
+
 def test_what_goes_wrong_is_the_error_that_the_service_met(client: Client) -> None:
     """With field, value, nearest names and the request's number; a stream ends with it, as the faces' streams do."""
     for bad in ({**BRIEF, "target_platform": "Facebok"}, {**BRIEF, "languag": "es"}):

@@ -100,6 +100,24 @@ def test_fields_come_as_they_are_written(writer: Streaming) -> None:
     assert last.output.receipt.served_by == "streaming:streaming-1"
 
 
+def test_copy_out_of_the_cache_is_told_in_the_same_order(writer: Streaming) -> None:
+    """It begins and ends as copy that is written does; its texts come whole."""
+    writer.will_say({"text": TEXT})
+
+    async def story() -> list[list[StreamEvent]]:
+        async with desk("streaming") as service:
+            return [[event async for event in service.stream(BRIEF)] for _ in range(2)]
+
+    written, cached = asyncio.run(story())
+    assert [type(event) for event in cached] == [StreamStarted, FieldDone, StreamFinished]
+    assert cached[0] == written[0]
+    assert cached[1] == next(event for event in written if isinstance(event, FieldDone))
+    last = cached[-1]
+    assert isinstance(last, StreamFinished)
+    assert last.output.cached
+    assert len(writer.asked) == 1
+
+
 def test_what_is_mended_afterwards_is_told(writer: Streaming) -> None:
     """A text that failed is shown with its violation, then replaced by the one that was asked for again."""
     writer.will_say({"text": "Norr, the oak desk, only 99 EUR."}, json.dumps({"texts": {"1": TEXT}}))

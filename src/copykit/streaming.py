@@ -221,7 +221,9 @@ class Watch:
                     self.events.put_nowait(FieldMended(number, label, text, rule, how, found))
 
     def finished(self, output: CopywritingOutput) -> None:
-        """Tell what was not told piece by piece, and the result."""
+        """Tell what was not told piece by piece, and the result; also of one that nobody wrote now."""
+        if self._reader is None:
+            self.events.put_nowait(StreamStarted(output.placement, output.language))
         if not self._told:
             for number, variant in enumerate(output.variants):
                 for label, text in _all(variant.fields):
