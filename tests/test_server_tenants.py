@@ -832,3 +832,36 @@ def test_streams_are_written_in_the_order_of_their_counts(tmp_path: Path) -> Non
     answers, seen, written = told(story)
     assert (answers, seen) == ([0] * 9, 10)
     assert written <= 3
+
+
+def test_an_address_is_counted_whatever_it_asks_for(tmp_path: Path) -> None:
+    """
+    Public routes, unknown ones, wrong methods and routes that want a key, with one and without, each once; probes never,
+    also behind the bound.
+    """
+
+    async def story() -> None:
+        asked = (
+            ("GET", "/openapi.json", 200),
+            ("GET", "/docs", 200),
+            ("GET", "/nope", 404),
+            ("GET", "/v11/generate", 405),
+            ("GET", "/catalog", 401),
+            *[("POST", "/v11/generate", 200)] * 4,  # the last two of them are answered the short way
+        )
+        async with crew(tmp_path, ip_rate=f"{len(asked)}/hour") as (book, (worker,)):
+            _, key = await book.create(scopes=["generate"])
+            await asyncio.sleep(SEEN_S)
+            for method, path, status in asked:
+                posted = method == "POST"
+                answer = await worker.ask(method, path, BRIEF if posted else None, key=key if posted else "")
+                assert answer.status_code == status
+                assert (await worker.ask("GET", "/health/live")).status_code == 200
+            for method, path, _ in asked:
+                answer = await worker.ask(method, path, BRIEF if method == "POST" else None, key=key)
+                assert (answer.status_code, answer.json()["code"]) == (429, "rate_limited")
+                assert int(answer.headers["retry-after"]) >= 1
+            for probe in ("/health/live", "/health/ready"):
+                assert (await worker.ask("GET", probe)).status_code == 200
+
+    told(story)

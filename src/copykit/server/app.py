@@ -33,7 +33,7 @@ from copykit.server.process.drain import ShuttingDown
 from copykit.server.routes import PREFIXES, ROUTES, RouteSpec
 from copykit.server.watch.exchange import Exchanges
 from copykit.server.watch.traces import Traces, traces_from_env
-from copykit.server.wire import Problem, problem_of
+from copykit.server.wire import Problem, Refused, problem_of
 from copykit.service import CopywritingServiceV11
 from copykit.settings import Settings
 
@@ -102,7 +102,9 @@ def create_app(
         for spec in ROUTES
     ]
     lifespan = partial(_lifespan, holdings=holdings, answers=answers, traces=traces)
-    app = Starlette(routes=routes, lifespan=lifespan, exception_handlers={HTTPException: _refused})
+    app = Starlette(
+        routes=routes, lifespan=lifespan, exception_handlers={HTTPException: partial(_refused, doors=doors)}
+    )
     app.state.answers = answers
     app.state.holdings = holdings
     app.state.drain = answers.drain
@@ -219,8 +221,13 @@ def _endpoint(
     return endpoint
 
 
-async def _refused(request: Request, error: Exception) -> Response:
+async def _refused(request: Request, error: Exception, *, doors: Doors) -> Response:
     """Say as a problem what the router refuses."""
+    try:
+        await doors.count_keyless(request)
+    except Refused as too_many:
+        request.state.problem = too_many.code
+        return answer(problem_of(too_many), request.state.request_id)
     status = error.status_code if isinstance(error, HTTPException) else 500
     headers = (error.headers or {}) if isinstance(error, HTTPException) else {}
     code, detail = {

@@ -31,6 +31,8 @@ class RouteSpec:
     """Name of the body's schema in `copykit.server.described.openapi`; None for no body."""
     operator: bool = False
     """Whether it tells of the whole server, which is for keys of no tenant."""
+    probe: bool = False
+    """Whether it is for load balancers and the like: answered whatever else is away, and never counted."""
 
 
 ROUTES: tuple[RouteSpec, ...] = (
@@ -96,8 +98,18 @@ ROUTES: tuple[RouteSpec, ...] = (
         gives="Events",
     ),
     RouteSpec("GET", "/health", "health", "read", "Full report", gives="HealthReport", legacy=True),
-    RouteSpec("GET", "/health/live", "live", "public", "Whether the process runs", gives="Liveness"),
-    RouteSpec("GET", "/health/ready", "ready", "public", "Whether requests are answered", gives="Readiness"),
+    RouteSpec(
+        "GET", "/health/live", "live", "public", "Whether the process runs", gives="Liveness", probe=True
+    ),
+    RouteSpec(
+        "GET",
+        "/health/ready",
+        "ready",
+        "public",
+        "Whether requests are answered",
+        gives="Readiness",
+        probe=True,
+    ),
     RouteSpec("GET", "/v11/health", "health", "read", "Full report", gives="HealthReport"),
     RouteSpec(
         "GET",

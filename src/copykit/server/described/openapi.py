@@ -51,6 +51,7 @@ _KINDS = {
 }
 """Of answers that are no JSON."""
 _OF_KEYS = (401, 403, 429, 503)
+_OF_ADDRESSES = 429
 _OF_BODIES = (408, 413, 415, 422, 502, 504)
 _HEADERS = (
     (
@@ -125,7 +126,8 @@ def document(*, keyed: bool = True) -> dict[str, Any]:
 def _operation(spec: RouteSpec, prefix: str, keyed: bool) -> dict[str, Any]:
     repeats = spec.takes is not None and spec.gives != "Events"
     headers = _HEADERS if repeats else _HEADERS[:2] if spec.takes else _HEADERS[:1]
-    statuses = {400, *(() if spec.scope == "public" else _OF_KEYS), *(_OF_BODIES if spec.takes else ())}
+    doors = _OF_KEYS if spec.scope != "public" else () if spec.probe else (_OF_ADDRESSES,)
+    statuses = {400, *doors, *(_OF_BODIES if spec.takes else ())}
     statuses |= {_ONCE} if repeats else set()
     told_with_it = ["X-Request-Id", *(() if spec.scope == "public" else _OF_WINDOWS)]
     told_with_it += ["Idempotent-Replayed"] if repeats else []

@@ -72,6 +72,8 @@ class Doors:
         if (
             spec.scope == "public"
         ):  # also where the store is away: whether the process lives is for no store to say
+            if not spec.probe:
+                await self.count_keyless(request)
             return ANYBODY
         refusal = request.scope.get("state", {}).get(REFUSED)
         if refusal is not None:
@@ -93,6 +95,16 @@ class Doors:
                 403, "forbidden", "this route tells of the whole server: a key of its operator is wanted"
             )
         return Visitor(key, await self._count_key(key))
+
+    async def count_keyless(self, request: Request) -> None:
+        """Count a request that no key is asked for, as one of a public route or of none, against its address.
+
+        Raises:
+            Refused: 429, too many requests.
+        """
+        peer = self.peers.of(request)
+        if not self.is_free(peer):
+            await self._count_peer(peer)
 
     def _is_foreign(self, request: Request) -> bool:
         """Say whether a page of another origin sends this: a browser lets some requests out without asking first."""

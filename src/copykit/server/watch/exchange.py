@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from copykit.server.routes import ROUTES
 from copykit.server.watch import logs
 from copykit.server.watch.figures import Figures
 from copykit.server.watch.traces import Traces
@@ -19,7 +20,7 @@ __all__ = ["Alike", "Exchanges"]
 
 _log = logging.getLogger("copykit.access")
 _METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
-_PROBES = frozenset({"/health/live", "/health/ready"})
+_PROBES = frozenset(spec.path for spec in ROUTES if spec.probe)
 _TRACE = frozenset({b"traceparent", b"tracestate"})
 _LEFT = 499
 """As nginx has it: the client was gone before an answer began."""
