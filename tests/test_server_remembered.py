@@ -222,6 +222,25 @@ def test_over_http_a_repeat_costs_nothing_and_a_failure_is_tried_again(tmp_path:
         unregister_provider("counted")
 
 
+def test_a_refusal_given_again_names_the_request_that_did_the_work(tmp_path: Path) -> None:
+    """Byte for byte the first one, so that its `request_id` finds the log's lines on it; the header is the repeat's own."""
+
+    async def story() -> None:
+        async with crew(tmp_path) as (_, (worker,)):
+            for path, body in (("/v11/generate", {}), ("/v11/batch-generate", [BRIEF, {}])):
+                first, again = [
+                    await worker.ask("POST", path, body, idempotency_key=path, x_request_id=name)
+                    for name in ("first", "again")
+                ]
+                assert again.headers["idempotent-replayed"] == "true"
+                assert again.content == first.content
+                problem = first.json() if path == "/v11/generate" else first.json()["results"][1]["error"]
+                assert (problem["code"], problem["request_id"]) == ("invalid_request", "first")
+                assert again.headers["x-request-id"] == "again"
+
+    told(story)
+
+
 def test_two_at_once_are_done_once(tmp_path: Path) -> None:
     """Of two workers asked in the same moment one does it; the other says 409, or has the answer."""
 

@@ -227,6 +227,25 @@ def test_what_granian_cannot_do_is_said() -> None:
     assert without_effect(server, Settings(), "uvicorn") == ()
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"cors_credentials": True}, ["server.cors_credentials"]),
+        ({"cors_credentials": True, "cors_origins": ("https://shop.example",)}, []),
+        ({"insecure": True, "host": "0.0.0.0", "keyed": True}, ["server.insecure"]),  # noqa: S104  # nothing listens
+        ({"insecure": True, "host": "0.0.0.0", "key": Secret(KEY)}, ["server.insecure"]),  # noqa: S104
+        ({"insecure": True}, ["server.insecure"]),
+        ({"insecure": True, "host": "0.0.0.0"}, []),  # noqa: S104
+    ],
+)
+def test_a_setting_that_wants_another_is_said_to_do_nothing_without_it(
+    given: dict[str, Any], told: list[str]
+) -> None:
+    """Cookies of no page, and a door that is open on a server with keys or where nobody else comes."""
+    found = without_effect(ServerSettings(**given), Settings(), "uvicorn")
+    assert [line.split()[0] for line in found] == told
+
+
 @pytest.mark.parametrize("name", NUMBERS)
 def test_every_number_has_two_ends(name: str) -> None:
     """They are taken, what is beyond is told with both; so is no number at all, and one too long to be written."""

@@ -12,7 +12,7 @@ from typing import Any
 from copykit.caching.registry import cache_problems
 from copykit.errors import ConfigurationError, CopykitError, MissingExtra
 from copykit.providers.registry import check_targets
-from copykit.server.bounds import redis_problems
+from copykit.server.bounds import is_loopback, redis_problems
 from copykit.server.config import ServerSettings
 from copykit.server.doors.keys import MOST_USD
 from copykit.settings import RoutingSettings, Settings, outside, read_values
@@ -72,6 +72,17 @@ def without_effect(server: ServerSettings, engine: Settings, by: str) -> tuple[s
         told.append(
             "routing.deadline_s (COPYKIT_DEADLINE_S) has no effect on a server: server.deadline_s in copykit.toml is what a "
             "request may take that names no time"
+        )
+    if server.cors_credentials and not server.cors_origins:
+        told.append(
+            "server.cors_credentials (COPYKIT_CORS_CREDENTIALS) has no effect without server.cors_origins "
+            "(COPYKIT_CORS_ORIGINS), which names the pages that it is for"
+        )
+    if server.insecure and (not server.open or is_loopback(server.host)):
+        why = "on an address that only this machine reaches" if server.open else "where a key is set"
+        told.append(
+            f"server.insecure (COPYKIT_INSECURE, --insecure) has no effect {why}: leave it out, or it lets everybody in "
+            "once that is different"
         )
     if by == "granian":
         usual = {field.name: field.default for field in fields(server)}
