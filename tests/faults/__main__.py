@@ -6,6 +6,7 @@ import argparse
 import sys
 import traceback
 from collections import Counter
+from collections.abc import Mapping
 
 from . import stories  # noqa: F401 -- enters the faults
 from .catalogue import FAULTS, play
@@ -27,15 +28,19 @@ def main() -> int:
     for verb in (one, table, secrets):
         verb.add_argument("--http", action="store_true", help="through the server's application")
         verb.add_argument("--quick", action="store_true", help="as short as in the test run")
+        verb.add_argument(
+            "--strict", action="store_true", help="no slack for bounds of time: for an idle machine"
+        )
     given = parser.parse_args()
+    how = {"whole": not given.quick, "http": given.http, "strict": given.strict}
     if given.verb == "run":
-        return _run(given.fault, given.seed, whole=not given.quick, http=given.http)
+        return _run(given.fault, given.seed, how)
     tell = _table if given.verb == "table" else _secrets
-    return tell(given.seeds, given.groups, whole=not given.quick, http=given.http)
+    return tell(given.seeds, given.groups, how)
 
 
-def _run(name: str, seed: int, *, whole: bool, http: bool) -> int:
-    row, result = FAULTS[name], play(name, seed, whole=whole, http=http)
+def _run(name: str, seed: int, how: Mapping[str, bool]) -> int:
+    row, result = FAULTS[name], play(name, seed, **how)
     print(f"{name} {row.title} (seed {seed})")
     for note in result.notes:
         print(note)
@@ -47,13 +52,13 @@ def _run(name: str, seed: int, *, whole: bool, http: bool) -> int:
     return 1 if result.state == "failed" and not row.broken else 0
 
 
-def _table(seeds: list[int], groups: str, *, whole: bool, http: bool) -> int:
+def _table(seeds: list[int], groups: str, how: Mapping[str, bool]) -> int:
     unexpected = 0
     states: Counter[str] = Counter()
     for name, row in sorted(FAULTS.items()):
-        if (groups and name[0] not in groups) or (http and not row.again):
+        if (groups and name[0] not in groups) or (how["http"] and not row.again):
             continue
-        results = [play(name, seed, whole=whole, http=http) for seed in seeds]
+        results = [play(name, seed, **how) for seed in seeds]
         states.update(result.state for result in results)
         bad = next((result for result in results if result.state == "failed"), None)
         if bad is not None:
@@ -74,13 +79,13 @@ def _table(seeds: list[int], groups: str, *, whole: bool, http: bool) -> int:
     return 1 if unexpected else 0
 
 
-def _secrets(seeds: list[int], groups: str, *, whole: bool, http: bool) -> int:
+def _secrets(seeds: list[int], groups: str, how: Mapping[str, bool]) -> int:
     found: Counter[tuple[str, str]] = Counter()
     playings = 0
     for name in sorted(FAULTS):
         if not groups or name[0] in groups:
             for seed in seeds:
-                looked = play(name, seed, whole=whole, http=http).looked
+                looked = play(name, seed, **how).looked
                 found.update(looked)
                 playings += bool(looked)
     places = list(dict.fromkeys(place for _, place in found))

@@ -66,12 +66,12 @@ def not_built(name: str, title: str, reason: str) -> None:
     FAULTS[name] = Fault(name, title, None, reason=reason)
 
 
-def play(name: str, seed: int, *, whole: bool = False, http: bool = False) -> Result:
-    """Play one fault once, over the server's application if *http*."""
+def play(name: str, seed: int, *, whole: bool = False, http: bool = False, strict: bool = False) -> Result:
+    """Play one fault once, over the server's application if *http*, with no slack if *strict*."""
     row = FAULTS[name]
     if row.story is None:
         return Result("not built", row.reason, (), 0.0)
-    stage = Stage(seed, whole=whole, http=http)
+    stage = Stage(seed, whole=whole, http=http, strict=strict)
 
     async def played() -> None:
         async with stage:

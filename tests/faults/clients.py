@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import io
 import json
+import logging
 import random
 import resource
+import selectors
 import socket
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import product
 from math import erfc, sqrt
+from pathlib import Path
 from typing import Any
 
 from copykit.accel import system
+from copykit.server.routes import PREFIXES, ROUTES
 
 from .catalogue import fault
-from .desk import BRIEF, CALL_USD, HEAD, SLACK, fold, problem, serving
+from .desk import BRIEF, CALL_USD, HEAD, Desk, fold, problem, serving, usual
+from .over_http import SERVER_KEY
 from .stage import NotHere, Stage
 
 __all__: list[str] = []
@@ -53,6 +61,10 @@ def post(*heads: str, body: bytes = b"", length: bool = True) -> bytes:
 
 
 SMALL = json.dumps(BRIEF).encode()
+TIMER_S = 0.25
+"""What the catalogue lets anything be late."""
+LONG_S = 600.0
+"""A time that no story lasts: what closes meanwhile was closed on purpose."""
 
 
 @client(
@@ -62,33 +74,85 @@ SMALL = json.dumps(BRIEF).encode()
 )
 def m01(stage: Stage) -> None:
     """
-    Of 2,000 connections each is closed within the header time of 5 s, an unfinished head with 408, and a healthy client
+    Of 2,000 connections each is closed within the header time of 5 s: those that say nothing, and with 408 those whose
+    head is not finished, also where it goes on field by field or is the second one of its connection. A healthy client
     is answered as usual while all of them are open. Usual is its median within slack: a p99 is no fact of one run on a
     shared machine. ``benchmarks/slow_clients.py`` measures that, and on 2 cores it was 1.65 times that of a client
     alone, above the 1.2 times that are asked for.
     """
+    assert usual("header_s") <= 5.0
     bound_s, count = (5.0, min(2_000, _room())) if stage.whole else (0.5, 60)
-    with serving(stage, header_s=bound_s) as desk, ExitStack() as held:
+    with serving(stage, header_s=bound_s, keep_alive_s=LONG_S) as desk, ExitStack() as held:
         desk.ask(body=BRIEF)
         alone = [fold(lambda: desk.ask("GET", "/health/live"))[1] for _ in range(50)]
         began = time.monotonic()
-        slow = [held.enter_context(desk.connect()) for _ in range(count)]
-        for one in slow[::2]:
-            one.sendall(HEAD)
+        slow = [_Slow(number, held.enter_context(desk.connect())) for number in range(count)]
         beside = [fold(lambda: desk.ask("GET", "/health/live"))[1] for _ in range(50)]
         measured_s = time.monotonic() - began
-        for number, one in enumerate(slow):
-            one.settimeout(SLACK * bound_s)
-            got = one.recv(65_536)
-            assert got == b"" if number % 2 else b"HTTP/1.1 408 " in got, got
-        took_s = time.monotonic() - began
-        assert took_s <= SLACK * bound_s, took_s
-        stage.note(f"{count} closed in {took_s:.2f} s")
+        _until_closed(slow, bound_s)
+        took_s = [one.closed_at - one.began for one in slow]
+        stage.note(f"{count} closed after {min(took_s):.2f} to {max(took_s):.2f} s")
+        for one in slow:
+            assert desk.heard(one.got) == ([] if one.kind == "silent" else [408]), (one.kind, one.got)
+        assert max(took_s) <= stage.slack * bound_s + TIMER_S, max(took_s)
+        assert min(took_s) >= bound_s / 2, min(took_s)
         alone_ms, beside_ms = (1000 * statistics.median(times) for times in (alone, beside))
         stage.note(
             f"a healthy client took {alone_ms:.2f} ms, beside them {beside_ms:.2f} ms (asked until {measured_s:.2f} s)"
         )
-        assert beside_ms <= SLACK * 1.2 * alone_ms + 5, (alone_ms, beside_ms)
+        assert beside_ms <= stage.slack * 1.2 * alone_ms + 5, (alone_ms, beside_ms)
+
+
+class _Slow:
+    """One client that does not come to the end of a head."""
+
+    def __init__(self, number: int, connection: socket.socket) -> None:
+        self.kind = ("silent", "half a head", "field by field", "second head")[number % 4]
+        self.connection = connection
+        self.got = b""
+        self.closed_at = 0.0
+        if self.kind == "second head":
+            connection.sendall(b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            first = b""
+            while not first.endswith(b"}"):
+                first += connection.recv(65_536)
+            assert first.startswith(b"HTTP/1.1 200 "), first
+        self.began = time.monotonic()
+        if self.kind != "silent":
+            connection.sendall(HEAD)
+
+    def go_on(self) -> None:
+        """Send one more field, if this is one that does."""
+        if self.kind == "field by field":
+            with suppress(OSError):
+                self.connection.sendall(b"A: b\r\n")
+
+
+def _until_closed(slow: list[_Slow], bound_s: float) -> None:
+    """Hear each of *slow* until the server closes it, while some send on, for at most some times *bound_s*."""
+    until = time.monotonic() + 6 * bound_s + 5
+    with selectors.DefaultSelector() as waiting:
+        for one in slow:
+            waiting.register(one.connection, selectors.EVENT_READ, one)
+        sent_at = time.monotonic()
+        while waiting.get_map():
+            for event, _ in waiting.select(bound_s / 10):
+                one = event.data
+                try:
+                    piece = one.connection.recv(65_536)
+                except ConnectionError:
+                    piece = b""
+                one.got += piece
+                if not piece:
+                    one.closed_at = time.monotonic()
+                    waiting.unregister(one.connection)
+            now = time.monotonic()
+            open_ones = [event.data.kind for event in waiting.get_map().values()]
+            assert now < until, f"{len(open_ones)} are still open: {set(open_ones)}"
+            if now - sent_at >= bound_s / 5:
+                sent_at = now
+                for event in waiting.get_map().values():
+                    event.data.go_on()
 
 
 def _room() -> int:
@@ -99,68 +163,141 @@ def _room() -> int:
 
 @client("M02", "a body that trickles")
 def m02(stage: Stage) -> None:
-    """408 when its 10 s are over, and the connection is closed."""
-    bound_s = 10.0 if stage.whole else 0.5
-    with serving(stage, body_s=bound_s) as desk, desk.connect() as one:
-        began = time.monotonic()
-        one.sendall(post("Content-Length: 5000", length=False))
+    """
+    408 when its 10 s are over, and the connection is closed. Beyond them 1,000 bytes of each second keep it: a body of
+    any length that stalls after them, or comes more slowly, is 408 within a second more; one that comes faster is read.
+    """
+    assert usual("body_s") <= 10.0
+    bound_s = usual("body_s") if stage.whole else 0.5
+    most_s = stage.slack * (bound_s + 1.0) + TIMER_S
+    with serving(stage, body_s=bound_s, keep_alive_s=LONG_S) as desk:
+        for declared, at_once, piece in ((5_000, 0, 1), (250_000, 200_000, 0), (250_000, 200_000, 25)):
+            got, took_s = _trickle(desk, declared, at_once, piece, most_s)
+            stage.note(f"{at_once} bytes at once, then {20 * piece} a second: closed after {took_s:.2f} s")
+            assert desk.heard(got) == [408], got
+            assert b'"code":"request_timeout"' in got.replace(b" ", b""), got
+            assert bound_s * 0.9 <= took_s <= most_s, took_s
+        size = int(3_000 * (bound_s + 1.0))
+        got, took_s = _trickle(desk, size + len(SMALL), 0, 150, LONG_S, tail=SMALL)
+        assert desk.heard(got) == [200], got
+        assert took_s > bound_s + 0.5, took_s
+
+
+def _trickle(
+    desk: Desk, declared: int, at_once: int, piece: int, within_s: float, tail: bytes = b""
+) -> tuple[bytes, float]:
+    """Send a body of spaces and then *tail*, *piece* bytes each 50 ms; gives what came until it closed, and when."""
+    with desk.connect() as one:
+        heads = [f"Content-Length: {declared}", *(["Connection: close"] if tail else [])]
+        one.sendall(post(*heads, length=False) + b" " * at_once)
+        left = declared - at_once - len(tail)
         one.settimeout(0.05)
-        got = b""
-        while b"HTTP/1.1" not in got:
+        began, got = time.monotonic(), b""
+        while True:
             with suppress(TimeoutError):
-                got += one.recv(65_536)
-            if b"HTTP/1.1" not in got:
-                one.sendall(b"x")
-            assert time.monotonic() - began < SLACK * bound_s
-        assert got.startswith(b"HTTP/1.1 408 "), got
-        assert b'"code":"request_timeout"' in got.replace(b" ", b"")
-        desk.told.append(got.decode())
+                try:
+                    found = one.recv(65_536)
+                except ConnectionError:
+                    found = b""
+                if not found:
+                    return got, time.monotonic() - began
+                got += found
+            if not got and left > 0:
+                one.sendall(b" " * min(piece, left))
+                left -= piece
+                if left <= 0:
+                    one.sendall(tail)
+            assert time.monotonic() - began < within_s, (got, "is still open")
 
 
 @client("M03", "heads that are too large")
 def m03(stage: Stage) -> None:
-    """431 above 16 KiB or 64 fields, and the connection is closed; up to there they are served."""
-    with serving(stage) as desk:
+    """431 above 16 KiB or 64 fields, and the connection is closed; up to there they are served, and it stays open."""
+    own = post(body=SMALL).partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
+    fields, room = own.count(b"\r\n") - 2, 16 * 1024 - len(own) - len("A: \r\n")
+    with serving(stage, keep_alive_s=LONG_S, header_s=LONG_S) as desk:
         for heads, status in (
-            (["A: " + "b" * 15_000], 200),
-            ([f"A{number}: b" for number in range(58)], 200),
-            (["A: " + "b" * 17_000], 431),
-            ([f"A{number}: b" for number in range(65)], 431),
+            (["A: " + "b" * room], 200),
+            ([f"A{number}: b" for number in range(64 - fields)], 200),
+            (["A: " + "b" * (room + 1)], 431),
+            (["A: " + "b" * 100_000], 431),
+            ([f"A{number}: b" for number in range(65 - fields)], 431),
             ([f"A{number}: b" for number in range(1_000)], 431),
         ):
-            data = post(*heads, "Connection: close", body=SMALL)
-            statuses, _, closed = desk.say(data)
-            assert (statuses, closed) == ([status], True), (len(heads), statuses)
+            wait_s = 1.0 if status == 200 else 10.0
+            statuses, _, closed = desk.say(post(*heads, body=SMALL), wait_s=wait_s)
+            assert (statuses, closed) == ([status], status == 431), (len(heads), statuses, closed)
 
 
 @client("M04", "bodies that are too large, declared, lying, in chunks")
 def m04(stage: Stage) -> None:
     """413 before more than the limit and 64 KiB are read; the memory does not grow with what is sent."""
-    most = 256 * 1024
     with serving(stage) as desk:
-        problem(desk.ask(raw=b" " * (most + 1)), 413, "payload_too_large")
-        problem(desk.ask(path="/v11/batch-generate", raw=b" " * (4 * 2**20 + 1)), 413, "payload_too_large")
+        small = 16 * 1024
+        desk.listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, small)  # connections inherit it
+        for path, most in (("/v11/generate", 256 * 1024), ("/v11/batch-generate", 4 * 2**20)):
+            problem(desk.ask(path=path, raw=b" " * most), 400, "malformed_request")
+            problem(desk.ask(path=path, raw=b" " * (most + 1)), 413, "payload_too_large")
+            size = (300 if stage.whole else 30) * 2**20
+            with _peak() as peak, desk.connect() as one:
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, small)
+                held = sum(
+                    end.getsockopt(socket.SOL_SOCKET, option)
+                    for end, option in ((one, socket.SO_SNDBUF), (desk.listening, socket.SO_RCVBUF))
+                )
+                sent, got = _pour(one, path, size)
+            assert desk.heard(got) == [413], got
+            stage.note(
+                f"of {size} bytes in chunks {sent} left, of which sockets hold {held}; memory +{peak[0]} bytes"
+            )
+            assert sent <= most + 64 * 1024 + held, sent
+            assert peak[0] <= stage.slack * 5 * 2**20 + most, peak
         assert desk.say(post(f"Content-Length: {300 * 2**20}", length=False))[0] == [413]
         assert desk.say(post("Content-Length: 9" + "9" * 14, length=False))[0] == [413]
-        assert desk.say(post("Content-Length: 9" + "9" * 17, length=False))[0] in ([400], [413])
-        size = (300 if stage.whole else 30) * 2**20
-        before = system.rss_bytes() or 0
-        sent = 0
-        with desk.connect() as one:
-            one.sendall(post("Transfer-Encoding: chunked", length=False))
-            piece = b"10000\r\n" + b" " * 65_536 + b"\r\n"
-            one.settimeout(10)
-            with suppress(OSError):
-                while sent < size:
-                    one.sendall(piece)
-                    sent += 65_536
-            with suppress(OSError):
-                assert b"HTTP/1.1 413 " in one.recv(65_536)
-        grown = (system.rss_bytes() or 0) - before
-        stage.note(f"of {size} bytes in chunks {sent} left, memory grew by {grown / 2**20:.1f} MiB")
-        assert grown <= 5 * SLACK * 2**20
+        assert desk.say(post("Content-Length: 9" + "9" * 17, length=False))[0] == [413]
         # a length that is too small: what follows is another request, which nothing here is
-        assert desk.say(post("Content-Length: 10", length=False, body=b" " * 1_000))[0][:1] == [400]
+        statuses, _, closed = desk.say(
+            post("Content-Length: 10", length=False, body=b" " * 1_000 + b"\r\n\r\n")
+        )
+        assert (statuses, closed) == ([400, 400], True)
+
+
+def _pour(one: socket.socket, path: str, size: int) -> tuple[int, bytes]:
+    """Send *size* bytes in chunks until an answer comes; gives how many left, and all that came."""
+    one.sendall(
+        post("Transfer-Encoding: chunked", length=False).replace(b"/v11/generate ", path.encode() + b" ")
+    )
+    piece = b"1000\r\n" + b" " * 4_096 + b"\r\n"
+    sent, got = 0, b""
+    one.settimeout(30)
+    with suppress(ConnectionError), selectors.DefaultSelector() as waiting:
+        waiting.register(one, selectors.EVENT_READ)
+        while sent < size and not waiting.select(0):
+            one.sendall(piece)
+            sent += 4_096
+        if sent >= size:
+            one.sendall(b"0\r\n\r\n")
+        while found := one.recv(65_536):
+            got += found
+    return sent, got
+
+
+@contextmanager
+def _peak() -> Iterator[list[int]]:
+    """Give by how many bytes the memory grew in the block at its highest; 0 where the system does not tell."""
+    status, forget = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+    grown = [0]
+
+    def highest() -> int:
+        return 1024 * int(status.read_text().partition("VmHWM:")[2].split()[0])
+
+    if not forget.exists():
+        yield grown
+        return
+    forget.write_text("5")
+    before = highest()
+    yield grown
+    grown[0] = highest() - before
 
 
 BOMBS: dict[str, tuple[bytes, set[int]]] = {
@@ -184,6 +321,7 @@ BOMBS: dict[str, tuple[bytes, set[int]]] = {
         {422},
     ),
     "numbers": (b"[" + b"0," * 100_000 + b"0]", {422}),
+    "quotes in a text without an end": (b"[" * 40 + b'"' + b'\\"[' * 60_000, {400}),
     "nothing": (b"", {400}),
     "spaces": (b" " * 200_000, {400}),
 }
@@ -202,19 +340,22 @@ def m05(stage: Stage) -> None:
             ):  # a pause of the whole process is no stall of the reader: once more then
                 answer, took_s = fold(lambda raw=raw, path=path: desk.ask(path=path, raw=raw))
                 assert answer.status_code in statuses, (name, answer.text[:200])
-                if took_s <= SLACK * 0.05:
+                if took_s <= stage.slack * 0.05:
                     break
                 assert not last, (name, took_s)
 
 
 @client("M06", "compressed bodies")
 def m06(stage: Stage) -> None:
-    """415 of any size, and nothing is unpacked."""
+    """415 of any size, and nothing is unpacked: what would be 200 MB takes no memory."""
+    bomb = gzip.compress(bytes(200 * 10**6))
     with serving(stage) as desk:
         for coding in ("gzip", "br", "deflate", "zstd", "compress", "x-gzip", "gzip, gzip", "identity, gzip"):
-            for raw in (SMALL, b"\x1f\x8b" + bytes(200_000), b""):
-                answer = desk.ask(raw=raw, headers={"content-encoding": coding})
+            for raw in (gzip.compress(SMALL), bomb, b""):
+                with _peak() as peak:
+                    answer = desk.ask(raw=raw, headers={"content-encoding": coding})
                 problem(answer, 415, "unsupported_encoding")
+                assert peak[0] < 50 * 10**6, (coding, peak)
 
 
 FRAMES = (
@@ -238,7 +379,7 @@ FRAMES = (
 def m07(stage: Stage) -> None:
     """400, exactly one answer, and the connection is closed: nothing behind it is read as a second request."""
     smuggled = b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-    with serving(stage) as desk:
+    with serving(stage, keep_alive_s=LONG_S, header_s=LONG_S) as desk:
         for frame in FRAMES:
             head = HEAD if b"Content-Type" in frame else HEAD + b"Content-Type: application/json\r\n"
             statuses, got, closed = desk.say(head + frame + smuggled)
@@ -251,22 +392,41 @@ def m07(stage: Stage) -> None:
 def m08(stage: Stage) -> None:
     """Refused in a number or a name; no line of the log and no head of an answer is made by a client."""
     forged = 'x\r\nHTTP/1.1 200 OK\r\nx-forged: 1\n{"event": "forged"}'
-    with serving(stage) as desk:
+    with _lines_of_the_log() as as_json, serving(stage) as desk:
         for name in ("X-Request-Id", "Idempotency-Key"):
             for value in ("a%0d%0ab", "a\tb", "a\x0bb", "é", "a b\x85c"):
-                data = HEAD + f"{name}: {value}\r\nContent-Length: 0\r\n".encode("latin-1") + b"\r\n"
                 if name == "Idempotency-Key" and value == "a%0d%0ab":
                     continue  # printable, and nothing is unquoted
                 statuses, got, _ = desk.say(post(f"{name}: {value}", "Connection: close", body=SMALL))
                 assert statuses == [400], (name, value, got)
-                assert len(data) < 16_384
         for body in ({**BRIEF, "tone": forged}, {**BRIEF, forged: 1}, {**BRIEF, "target_platform": forged}):
             answer = desk.ask(body=body)
             assert answer.status_code == 422
             assert "x-forged" not in answer.headers
         assert desk.ask("GET", "/x%0d%0ax-forged:%201").status_code == 404
-        lines = [line for line in stage.logged if "forged" in line]
-        assert not any("\n" in line.partition("Traceback")[0] for line in lines), lines
+        # a host that is not served is the one word of a client that is written down
+        host = b"forged.example\x85{} \xe2\x80\xa8{}"
+        statuses, _, _ = desk.say(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\nConnection: close\r\n\r\n")
+        assert statuses == [400]
+    lines = as_json.getvalue().splitlines()
+    assert all(set(json.loads(line)) >= {"timestamp", "level", "logger", "event"} for line in lines), lines
+    assert any("forged.example" in json.loads(line)["event"] for line in lines), lines
+
+
+@contextmanager
+def _lines_of_the_log() -> Iterator[io.StringIO]:
+    """Write what is logged while the block runs as the server writes it for collectors; gives where."""
+    from copykit.server.watch.logs import _Formatter
+    from copykit.server.watch.redaction import Redactor
+
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(_Formatter("json", Redactor(())))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield written
+    finally:
+        logging.getLogger().removeHandler(handler)
 
 
 @client("M09", "tricks of paths")
@@ -278,12 +438,13 @@ def m09(stage: Stage) -> None:
         "/health/live%00.json", "/HEALTH/live", "/health/live;x=1", "/v11/../config", "/copywriting/copywriting/health",
         "/docs/swagger-ui.css/..", "/%c0%ae%c0%ae/etc/passwd", "/\\..\\..\\etc\\passwd", "/v11/generate%2f", "/a" * 4_000,
     )  # fmt: skip
+    none = {"/\\..\\..\\etc\\passwd"}  # a server may take a backslash for what it is, a letter
     with serving(stage) as desk:
         for path in paths:
             head = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode()
             statuses, got, _ = desk.say(head)
-            assert statuses in ([404], [400], [401], [405]), (path, got[:200])
-            assert b"root:" not in got
+            stage.note(f"{path[:40]} {statuses}")
+            assert statuses == [404] or (path in none and statuses == [400]), (path, got[:200])
         assert desk.say(b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")[0] == [431]
         assert desk.say(b"GET /health/live HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")[0] == [
             200
@@ -292,21 +453,26 @@ def m09(stage: Stage) -> None:
 
 @client("M10", "keys that are guessed by force")
 def m10(stage: Stage) -> None:
-    """After ten wrong keys a minute of an address and a prefix 429; right keys still open, and a guess costs no time."""
-    with serving(stage, failure_rate="10/minute") as desk:
-        guess = f"ck_live_0123abcd_{'A' * 43}"
+    """
+    After ten wrong keys a minute of an address and a prefix 429; right keys still open, and a guess costs no time.
+    """
+    guess = f"ck_live_0123abcd_{'A' * 43}"
+    peers = ("127.0.0.1",)
+    with serving(stage, failure_rate=usual("failure_rate"), trusted_proxies=peers) as desk:
         answers = [desk.ask("GET", "/v11/health", key=guess) for _ in range(15)]
         assert [answer.status_code for answer in answers] == [401] * 10 + [429] * 5
         told = problem(answers[-1], 429, "rate_limited")
         assert told["retryable"]
         assert 1 <= int(answers[-1].headers["retry-after"]) <= 60
         problem(desk.ask("GET", "/v11/health", key="another" * 8), 401, "unauthorized")
+        elsewhere = {"x-forwarded-for": "203.0.113.9"}
+        problem(desk.ask("GET", "/v11/health", key=guess, headers=elsewhere), 401, "unauthorized")
         assert desk.ask("GET", "/v11/health").status_code == 200
         assert desk.ask("GET", "/v11/health", key="ann").status_code == 200
         keyring = desk._serving.config.app.state.answers._holdings.keyring
         _, took_s = fold(lambda: [keyring.find(guess) for _ in range(1_000)])
         stage.note(f"a wrong key costs {took_s * 1000:.1f} us")
-        assert took_s <= SLACK * 1.0
+        assert took_s <= stage.slack * 1.0
 
 
 def differ(one: list[float], other: list[float]) -> float:
@@ -332,7 +498,7 @@ def m11(stage: Stage) -> None:
             "unknown": "ck_live_ffffffff_" + secret,
         }
         keyring = desk._serving.config.app.state.answers._holdings.keyring
-        for attempt in range(5):
+        for attempt in range(2):  # what chance decides is tried once more
             times: dict[str, list[float]] = {name: [] for name in wrong}
             order = random.Random(stage.seed + attempt)
             for _ in range(tries):
@@ -357,23 +523,33 @@ def m11(stage: Stage) -> None:
 
 @client("M12", "what belongs to another tenant", lacks="jobs, which have ids and are not built yet")
 def m12(stage: Stage) -> None:
-    """No cached result, kept answer or count of one tenant reaches another; no route takes the id of a thing."""
-    from copykit.server.routes import ROUTES
-
+    """No cached result, kept answer, count or money of one tenant reaches another; no route takes the id of a thing."""
     assert not any("{" in spec.path for spec in ROUTES)
-    with serving(stage) as desk:
-        first = desk.ask(body=BRIEF, key="ann", headers={"idempotency-key": "order-1"}).json()
+    with serving(stage, "metered") as desk:
+        named = {"idempotency-key": "order-1"}
+        first = desk.ask(body=BRIEF, key="ann", headers=named).json()
         assert not first["cached"]
-        again = desk.ask(body=BRIEF, key="ann").json()
-        assert again["cached"]
-        other = desk.ask(body=BRIEF, key="bob", headers={"idempotency-key": "order-1"})
+        for _ in range(3):  # from the second on the same bytes are given again, before all else
+            assert desk.ask(body=BRIEF, key="ann").json()["cached"]
+        assert not desk.ask("GET", "/v11/performance-stats", key="bob").json()["requests"]["total"]
+        assert not desk.ask(body=BRIEF, key="bob").json()["cached"]
+        other = desk.ask(body=BRIEF, key="bob", headers=named)
         assert "idempotent-replayed" not in other.headers
-        assert not other.json()["cached"]
+        assert desk.model.calls == 2
         for path in ("/v11/performance-stats", "/v11/cache/stats", "/health"):
             told = {name: desk.ask("GET", path, key=name).text for name in ("ann", "bob")}
             assert "ann" not in told["bob"]
             assert "bob" not in told["ann"]
-        assert desk.ask("GET", "/v11/performance-stats", key="bob").json()["requests"]["total"] == 1
+        assert desk.ask("GET", "/v11/performance-stats", key="bob").json()["requests"]["total"] == 2
+        desk.ask(body={**BRIEF, "seed": 2}, key="ann")
+
+        def calls(name: str) -> list[float]:
+            money = desk.ask("GET", "/v11/performance-stats", key=name).json()["budgets"]
+            return [round(money[whose]["spent_usd"] / CALL_USD, 6) for whose in ("key", "tenant")]
+
+        _until(lambda: calls("ann") == [2, 2])  # what has no cap is written down now and then
+        _until(lambda: calls("bob") == [1, 1])
+        assert desk.model.calls == 3
         desk.ask(path="/v11/cache/clear", key="bob")
         assert desk.ask(body=BRIEF, key="ann").json()["cached"]
         assert not desk.ask(body=BRIEF, key="bob").json()["cached"]
@@ -381,35 +557,42 @@ def m12(stage: Stage) -> None:
 
 @client("M13", "a key without the scope")
 def m13(stage: Stage) -> None:
-    """403 at every route of another scope; tests/test_auth_matrix.py holds all keys against all routes."""
-    from copykit.server.routes import ROUTES
-
+    """
+    403 at every route of another scope under each prefix, also where the answer is at hand and costs nothing;
+    tests/test_auth_matrix.py holds all keys against all routes.
+    """
     with serving(stage) as desk:
-        for spec in ROUTES:
-            for scope in ("generate", "batch", "read", "admin"):
-                if spec.scope not in ("public", scope):
-                    body = None if spec.takes is None else BRIEF
-                    told = problem(desk.ask(spec.method, spec.path, body, key=scope), 403, "forbidden")
-                    assert spec.scope in told["detail"]
+        for path in (prefix + spec.path for prefix in PREFIXES for spec in ROUTES if spec.takes == "Brief"):
+            for _ in range(3):
+                assert desk.ask(path=path, body=BRIEF).status_code == 200
+        for prefix in PREFIXES:
+            for spec in ROUTES:
+                for scope in ("generate", "batch", "read", "admin"):
+                    if spec.scope not in ("public", scope):
+                        body = None if spec.takes is None else BRIEF
+                        answer = desk.ask(spec.method, prefix + spec.path, body, key=scope)
+                        assert spec.scope in problem(answer, 403, "forbidden")["detail"]
 
 
 @client("M14", "fields that nobody asked for")
 def m14(stage: Stage) -> None:
     """422 with the field, in a brief, in its parts, and in the place of a brief of a batch."""
+    of_briefs, of_batches = (
+        sorted({spec.path for spec in ROUTES if spec.takes == kind}) for kind in ("Brief", "Batch")
+    )
     with serving(stage) as desk:
         for field in ("tenant_id", "tenant", "cost", "role", "max_tokens", "__class__", "system", "api_key"):
-            told = problem(desk.ask(body={**BRIEF, field: 10**9}), 422, "invalid_request")
-            assert told["field"] == field
-            batch = desk.ask(path="/v11/batch-generate", body=[{**BRIEF, field: 1}, BRIEF]).json()
-            assert [one["status"] for one in batch["results"]] == ["failed", "ok"]
-            assert batch["results"][0]["error"]["field"] == field
+            for path in of_briefs:
+                told = problem(desk.ask(path=path, body={**BRIEF, field: 10**9}), 422, "invalid_request")
+                assert told["field"] == field
+            for path in of_batches:
+                batch = desk.ask(path=path, body=[{**BRIEF, field: 1}, BRIEF]).json()
+                assert [one["status"] for one in batch["results"]] == ["failed", "ok"]
+                assert batch["results"][0]["error"]["field"] == field
         for part in ({"brand": {"tenant": "x"}}, {"fields": {"text": {"cost": 1}}}):
             problem(desk.ask(body={**BRIEF, **part}), 422, "invalid_request")
-        problem(
-            desk.ask(path="/v11/batch-generate", body={"requests": [BRIEF], "tenant": "x"}),
-            422,
-            "invalid_request",
-        )
+        for path in of_batches:
+            problem(desk.ask(path=path, body={"requests": [BRIEF], "tenant": "x"}), 422, "invalid_request")
 
 
 @client("M15", "somebody else's address, another host")
@@ -421,6 +604,9 @@ def m15(stage: Stage) -> None:
             for number in range(8)
         ]
         assert [answer.status_code for answer in asked] == [200] * 5 + [429] * 3
+    with serving(stage) as desk:
+        for _ in range(3):  # the answer is at hand: it is not given to whoever asks for another host
+            assert desk.ask(body=BRIEF).status_code == 200
         for name in (
             "evil.example",
             "127.0.0.1.evil.example",
@@ -429,6 +615,7 @@ def m15(stage: Stage) -> None:
             "169.254.169.254",
         ):
             problem(desk.ask("GET", "/health/live", headers={"host": name}), 400, "unknown_host")
+            problem(desk.ask(body=BRIEF, headers={"host": name}), 400, "unknown_host")
         twice = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n"
         assert desk.say(twice)[0] == [400]
     with serving(stage, ip_rate="5/minute", trusted_proxies=("127.0.0.1",)) as desk:
@@ -464,8 +651,7 @@ def m16(stage: Stage) -> None:
             slow = threads.submit(desk.ask, "POST", "/v11/generate", {**BRIEF, "seed": 8}, headers=begun)
             _until(lambda: desk.model.calls > before)
             answer = desk.ask(body={**BRIEF, "seed": 8}, headers=begun)
-            told = problem(answer, 409, answer.json()["code"])
-            assert told["retryable"]
+            assert problem(answer, 409, "idempotency_in_progress")["retryable"]
             assert int(answer.headers["retry-after"]) >= 1
             desk.model.hold.set()
             assert slow.result(30).status_code == 200
@@ -506,7 +692,9 @@ def m18(stage: Stage) -> None:
     calls = 7
     tries = 200 if stage.whole else 40
     with serving(stage, "metered") as desk:
-        key = asyncio.run(desk.key(budget=Budget(calls * CALL_USD + CALL_USD / 2)))
+        cap_usd = calls * CALL_USD + CALL_USD / 2
+        scopes = ("generate", "batch", "read")
+        key = asyncio.run(desk.key(tenant="ann", budget=Budget(cap_usd), scopes=scopes))
 
         def one(number: int) -> list[int]:
             brief = {**BRIEF, "seed": number + 1, "cache": "off"}
@@ -531,9 +719,9 @@ def m18(stage: Stage) -> None:
             statuses = [status for found in threads.map(one, range(tries)) for status in found]
         assert set(statuses) == {200, 429}, statuses
         assert statuses.count(200) == desk.model.calls == calls, (statuses.count(200), desk.model.calls)
-        spent = desk.ask("GET", "/v11/performance-stats", key=key).json()
-        money = spent["budgets"]["key"] if "budgets" in spent else None
-        assert money is None or money["spent_usd"] <= money["cap_usd"]
+        money = desk.ask("GET", "/v11/performance-stats", key=key).json()["budgets"]["key"]
+        stage.note(f"spent {money}")
+        assert (money["cap_usd"], round(money["spent_usd"], 6)) == (cap_usd, round(calls * CALL_USD, 6))
 
 
 @client("M19", "more than anybody needs")
@@ -543,11 +731,17 @@ def m19(stage: Stage) -> None:
 
     with serving(stage, "metered") as desk:
         tiny = {"product_description": "x", "target_platform": "x"}
-        problem(desk.ask(path="/v11/batch-generate", body=[tiny] * 10_001), 422, "invalid_request")
-        for wrong in ({"variants": 1_000}, {"variants": 0}, {"max_tokens": 10**9}, {"seed": 2**70}):
-            assert desk.ask(body={**BRIEF, **wrong}).status_code in (400, 422)
+        assert usual("max_batch_items") <= 10_000
         key = asyncio.run(desk.key(budget=Budget(5 * CALL_USD)))
-        problem(desk.ask(path="/v11/batch-generate", body=[BRIEF] * 50, key=key), 429, "budget_exceeded")
+        for path in sorted({spec.path for spec in ROUTES if spec.takes == "Batch"}):
+            problem(desk.ask(path=path, body=[tiny] * 10_001), 422, "invalid_request")
+            seeded = [{**BRIEF, "seed": number} for number in range(50)]
+            problem(desk.ask(path=path, body=seeded, key=key), 429, "budget_exceeded")
+        for path in sorted({spec.path for spec in ROUTES if spec.takes == "Brief"}):
+            for wrong in ({"variants": 1_000}, {"variants": 0}, {"max_tokens": 10**9}):
+                told = problem(desk.ask(path=path, body={**BRIEF, **wrong}), 422, "invalid_request")
+                assert told["field"] in wrong
+            problem(desk.ask(path=path, body={**BRIEF, "seed": 2**70}), 400, "malformed_request")
         assert desk.model.calls == 0
 
 
@@ -609,7 +803,7 @@ def m20(stage: Stage) -> None:
             value: Any = text if field in ("product_description", "instructions", "url") else short
             value = [value] * 50 if field in MANY else {"price": text} if field == "facts" else value
             took_s = min(fold(lambda f=field, v=value: compiled(**{f: v}))[1] for _ in range(2))
-            if took_s > SLACK * 0.05:
+            if took_s > stage.slack * 0.05:
                 slow.append((name, field, round(took_s, 3)))
     assert not slow, slow
     assert threads.active_count() >= 1
@@ -618,7 +812,8 @@ def m20(stage: Stage) -> None:
 @client("M21", "streams that are hoarded")
 def m21(stage: Stage) -> None:
     """Twenty of one key at a time; one more is 429, and a place gets free when one ends."""
-    most = 20
+    most = usual("streams")
+    assert most == 20
     with serving(stage, "metered", streams=most) as desk, ExitStack() as held:
         desk.model.hold.clear()
         open_ones = []
@@ -632,9 +827,17 @@ def m21(stage: Stage) -> None:
         answer = desk.ask(path="/v11/generate/stream", body=BRIEF)
         assert problem(answer, 429, "too_many_streams")["retryable"]
         assert int(answer.headers["retry-after"]) >= 1
+        body = json.dumps(BRIEF).encode()
+        other = held.enter_context(desk.connect())
+        own = desk.keys["ann"].encode()
+        other.sendall(
+            post(body=body)
+            .replace(b"/v11/generate ", b"/v11/generate/stream ")
+            .replace(SERVER_KEY.encode(), own)
+        )
+        _until(lambda: gate.streams == most + 1)  # another key has places of its own meanwhile
         desk.model.hold.set()
-        other = desk.ask(path="/v11/generate/stream", body=BRIEF, key="ann")
-        assert other.status_code == 200
+        assert other.recv(65_536).startswith(b"HTTP/1.1 200 ")
         for one in open_ones:
             one.shutdown(socket.SHUT_RDWR)
         _until(lambda: desk.ask(path="/v11/generate/stream", body=BRIEF).status_code == 200)
@@ -643,22 +846,20 @@ def m21(stage: Stage) -> None:
 @client("M22", "what only an operator may see, asked without its scope")
 def m22(stage: Stage) -> None:
     """401 without a key, 403 with another's; every route that answers stands in the description, and none else does."""
-    from copykit.server.routes import ROUTES
-
     with serving(stage) as desk:
         described = desk.ask("GET", "/openapi.json", key=None).json()["paths"]
         app = desk._serving.config.app
         live = {(route.path, method) for route in app.routes for method in route.methods - {"HEAD"}}
         assert {(path, method.upper()) for path, way in described.items() for method in way} == live
-        for spec in ROUTES:
+        for prefix, spec in product(PREFIXES, ROUTES):
             if spec.scope == "public":
                 continue
-            body = None if spec.takes is None else BRIEF
-            problem(desk.ask(spec.method, spec.path, body, key=None), 401, "unauthorized")
+            path, body = prefix + spec.path, None if spec.takes is None else BRIEF
+            problem(desk.ask(spec.method, path, body, key=None), 401, "unauthorized")
             if spec.scope == "admin" or spec.operator:
-                problem(desk.ask(spec.method, spec.path, body, key="generate"), 403, "forbidden")
+                problem(desk.ask(spec.method, path, body, key="generate"), 403, "forbidden")
             if spec.operator:
-                problem(desk.ask(spec.method, spec.path, body, key="ann"), 403, "forbidden")
+                problem(desk.ask(spec.method, path, body, key="ann"), 403, "forbidden")
         for path in ("/debug", "/console", "/admin", "/.env", "/server-status", "/redoc"):
             problem(desk.ask("GET", path), 404, "not_found")
 
@@ -690,6 +891,6 @@ def s10(stage: Stage) -> None:
             f"of {desk.pouring.most} characters {each:.0f} were read for each; memory grew by {grown / 2**20:.1f} MiB"
         )
         assert each <= desk.pouring.most / 4, each
-        assert grown <= SLACK * 100 * 2**20 * count / 500
-        _until(lambda: gate.streams == 0, SLACK * (bound_s + 2))
+        assert grown <= stage.slack * 100 * 2**20 * count / 500
+        _until(lambda: gate.streams == 0, stage.slack * (bound_s + 2))
         stage.note(f"cut after {time.monotonic() - began:.1f} s")

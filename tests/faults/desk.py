@@ -16,8 +16,10 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +37,13 @@ from .over_http import SERVER_KEY
 from .stage import NotHere, Stage
 from .vendors import COPY
 
-__all__ = ["BRIEF", "HEAD", "Desk", "Process", "fold", "problem", "serving"]
+__all__ = ["BRIEF", "HEAD", "Desk", "Process", "fold", "problem", "serving", "usual"]
 
 BRIEF = {"product_description": "Standing desk, oiled oak, 120 x 60 cm", "target_platform": "x"}
 PEPPER = "pepper-canary-7d20f4e1b85c963a-0f2e"
 HEAD = b"POST /v11/generate HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: %s\r\n" % SERVER_KEY.encode()
-SLACK = 5.0
-"""How many times longer than its bound something may take where others share the processor."""
+REFUSALS = range(400, 499)
+"""Statuses that are counted on both sides: 499 is told to nobody."""
 
 
 class Metered(FakeProvider):
@@ -135,6 +137,7 @@ class Desk:
         self.told: list[str] = []
         """Every answer, head and body."""
         self.statuses: list[int] = []
+        """Of every answer: what is refused is held against the server's own figures at the end."""
 
     def __enter__(self) -> Desk:
         from copykit.server import create_app
@@ -153,10 +156,10 @@ class Desk:
         asyncio.run(self._make_keys())
         service = CopywritingServiceV11(Settings(routing=self.routing))
         app = create_app(server=self.settings, service=service)
-        self._listening = self._held.enter_context(socket.create_server(("127.0.0.1", 0), backlog=512))
-        self.port = self._listening.getsockname()[1]
+        self.listening = self._held.enter_context(socket.create_server(("127.0.0.1", 0), backlog=512))
+        self.port = self.listening.getsockname()[1]
         self._serving = OfThread(app, self.settings)
-        self._thread = threading.Thread(target=lambda: self._serving.run([self._listening]), daemon=True)
+        self._thread = threading.Thread(target=lambda: self._serving.run([self.listening]), daemon=True)
         self._thread.start()
         self.client = self._held.enter_context(
             httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60.0)
@@ -165,6 +168,7 @@ class Desk:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self.model.hold.set()
+        counted: Counter[int] = Counter()
         with suppress(httpx2.HTTPError):
             if kind is None:
                 for path in (
@@ -175,6 +179,7 @@ class Desk:
                     "/v11/performance-stats",
                 ):
                     self.ask("GET", path)
+                counted = self._refusals_counted()
         self._serving.leave()
         self._thread.join(30)
         files = [path.read_bytes().decode("latin-1") for path in self.folder.rglob("*") if path.is_file()]
@@ -188,6 +193,18 @@ class Desk:
             assert not self._thread.is_alive(), "the server does not end"
             assert 500 not in self.statuses, "a status that is never planned"
             assert "Traceback" not in "".join(self.told), "a traceback was told"
+            got = Counter(status for status in self.statuses if status in REFUSALS)
+            assert counted == got, f"the figures have {counted}, clients were told {got}"
+
+    def _refusals_counted(self) -> Counter[int]:
+        """Give how many answers of each status the server's figures have, of those that refuse."""
+        counted: Counter[int] = Counter()
+        told = self._serving.config.app.state.answers.metered.figures.text().decode()
+        for labels, value in re.findall(r"^copykit_http_requests_total\{(.*?)\} (\S+)$", told, re.MULTILINE):
+            status = re.search(r'status="(\d+)"', labels)
+            if status is not None and int(status[1]) in REFUSALS:
+                counted[int(status[1])] += int(float(value))
+        return counted
 
     async def _make_keys(self) -> None:
         from copykit.server.doors.keybook import KeyBook
@@ -263,10 +280,23 @@ class Desk:
                         closed = True
                         break
                     got += piece
+        return self.heard(got), got, closed
+
+    def heard(self, got: bytes) -> list[int]:
+        """Take down answers as they came over a connection; gives their statuses. What is refused is a problem."""
         self.told.append(got.decode("latin-1"))
-        found = [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", got)]
+        found = []
+        for one in re.split(rb"(?=HTTP/1\.1 \d{3} )", got)[1:]:
+            head, _, body = one.partition(b"\r\n\r\n")
+            found.append(status := int(head[9:12]))
+            if status >= 400:
+                assert b"\r\ncontent-type: application/problem+json" in head, one
+                told = json.loads(body)
+                assert told["status"] == status, one
+                assert set(told) >= {"code", "detail", "retryable", "title", "type"}, one
+                assert f"\r\nx-request-id: {told['request_id']}".encode() in head, one
         self.statuses += found
-        return found, got, closed
+        return found
 
     def figure(self, name: str, **labels: str) -> float:
         """Give one figure of the Prometheus text; 0 if there is none."""
@@ -288,6 +318,13 @@ def problem(answer: httpx2.Response, status: int, code: str) -> dict[str, Any]:
     assert told["request_id"] == answer.headers["x-request-id"]
     assert isinstance(told["retryable"], bool)
     return told
+
+
+def usual(name: str) -> Any:
+    """Give what a setting of the server is where nobody sets it: a story that plays with a shorter one says so by this."""
+    from copykit.server import ServerSettings
+
+    return next(field.default for field in fields(ServerSettings) if field.name == name)
 
 
 def fold(work: Callable[[], Any]) -> tuple[Any, float]:

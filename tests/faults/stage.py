@@ -44,8 +44,10 @@ from copykit.testing.servers import Received, ScriptedServer, Step
 from .idle_clock import IdleClockLoop
 from .vendors import COOKIE, KEYS, PRICES, SECRETS, VENDORS, Billed, Vendor
 
-__all__ = ["Asked", "NotHere", "Stage", "Streamed"]
+__all__ = ["SLACK", "Asked", "NotHere", "Stage", "Streamed"]
 
+SLACK = 5.0
+"""How many times longer than its bound something may take where others share the processor."""
 NOT_ASKED = {"circuit_open", "cooling", "price_unknown", "budget_exceeded"}
 
 
@@ -116,11 +118,14 @@ class Stage:
         seed: decides on vendors, sizes, jitter.
         whole: play it at full length, not only as long as a test run has time for.
         http: let every request go through the server's application.
+        strict: take every bound of the real clock at its word, on a machine with nothing else to do.
     """
 
-    def __init__(self, seed: int, *, whole: bool = False, http: bool = False) -> None:
+    def __init__(self, seed: int, *, whole: bool = False, http: bool = False, strict: bool = False) -> None:
         self.seed = seed
         self.whole = whole
+        self.slack = 1.0 if strict else SLACK
+        """How many times longer than its bound something may take by the real clock."""
         self.random = Random(seed)
         self.notes: list[str] = []
         self.heard = RecordingHook()
