@@ -326,6 +326,31 @@ def test_an_answer_that_cannot_be_remembered_is_given(tmp_path: Path) -> None:
     assert told(story) == 200
 
 
+@pytest.mark.parametrize(("cache", "calls"), [("on", 3), ("off", 4)])
+def test_a_batch_that_is_done_again_pays_only_for_what_no_cache_has(
+    tmp_path: Path, cache: str, calls: int
+) -> None:
+    """Of two briefs one failed in passing: the repeat takes the other out of the cache, where that is not off."""
+    said = {"text": "Standing desk in oiled oak."}
+    served = FakeProvider("flaky").will_say(said, ProviderUnavailable("away"), said, said)
+    register_provider("flaky", lambda: served)
+
+    async def story() -> list[int]:
+        async with crew(tmp_path, targets=("flaky",), routing={"repeats": 0}) as (_, (worker,)):
+            briefs = [{**BRIEF, "seed": seed, "cache": cache} for seed in (1, 2)]
+            failed = []
+            for _ in range(2):
+                answer = await worker.ask("POST", "/v11/batch-generate", briefs, idempotency_key="b")
+                failed.append(answer.json()["summary"]["failed"])
+            return failed
+
+    try:
+        assert told(story) == [1, 0]
+    finally:
+        unregister_provider("flaky")
+    assert len(served.asked) == calls
+
+
 def test_a_batch_with_what_may_succeed_later_is_done_again(tmp_path: Path) -> None:
     """One item failed at its provider: the repeat asks anew; when all is final the same answer is given again."""
     said = {"text": "Standing desk in oiled oak."}
