@@ -763,14 +763,44 @@ BAIT = {
     "backslashes": "\\" * 18_000,
     "accents": "a" + "\u0301" * 18_000,
     "percents": "%%" * 9_000,
+    "dots": "a." * 9_900,
+    "more dots": "q." * 9_900,
+    "versions": "v1." * 6_600,
+    "dashes": "q-" * 9_900,
+    "lines under": "a_" * 9_900,
+    "endings": "x_b.com." * 2_400,
+    "parentheses": "b.co/" + "(a)" * 6_000 + "\u65e5",
+    "labels": "".join(map(chr, range(0x4E00, 0x4E00 + 19_000))) + ".com",
+    "days": "1 May " * 3_300,
+    "times": "1:30 " * 4_000,
+    "flags": "\U0001f1e9" * 18_000,
+    "joined": "\U0001f469\u200d" * 9_000,
 }
+PLACES = ("x", "amazon.listing", "google_ads.rsa", "sms", "email", "video.script_30", "youtube.video")
 SHORT = ("product_name", "target_audience", "call_to_action")
 MANY = ("key_points", "restrictions", "keywords")
 
 
+def beside(desk: Desk, body: dict[str, Any]) -> tuple[Any, float, float]:
+    """Ask for copy; gives the answer, its seconds, and those of the longest look at the server's life meanwhile."""
+    began = time.perf_counter()
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(desk.ask, body=body)
+        longest = 0.0
+        while not asking.done():
+            longest = max(longest, fold(lambda: desk.ask("GET", "/health/live", key=None))[1])
+            time.sleep(0.002)
+        return asking.result(), time.perf_counter() - began, longest
+
+
 @client("M20", "bait for patterns, in every text")
 def m20(stage: Stage) -> None:
-    """Any text of any field is read within 50 ms, whatever it repeats."""
+    """Any text of any field is read within 50 ms, whatever it repeats; writing of it keeps nobody else waiting.
+
+    Over HTTP, with the phrase bank and its checks, on placements that measure and forbid different things. Beside it
+    ``/health/live`` is asked all the time: its longest answer is the longest step that held the worker. That bound is not
+    the reading's: a step also writes and checks every text of the copy.
+    """
     import threading as threads
 
     from copykit import CopywritingInput
@@ -779,9 +809,38 @@ def m20(stage: Stage) -> None:
 
     base = {"product_description": "Oak desk", "target_platform": "x"}
     slow: list[tuple[str, str, float]] = []
+    step_s, whole_s = 0.2, 0.4
+    before = threads.active_count()
     with serving(stage) as desk:
         problem(desk.ask(body={**BRIEF, "product_description": "a" * 50_000}), 422, "invalid_request")
-        assert desk.ask(body={**BRIEF, "instructions": BAIT["braces"]}).status_code in (200, 422)
+        places = PLACES if stage.whole else PLACES[:3]
+        for place in places:  # patterns are compiled at first use
+            assert desk.ask(body={**BRIEF, "target_platform": place}).status_code == 200
+        asked = done = 0
+        longest: tuple[float, str, str] = (0.0, "", "")
+        for place in places:
+            for name, text in BAIT.items():
+                bodies: list[dict[str, Any]] = [{"product_description": text}]
+                if place == "x":
+                    bodies += [
+                        {"fields": {"text": {"text": text}}},
+                        {"facts": {"material": text}},
+                        {"instructions": text},
+                    ]
+                for body in bodies:
+                    answer, took_s, waited_s = beside(desk, {**BRIEF, "target_platform": place, **body})
+                    assert answer.status_code in (200, 422), answer.text
+                    asked, done = asked + 1, done + (answer.status_code == 200)
+                    longest = max(longest, (waited_s, name, place))
+                    if waited_s > stage.slack * step_s or took_s > stage.slack * whole_s:
+                        slow.append((f"{name} on {place}", next(iter(body)), round(took_s, 3)))
+        held_ms, name, place = longest[0] * 1000, *longest[1:]
+        stage.note(
+            f"{asked} texts, {done} of them written of; /health/live took {held_ms:.0f} ms at most ({name}, {place})"
+        )
+        assert done > asked / 2, (asked, done)
+    assert not slow, slow
+    assert threads.active_count() <= before
 
     def compiled(**fields: Any) -> None:
         with suppress(InvalidRequest):
@@ -806,7 +865,6 @@ def m20(stage: Stage) -> None:
             if took_s > stage.slack * 0.05:
                 slow.append((name, field, round(took_s, 3)))
     assert not slow, slow
-    assert threads.active_count() >= 1
 
 
 @client("M21", "streams that are hoarded")

@@ -13,7 +13,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, lru_cache
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -160,9 +160,21 @@ def _compiled(text: str, language: Language, brand: Brand, known: tuple[str, ...
     return found or [Restriction(text, "unknown", "guidance")]
 
 
+# A clause is read in many languages, one after the other.
+@lru_cache(maxsize=64)
+def _veiled(text: str) -> str:
+    """Put a mark in the place of each character in quotes."""
+    return _QUOTED.sub(lambda m: "\x01" * len(m.group()), text)
+
+
+@lru_cache(maxsize=64)
+def _unquoted(text: str) -> str:
+    return _QUOTED.sub(" \x01 ", text)
+
+
 def _sentences(text: str) -> Iterator[str]:
     """Part *text* where one instruction ends; what stands in quotes stays whole."""
-    hidden = _QUOTED.sub(lambda m: "\x01" * len(m.group()), text)
+    hidden = _veiled(text)
     cuts = [m.end() for m in re.finditer(r"[.;。；।\n]+(?=\s|$)|[。；।]|[.!！]$", hidden)]
     for start, end in pairwise(sorted({0, *cuts, len(text)})):
         if text[start:end].strip(" .;。；।\n"):
@@ -243,6 +255,9 @@ class _Words:
         }
         self._counts: dict[str, int] = {k.lower(): v for k, v in raw.get("counts", {}).items()}
         self._count = self._shape([*self._counts]) if self._counts else None
+        tells = [word for key in _TELLING for word in (*raw.get(key, ()), *signs.get(key, ()))]
+        tells += [word for kind, words in raw["kinds"].items() for word in (*words, *signs.get(kind, ()))]
+        self._telling = self._shape(tells)
         self._join = self._shape(raw["join"])
         self._or = self._shape(raw["join"][:1])
         self.finds: dict[str, Any] = raw["find"]
@@ -271,7 +286,7 @@ class _Words:
         ]
 
     def _clauses(self, text: str) -> Iterator[str]:
-        hidden = _QUOTED.sub(lambda m: "\x01" * len(m.group()), text)
+        hidden = _veiled(text)
         but = self._lists["but"]
         cuts = [m.start() for m in but.finditer(hidden.lower())] if but else []
         for start, end in pairwise(sorted({0, *cuts, len(text)})):
@@ -280,7 +295,7 @@ class _Words:
 
     def _parts(self, clause: str) -> Iterator[str]:
         """Give *clause* without the parts between commas that permit, and each of those ("no X, use Y")."""
-        hidden = _QUOTED.sub(lambda m: "\x01" * len(m.group()), clause).lower()
+        hidden = _veiled(clause).lower()
         cuts = [0, *(m.end() for m in re.finditer("[,،、，]", hidden)), len(clause)]
         parts = [(clause[a:b].strip(" ,،、，"), hidden[a:b].strip(" ,،、，")) for a, b in pairwise(cuts)]
         refuses = [any(shape and shape.search(low) for shape in self._refusals) for _, low in parts]
@@ -321,6 +336,9 @@ class _Words:
         return shape is not None and shape.match(text) is not None
 
     def _clause(self, clause: str) -> list[_Reading]:
+        # Most languages hold no word of it: that shows in one look instead of thirty.
+        if self._telling and not _Rest(_unquoted(clause)).has(self._telling):
+            return []
         said = self._said(clause)
         if said.count is not None:
             return self._counted(said, said.count)
@@ -336,7 +354,7 @@ class _Words:
     def _said(self, clause: str) -> _Said:
         """Take the markers and kinds out of *clause*; the order settles which of them a word is read as."""
         quoted = [next(g for g in m.groups() if g is not None).strip() for m in _QUOTED.finditer(clause)]
-        rest = _Rest(_QUOTED.sub(" \x01 ", clause))
+        rest = _Rest(_unquoted(clause))
         anyway = rest.has(self._lists["anyway"])
         below = rest.take(self._lists["under"])
         limited = rest.take(self._lists["limit"]) or below
@@ -502,6 +520,9 @@ _LISTS = (
     "style",
     "scope",
 )
+
+_TELLING = ("avoid", "dont", "lacking", "anyway", "under", "limit", "say")
+"""With the kinds, the words without any of which a clause says nothing."""
 
 
 class _Rest:

@@ -80,6 +80,8 @@ def _sentences(look: Look, told: Sequence[Sequence[str]], spaced: bool, source: 
 
 def _run(words: Sequence[str]) -> str:
     """Give the words of the first phrase that stands in a row with itself, empty if none does."""
+    if not any(map(_is_word, words)):
+        return ""
     for size in range(1, min(_LONGEST, len(words) // 2) + 1):
         needed = size * (_LEAST.get(size, 2) - 1)
         same = 0
@@ -87,9 +89,13 @@ def _run(words: Sequence[str]) -> str:
             same = same + 1 if words[at] == words[at - size] else 0
             if same == needed:
                 run = words[at - needed - size + 1 : at + 1]
-                if any(len(word) > 2 and word.isalpha() for word in run[:size]):  # no measures: 4 x 4 x 4
+                if any(map(_is_word, run[:size])):  # no measures: 4 x 4 x 4
                     return " ".join(run)
     return ""
+
+
+def _is_word(word: str) -> bool:
+    return len(word) > 2 and word.isalpha()
 
 
 def _glyphs(words: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from copykit import data
@@ -66,6 +66,8 @@ def _characters_of_number(digits: int) -> int:
     return count
 
 
+# Texts repeat their numbers.
+@lru_cache(maxsize=1024)
 def _spoken_number(text: str, language: str, unit: str) -> int:
     body, mark, tail = text, "", ""
     match = re.search(r"[.,](\d{1,2}|\d{4,})$", text)
@@ -106,6 +108,8 @@ def _syllables(word: str, unit: str) -> int:
     return max(1, len(_LATIN_VOWELS.findall(word)))
 
 
+# A script is measured while it is written and again when it is checked.
+@lru_cache(maxsize=128)
 def spoken_units(text: str, language: str = "en") -> float:
     """Count what *language*'s speaking rate counts: words, syllables or characters, with numbers spoken out.
 
