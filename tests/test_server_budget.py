@@ -65,6 +65,29 @@ def test_by_itself_a_budget_is_for_one_start_of_one_server(tmp_path: Path, twice
     assert told(story) == [[200, 200, 429]] * 3
 
 
+def test_reports_tell_the_whole_budget_and_what_this_worker_spent(tmp_path: Path, twice: Any) -> None:
+    """The part that one worker holds of it changes twice a second, and bounds nothing."""
+
+    async def money(worker: WorkerAtHand) -> list[tuple[float, float]]:
+        health = (await worker.ask("GET", "/v11/health")).json()
+        stats = (await worker.ask("GET", "/v11/performance-stats")).json()
+        looks = [told["routing"]["money"] for told in (health, stats)]
+        return [(look["cap_usd"], look["spent_usd"]) for look in looks]
+
+    async def story() -> None:
+        server = {"targets": ("priced",), "routing": twice, "budget_per": "day"}
+        async with crew(tmp_path, 2, **server) as (_, (one, other)):
+            assert await money(one) == [(0.00115, 0.0)] * 2
+            assert await asked(one, 1) == [200]
+            (at_once, *_) = await money(one)
+            assert at_once == (0.00115, pytest.approx(0.00003))
+            await asyncio.sleep(SEEN_S)
+            assert await money(one) == [at_once] * 2
+            assert await money(other) == [(0.00115, 0.0)] * 2
+
+    told(story)
+
+
 def test_a_budget_that_is_to_outlast_the_process_wants_a_store() -> None:
     """Without one nothing would remember what was spent: refused, and what to set is said."""
     service = CopywritingServiceV11(Settings(routing=RoutingSettings(("phrasebank",), budget_usd=5.0)))

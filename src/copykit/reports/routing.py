@@ -51,13 +51,14 @@ class RestLook(TypedDict):
 
 @final
 class MoneyLook(TypedDict):
-    """What this worker's calls cost, and what they may still cost."""
+    """What this worker's calls cost, and the budget that they and those of all other workers are held to."""
 
     cap_usd: Usd | None
-    """Null where nothing is bounded; of a budget that workers share, the part that this one holds."""
+    """The whole budget's, which workers over one store share; null where nothing is bounded."""
     spent_usd: Usd
+    """By this worker alone, since it began; what all have spent of it is `copykit_budget_usd` of `/metrics`."""
     reserved_usd: Usd
-    """Worst cases of the calls in progress."""
+    """Worst cases of this worker's calls in progress."""
     estimated_calls: Count
     """Calls whose charge is the worst case, because nobody said what they cost."""
 

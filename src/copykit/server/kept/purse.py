@@ -12,13 +12,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from copykit.errors import BudgetExceeded
-from copykit.routing.budget import Ledger
+from copykit.routing.budget import Ledger, LedgerState
 from copykit.server.doors.keys import Budget
 from copykit.server.kept import store as table
 from copykit.server.kept.periods import counted_in, overlap, period_of
@@ -97,6 +98,10 @@ class LeasedLedger(Ledger):
             return None
         async with self.moving:
             return await self._purse.left_usd(self)
+
+    def look(self) -> LedgerState:
+        """Give this worker's sums of this moment, under the cap of the whole account: the part held here is no bound."""
+        return replace(super().look(), cap_usd=None if self.budget is None else self.budget.usd)
 
     def unwritten(self) -> int:
         """Give what was spent and not written down yet."""
