@@ -30,7 +30,7 @@ from sqlalchemy import (
     inspect,
     select,
 )
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Connection, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -411,8 +411,10 @@ async def put(
     Args:
         first: what a new row holds where there is none; the *values* themselves if not given.
     """
-    make = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    row = make(into).values(**at, **(values if first is None else first))
+    # the other one is imported where it is used: it would take three megabytes of every server over a file
+    kind = connection.dialect.name
+    dialect = sqlite if kind == "sqlite" else import_module(f"sqlalchemy.dialects.{kind}")
+    row = dialect.insert(into).values(**at, **(values if first is None else first))
     await connection.execute(row.on_conflict_do_update(index_elements=list(at), set_=dict(values)))
 
 
