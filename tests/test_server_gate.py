@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 
 pytest.importorskip("sse_starlette", reason="needs the extra server")
 
-from copykit.errors import Overloaded
+from copykit.errors import DeadlineExceeded, Overloaded
 from copykit.server.doors.gate import Gate
+from copykit.server.patience import Patience
 from copykit.server.wire import Refused
 from server_crew import BRIEF, crew, held_target, told
 
@@ -178,7 +180,10 @@ def test_a_client_waits_for_its_place_no_longer_than_it_said(tmp_path: Path) -> 
 
 
 def test_a_body_takes_of_the_time_that_its_client_waits(tmp_path: Path) -> None:
-    """What does not come in that time is not waited for, though a body may take a minute; the header twice is 400."""
+    """
+    What does not come in that time is not waited for, though a body may take a minute; what is wrong with one that is
+    here is told however little the time; the header twice is 400.
+    """
     pytest.importorskip("aiosqlite", reason="needs the extra server")
 
     async def slowly() -> AsyncIterator[bytes]:
@@ -189,12 +194,33 @@ def test_a_body_takes_of_the_time_that_its_client_waits(tmp_path: Path) -> None:
         async with crew(tmp_path, body_s=60.0) as (_, (worker,)):
             kind = ("content-type", "application/json")
             for content, times, status in (
-                (slowly(), ["50"], 504),
+                (slowly, ["50"], 504),
+                (b"", ["1"], 400),
+                (b'{"product_description": 1, "target_platform": "x"}', ["1"], 422),
                 (b"{}", ["10", "abc"], 400),
                 (b"{}", ["10", "10"], 400),
             ):
                 headers = [kind, *(("x-request-timeout-ms", time) for time in times)]
-                answer = await worker.client.post("/v11/generate", content=content, headers=headers)
-                assert answer.status_code == status
+                for path in ("/v11/generate", "/v11/generate/stream"):
+                    sent = content if isinstance(content, bytes) else content()
+                    answer = await worker.client.post(path, content=sent, headers=headers)
+                    assert answer.status_code == status
+
+    told(story)
+
+
+def test_a_grace_is_had_by_whoever_has_no_time_left() -> None:
+    """Without one the block is not begun; with one it is, and broken off when that is over too."""
+
+    async def story() -> None:
+        late = Patience(0.001, time.monotonic() - 1.0)
+        with pytest.raises(DeadlineExceeded):
+            async with late.bound():
+                pytest.fail("it was begun")
+        async with late.bound(5.0):
+            await asyncio.sleep(0)
+        with pytest.raises(DeadlineExceeded):
+            async with late.bound(0.01):
+                await asyncio.sleep(60)
 
     told(story)

@@ -42,6 +42,8 @@ __all__ = ["create_app"]
 _log = logging.getLogger("copykit.server")
 _PROVIDERS_S = 1.0
 """For the providers to close their connections: what the server holds has to be written down after it."""
+_BODY_S = 0.1
+"""For a body that is here or on its way, however little time its client gives: what is wrong with it is told as that."""
 _ASKED_HEADERS = (
     "authorization",
     "content-type",
@@ -196,7 +198,7 @@ def _endpoint(
                 most = server.max_batch_body if spec.takes == "Batch" else server.max_body
                 # a wrong one is refused also where a kept answer is given again
                 patience = request.state.patience = patience_of(request, came)
-                async with patience.bound():
+                async with patience.bound(_BODY_S):
                     body = request.state.body = await bodies.read(request, most, visitor.tenant)
                 response = await once(
                     request, spec, visitor.tenant, body, holdings.remembered, lambda: answered(request)
