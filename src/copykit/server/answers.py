@@ -126,10 +126,10 @@ class Answers:
         held = AsyncExitStack()
         try:
             patience: Patience = request.state.patience
-            async with patience.bound():
+            async with patience.bound(_GRACE_S):
                 await held.enter_async_context(self._holdings.gate.stream(visitor.key.id))
                 await held.enter_async_context(self._holdings.gate.place(visitor.tenant))
-            with _within(patience, brief) as bounded:
+            with _within(patience, brief, _LEAST_S) as bounded:
                 events = self._engine.stream(bounded, account=self._holdings.account(visitor))
                 first = await self.drain.step(anext(aiter(events)))
                 if isinstance(first, StreamFailed):  # nothing was sent yet: an answer like any other
@@ -254,7 +254,7 @@ class Answers:
         brief = brief_of(await json_of(request.state.body), self._allowed_s(request))
         async with self._place(request):
             began = time.perf_counter()
-            with _within(request.state.patience, brief) as bounded:
+            with _within(request.state.patience, brief, _LEAST_S) as bounded:
                 output = await self._engine.generate(bounded, account=self._holdings.account(visitor))
             return output, time.perf_counter() - began
 
@@ -281,7 +281,7 @@ class Answers:
         """Hold a place while the block runs, and wait for it no longer than the client does."""
         patience: Patience = request.state.patience
         async with AsyncExitStack() as held:
-            async with patience.bound():
+            async with patience.bound(_GRACE_S):
                 await held.enter_async_context(self._holdings.gate.place(request.state.visitor.tenant))
             yield
 
@@ -291,6 +291,8 @@ class Answers:
         return min(self._settings.deadline_s if told_s == inf else told_s, self._settings.longest_s)
 
 
+_GRACE_S, _LEAST_S = 0.05, 0.001
+"""For the place and for the work of one brief whose client gives it hardly any time: a wrong one is told as wrong."""
 _MANY = 50
 """Briefs after which the loop is given back to others for a moment."""
 
@@ -323,13 +325,13 @@ class _OnBehalf:
 
 
 @contextmanager
-def _within(patience: Patience, brief: CopywritingInput) -> Iterator[CopywritingInput]:
-    """Give *brief* with no more time than its client still has.
+def _within(patience: Patience, brief: CopywritingInput, least_s: float = 0.0) -> Iterator[CopywritingInput]:
+    """Give *brief* with no more time than its client still has, or *least_s*.
 
     Raises:
         DeadlineExceeded: it has none, or that was not enough: told as the client said it.
     """
-    left_s = patience.left_s()
+    left_s = patience.left_s(least_s)
     if left_s >= (brief.deadline_s or inf):
         yield brief
         return

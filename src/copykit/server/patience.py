@@ -25,13 +25,16 @@ class Patience:
         self.told_s = told_s
         self._end = came + told_s
 
-    def left_s(self) -> float:
+    def left_s(self, least_s: float = 0.0) -> float:
         """Give the seconds that are left, more than none; infinite where the client says nothing.
+
+        Args:
+            least_s: given where fewer are left.
 
         Raises:
             DeadlineExceeded: there is none.
         """
-        left_s = self._end - time.monotonic()
+        left_s = max(least_s, self._end - time.monotonic())
         if left_s <= 0:
             raise DeadlineExceeded(self.told_s)
         return left_s
