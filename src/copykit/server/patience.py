@@ -40,16 +40,16 @@ class Patience:
         return left_s
 
     @asynccontextmanager
-    async def bound(self, grace_s: float = 0.0) -> AsyncIterator[None]:
+    async def bound(self, least_s: float = 0.0) -> AsyncIterator[None]:
         """Break the block off when the client waits no longer.
 
         Args:
-            grace_s: seconds that the block has all the same.
+            least_s: that the block has all the same.
 
         Raises:
             DeadlineExceeded: it was.
         """
-        left_s = self.left_s() if not grace_s else max(0.0, self._end - time.monotonic()) + grace_s
+        left_s = self.left_s(least_s)
         over = asyncio.timeout(None if left_s == inf else left_s)
         try:
             async with over:
